@@ -1,0 +1,67 @@
+# Every target makes the virtual environment first, when it is missing or older than what it is made from.
+
+PYTHON ?= python3
+WORKERS ?= 2
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint lint-format lint-style lint-types lint-layers format bench browser clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## train on the Indian Pines scene; results go to outputs/
+	$(BIN)/python examples_torch/phase3_gradient_training.py --config-name demo
+
+test: $(STAMP) browser ## run every test that needs no accelerator
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not gpu" $(PYTEST_ARGS)
+
+test-fast: $(STAMP) ## run the tests that are neither slow nor in need of a browser or accelerator
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not (slow or browser or gpu)" $(PYTEST_ARGS)
+
+lint: lint-format lint-style lint-types lint-layers ## check format, style, types and layers
+
+lint-format: $(STAMP)
+	$(BIN)/ruff format --check --quiet .
+
+lint-style: $(STAMP)
+	$(BIN)/ruff check .
+
+lint-types: $(STAMP)
+	$(BIN)/mypy
+
+lint-layers: $(STAMP)
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## rewrite the code in the project's format
+	$(BIN)/ruff check --select I --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## run the benchmarks; each asserts the claim that its file is named for
+	@test -n "$(wildcard benchmarks/*.py)" || echo "benchmarks/ holds no benchmark yet"
+	@set -e; for file in $(sort $(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file; done
+
+# Only where a test asks for a browser, and only as root; elsewhere those tests are skipped and say so.
+browser:
+	@if grep -rqs --include='test_*.py' 'mark\.browser' tests && ! command -v chromium >/dev/null; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && \
+			DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium; \
+		else echo "chromium is not installed: the browser tests will be skipped"; fi; fi
+
+clean: ## remove the environment, caches and build products; outputs/ stays
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The package's version stands in cuvis_ai/__init__.py.
+$(STAMP): pyproject.toml constraints.txt cuvis_ai/__init__.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.11 …"; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@echo "Installing into $(VENV) what constraints.txt pins; this takes some minutes the first time."
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
+	@touch $@

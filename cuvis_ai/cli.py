@@ -1,0 +1,140 @@
+"""The command `cuvis-ai`, and the run that it shares with the scripts in `examples_torch`.
+
+May import: everything.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cuvis_ai import __version__
+from cuvis_ai.errors import CubeFormatError, MissingExtraError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from cuvis_ai.pipeline.graph import Graph
+
+logger = logging.getLogger(__name__)
+
+
+def run_config(config: "DictConfig") -> "Graph":
+    """Train the graph that a configuration describes, print its metrics, and save graph and picture.
+
+    Into `output_dir` go `config.yaml`, resolved, `trained_graph.zip` (or where `save_to` says) and
+    `overview.png`.
+
+    Raises:
+        ConfigError: lists every problem of the configuration; nothing is written then.
+    """
+    from omegaconf import OmegaConf
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    from cuvis_ai.pipeline.build import build
+
+    # Lightning's own lines (devices, tips) say nothing that ours do not.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, Mapping)
+    settings: dict[str, Any] = {str(key): value for key, value in plain.items()}
+    graph, datamodule, training = build(settings)
+    output_dir = Path(settings.get("output_dir") or "outputs")
+    output_dir.mkdir(parents=True, exist_ok=True)
+    (output_dir / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
+    with logging_redirect_tqdm():
+        start = _at_statistical_start(graph, datamodule, training) if training.trainer.max_epochs else {}
+        trainer = graph.train(datamodule, training)
+    if trainer.is_global_zero:
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        _print_table(graph.name, start, values)
+        target = Path(settings.get("save_to") or output_dir / "trained_graph.zip")
+        graph.save_to_file(target)
+        logger.info("Saved the graph to %s", target)
+    return graph
+
+
+def _at_statistical_start(graph: "Graph", datamodule: Any, training: Any) -> dict[str, float]:
+    """Run the statistical phase by itself, unmonitored; return the validation values that it reaches."""
+    from dataclasses import replace
+
+    monitors, graph.monitors = graph.monitors, []
+    try:
+        only_statistics = replace(training, trainer=replace(training.trainer, max_epochs=0, callbacks=[]))
+        trainer = graph.train(datamodule, only_statistics)
+    finally:
+        graph.monitors = monitors
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def _print_table(title: str, start: Mapping[str, float], end: Mapping[str, float]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{title}: validation", title_justify="left")
+    table.add_column("value")
+    table.add_column("statistical start", justify="right")
+    table.add_column("after training", justify="right")
+    for name in (name for name in end if name.startswith("val/")):
+        table.add_row(
+            name.removeprefix("val/"), f"{start[name]:.5g}" if name in start else "", f"{end[name]:.5g}"
+        )
+    Console().print(table)
+
+
+def _train(overrides: Sequence[str]) -> int:
+    import hydra
+
+    sys.argv = ["cuvis-ai train", *overrides]
+    hydra.main(version_base="1.3", config_path="pkg://cuvis_ai.conf", config_name="phase3_config")(
+        run_config
+    )()
+    return 0
+
+
+def _show(path: Path) -> int:
+    from cuvis_ai.pipeline.graph import Graph
+
+    print(Graph.load_from_file(path))
+    return 0
+
+
+def _convert(session: Path, folder: Path) -> int:
+    from cuvis_ai.data.convert import convert
+
+    for written in convert(session, folder):
+        print(written)
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="cuvis-ai", description="Turn hyperspectral cubes into trained, saved, monitored pipelines."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser(
+        "train",
+        help="train what a configuration describes; takes Hydra's arguments, such as --config-name demo",
+        add_help=False,
+    )
+    show = commands.add_parser("show", help="print the structure of a saved graph")
+    show.add_argument("file", type=Path, help="a zip that graph.save_to_file wrote")
+    convert = commands.add_parser("convert", help="write the cubes of a .cu3s session as ENVI files")
+    convert.add_argument("session", type=Path, help="the .cu3s file")
+    convert.add_argument("folder", type=Path, help="where the ENVI files go")
+    chosen, rest = parser.parse_known_args(arguments)
+    if chosen.command == "train":
+        return _train(rest)
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        if chosen.command == "show":
+            return _show(chosen.file)
+        return _convert(chosen.session, chosen.folder)
+    except (ValueError, FileNotFoundError, CubeFormatError, MissingExtraError) as err:
+        print(f"cuvis-ai: {err}", file=sys.stderr)
+        return 1

@@ -1,0 +1,1 @@
+"""Hydra configurations; `examples_torch` and `cuvis-ai train` run them."""

@@ -1,0 +1,60 @@
+"""Cubert sessions to ENVI cubes; imports the errors, `data.formats` and NumPy, and SPy when called.
+
+It runs with numpy, spectral and the vendor's `cuvis` alone, also with numpy 1, since some of the vendor's
+wheels bundle their SDK and ask for numpy below 2.
+"""
+
+import logging
+from pathlib import Path
+
+from cuvis_ai.data.formats import cu3s
+from cuvis_ai.data.formats.contents import CubeContents
+from cuvis_ai.errors import DatasetNotFoundError
+
+_log = logging.getLogger(__name__)
+
+
+def convert(session: Path, folder: Path) -> list[Path]:
+    """Write each measurement of a .cu3s session as an ENVI cube, and return the headers.
+
+    Measurement 3 of `tray.cu3s` becomes `tray_0003.hdr` and `tray_0003.img`: BIP, in the session's number
+    type, with wavelengths in nm.
+
+    Args:
+        session: the .cu3s file.
+        folder: where to write; made if missing.
+
+    Raises:
+        DatasetNotFoundError: there is no such session.
+        FileExistsError: a cube of that name is in the folder; nothing is written then.
+        MissingExtraError: `cuvis` or its SDK is not installed.
+    """
+    session, folder = Path(session), Path(folder)
+    if not session.is_file():
+        raise DatasetNotFoundError(
+            f"{session}: expected a .cu3s session, got no such file. Correct the path."
+        )
+    headers = [folder / f"{session.stem}_{i:04d}.hdr" for i in range(cu3s.n_measurements(session))]
+    present = [path for header in headers for path in (header, header.with_suffix(".img")) if path.exists()]
+    if present:
+        raise FileExistsError(
+            f"{folder}: expected no cubes of {session.name}, got {len(present)} files such as "
+            f"{present[0].name}. Remove them, or give another folder."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, header in enumerate(headers):
+        _write(cu3s.read(session, str(i)), header, f"{session.name}, measurement {i}")
+        _log.info("%s: written, %d of %d.", header, i + 1, len(headers))
+    return headers
+
+
+def _write(contents: CubeContents, header: Path, description: str) -> None:
+    """Write one measurement as header and data file."""
+    from spectral.io import envi  # takes a quarter of a second to import
+
+    h, w, c = contents.source.shape
+    fields: dict[str, object] = {"description": description}
+    if contents.wavelengths is not None:
+        fields |= {"wavelength": list(contents.wavelengths), "wavelength units": "Nanometers"}
+    values = contents.source.read(slice(0, h), slice(0, w), slice(0, c))
+    envi.save_image(str(header), values, dtype=values.dtype, interleave="bip", ext="img", metadata=fields)

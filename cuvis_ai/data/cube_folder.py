@@ -1,0 +1,163 @@
+"""A folder of cubes with masks beside them; imports errors and the data layer only."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from cuvis_ai.data.datamodule import CubeDataModule, SplitItems
+from cuvis_ai.data.dataset import CubeItem, OnError
+from cuvis_ai.data.folders import (
+    SPLIT_FILE,
+    cube_name,
+    find_annotations,
+    find_cubes,
+    find_mask,
+    require_folder,
+)
+from cuvis_ai.data.planes import PlaneSource, coco_image_ids, coco_masks, plane_from_coco, plane_from_file
+from cuvis_ai.data.splits import Id, by_id, in_order, read_split_file, with_unlisted_as_normal
+from cuvis_ai.errors import DatasetNotFoundError
+
+logger = logging.getLogger(__name__)
+
+_LAYOUT = (
+    "Put cubes into the folder itself, or into train/, val/ and test/ inside it; an ENVI cube is found "
+    "by its header. For one large scene use `SceneTiles`."
+)
+
+
+class CubeFolder(CubeDataModule):
+    """Serve a folder of cubes in any format that `read_cube` knows.
+
+    Splits are the folders train/, val/ and test/ (missing ones are empty); without them, those of the
+    split file; without that, the cubes in file-name order, 60 / 20 / 20 %. A cube's name is its file name
+    without ending, with its split's folder in front where there is one; its number is its place in
+    file-name order, from 0.
+
+    The mask of cube `a` is, first found first taken: `a_mask.*` beside it; `a.*` or `a_mask.*` in masks/
+    beside it, or in masks/<split>/ beside the split's folder; the array `mask_key` of its own file; the
+    image of its name in the COCO JSON beside it, or beside the split's folder. A cube without a mask
+    counts as free of anomalies in a split where others have one, with a log line.
+
+    Args:
+        data_dir: the folder.
+        batch_size: cubes a batch.
+        num_workers: processes that read ahead.
+        splits: the split file, as a path from `data_dir`: `{"train": [names or numbers], "val": […],
+            "test": […]}`.
+        key: the cube's array in files of several.
+        mask_key: the mask's array in mask files of several; without mask files, in the cube's own file.
+        anomaly_values: values of mask files that mean an anomaly, such as class numbers; None: all but 0.
+        annotations: the COCO JSON, as a path from `data_dir`.
+        normal_categories: categories of the annotations, by id or name, that are no anomalies.
+        seed: of the training order; None takes `PL_GLOBAL_SEED`, else 0.
+        pad: pad cubes of different sizes in a batch with `valid=False` pixels.
+        bad_bands: positions to drop, from 0, in place of the headers'; an empty list keeps all.
+        wavelengths: band centres in nm of all bands, in place of the files'.
+        no_data: value that stands for "no data", in place of the files'.
+        saturation: level from which on a band counts as saturated.
+        on_error: "raise" or "skip" cubes that cannot be read.
+
+    Raises:
+        ConfigError: a value that is impossible.
+    """
+
+    def __init__(
+        self,
+        data_dir: str | Path,
+        *,
+        batch_size: int = 4,
+        num_workers: int = 0,
+        splits: str | Path = SPLIT_FILE,
+        key: str | None = None,
+        mask_key: str | None = None,
+        anomaly_values: Sequence[float] | None = None,
+        annotations: str | Path | None = None,
+        normal_categories: Sequence[int | str] = (),
+        seed: int | None = None,
+        pad: bool = False,
+        bad_bands: Sequence[int] | None = None,
+        wavelengths: Sequence[float] | None = None,
+        no_data: float | None = None,
+        saturation: float | None = None,
+        on_error: OnError = "raise",
+    ) -> None:
+        super().__init__(
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+            pad=pad,
+            bad_bands=bad_bands,
+            wavelengths=wavelengths,
+            no_data=no_data,
+            saturation=saturation,
+            on_error=on_error,
+        )
+        self.data_dir = Path(data_dir)
+        self.splits = splits
+        self.key = key
+        self.mask_key = mask_key
+        self.anomaly_values = anomaly_values
+        self.annotations = annotations
+        self.normal_categories = tuple(normal_categories)
+
+    def find_items(self) -> SplitItems:
+        """Return the folder's cubes by split.
+
+        Raises:
+            DatasetNotFoundError: there is no such folder, or no cube in it.
+        """
+        root = require_folder(self.data_dir, "CubeFolder", "Correct `data_dir`.")
+        folders = {split: root / split for split in SplitItems._fields if (root / split).is_dir()}
+        if folders:
+            found = SplitItems(**{split: self._items(root, folder) for split, folder in folders.items()})
+        else:
+            found = self._divided(root, self._items(root, root))
+        if not any(found):
+            raise DatasetNotFoundError(f"CubeFolder: expected cubes in {root}, got none. {_LAYOUT}")
+        return with_unlisted_as_normal(found)
+
+    def _divided(self, root: Path, items: list[CubeItem]) -> SplitItems:
+        """The items of a folder without split folders."""
+        split_file = root / self.splits
+        if split_file.is_file():
+            known: dict[Id, CubeItem] = {item.name: item for item in items}
+            return by_id(known | dict(enumerate(items)), read_split_file(split_file))
+        if split_file != root / SPLIT_FILE:
+            raise DatasetNotFoundError(
+                f"CubeFolder: expected `splits` to name a split file, got no such file: {split_file}. "
+                "Give its path from `data_dir`."
+            )
+        return in_order(items)
+
+    def _items(self, root: Path, folder: Path) -> list[CubeItem]:
+        """The cubes of one folder with their masks."""
+        paths = find_cubes(folder)
+        names = [cube_name(path) for path in paths]
+        mask_folders = [folder / "masks"]
+        if folder != root:
+            names = [f"{folder.name}/{name}" for name in names]
+            mask_folders.append(root / "masks" / folder.name)
+        annotated = self._annotated(root, folder, names)
+        items = []
+        for path, name in zip(paths, names, strict=True):
+            mask_file = find_mask(path, mask_folders) or (None if self.mask_key is None else path)
+            mask: PlaneSource | None = annotated.get(name)
+            if mask_file is not None:
+                mask = plane_from_file(mask_file, key=self.mask_key, anomalous=self.anomaly_values)
+            items.append(CubeItem(name=name, path=path, key=self.key, mask=mask))
+        return items
+
+    def _annotated(self, root: Path, folder: Path, names: list[str]) -> dict[str, PlaneSource]:
+        """Masks from the COCO JSON, by the names of the cubes that it lists."""
+        beside = None if self.annotations is not None else find_annotations(folder, None, "CubeFolder")
+        path = beside or find_annotations(root, self.annotations, "CubeFolder")
+        if path is None:
+            return {}
+        normal = self.normal_categories
+        images = coco_image_ids(names, coco_masks(path, normal).images)
+        return {
+            name: plane_from_coco(path, image, normal=normal)
+            for name, image in zip(names, images, strict=True)
+            if image is not None
+        }

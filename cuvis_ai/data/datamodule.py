@@ -1,0 +1,261 @@
+"""What all our Lightning data modules share: loaders, order, bands and the rules for good pixels.
+
+Imports types, errors and the data layer only.
+"""
+
+import logging
+import os
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from numpy.typing import NDArray
+
+from cuvis_ai.data.bands import Bands
+from cuvis_ai.data.collate import collate_cubes
+from cuvis_ai.data.cube import Cube, read_cube
+from cuvis_ai.data.dataset import READ_ERRORS, CubeDataset, CubeItem, OnError, PixelRules
+from cuvis_ai.data.loader import CubeLoader
+from cuvis_ai.data.sampler import EpochSampler, rank_and_world_size
+from cuvis_ai.errors import ConfigError, CubeFormatError
+from cuvis_ai.types import Batch
+
+logger = logging.getLogger(__name__)
+
+
+class SplitItems(NamedTuple):
+    """The items of a data set by split; no pixel is in two of them."""
+
+    train: Sequence[CubeItem] = ()
+    """What statistics and gradients see."""
+    val: Sequence[CubeItem] = ()
+    """What is looked at after every epoch."""
+    test: Sequence[CubeItem] = ()
+    """What is looked at last."""
+
+
+class CubeDataModule(LightningDataModule, ABC):
+    """Serve batches of cubes for training, validation, test and prediction.
+
+    A subclass says which items its splits hold (`find_items`); reading, conversion to float32, band
+    selection, `valid`, batching, order and sharding are here. Values are never scaled. `setup` may be
+    called by a Trainer or by hand, any number of times. Prediction goes over all items, in the order
+    train, val, test; a split without items has no loader.
+
+    Args:
+        batch_size: cubes a batch, 1 or more.
+        num_workers: processes that read ahead; 0 reads in this one.
+        seed: of the training order; None takes the environment's `PL_GLOBAL_SEED` (which
+            `seed_everything` sets), else 0.
+        pad: extend smaller cubes of a batch with `valid=False` pixels instead of refusing them.
+        bad_bands: positions to drop, from 0, in place of the bands that the header flags; an empty list
+            keeps all.
+        wavelengths: band centres in nm of all bands in the files, in place of the files' own.
+        no_data: value that stands for "no data", in place of the files' own.
+        saturation: level from which on a band counts as saturated; None: never.
+        on_error: "raise", or "skip": a cube that cannot be read counts as one without a valid pixel, is
+            logged, and counted in `skipped`.
+
+    Raises:
+        ConfigError: a value that is impossible; all of them are named at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        batch_size: int,
+        num_workers: int,
+        seed: int | None,
+        pad: bool,
+        bad_bands: Sequence[int] | None,
+        wavelengths: Sequence[float] | None,
+        no_data: float | None,
+        saturation: float | None,
+        on_error: OnError,
+    ) -> None:
+        super().__init__()
+        # Evaluation shards are not padded, so that a rank may have nothing to look at.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
+        problems = []
+        if batch_size < 1:
+            problems.append(f"`batch_size` of 1 or more, got {batch_size}")
+        if num_workers < 0:
+            problems.append(f"`num_workers` of 0 or more, got {num_workers}")
+        if seed is not None and seed < 0:
+            problems.append(f"`seed` of 0 or more, got {seed}")
+        if bad_bands is not None and any(band < 0 for band in bad_bands):
+            problems.append(f"`bad_bands` counted from 0, got {list(bad_bands)}")
+        if on_error not in get_args(OnError):
+            problems.append(f'`on_error` "raise" or "skip", got {on_error!r}')
+        if problems:
+            raise ConfigError(
+                f"{type(self).__name__}: expected {'; '.join(problems)}. Correct these arguments."
+            )
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.seed = seed
+        self.pad = pad
+        self.on_error: OnError = on_error
+        self._bad_bands = None if bad_bands is None else list(bad_bands)
+        self._file_wavelengths = None if wavelengths is None else list(wavelengths)
+        self._rules = PixelRules(no_data=no_data, saturation=saturation)
+        self._bands: Bands | None = None
+        self._datasets: dict[str, CubeDataset] = {}
+
+    @abstractmethod
+    def find_items(self) -> SplitItems:
+        """Return what each split holds, reading headers at most.
+
+        Raises:
+            DatasetNotFoundError: the data are not where they were looked for.
+        """
+
+    def setup(self, stage: str | None = None) -> None:
+        """Find the items and decide on the bands, once; every stage gets all splits.
+
+        Raises:
+            DatasetNotFoundError: the data are not where they were looked for.
+            ConfigError: two splits share an item, all are empty, or a setting does not fit the data.
+            CubeFormatError: the first cube cannot be read.
+        """
+        if self._datasets:
+            return
+        splits = self.find_items()
+        everything = [*splits.train, *splits.val, *splits.test]
+        if not everything:
+            raise ConfigError(
+                f"{type(self).__name__}: expected at least one item in train, val or test, got none. "
+                "Name some in the splits."
+            )
+        counts = Counter(item.name for item in everything)
+        if repeated := sorted(name for name, count in counts.items() if count > 1):
+            raise ConfigError(
+                f"{type(self).__name__}: expected every item in one split, got {repeated} more than once. "
+                "Remove the repetition, or rename one of two cubes of one name."
+            )
+        reference = self._first_readable(everything)
+        self._bands = Bands.of(reference, bad_bands=self._bad_bands, wavelengths=self._file_wavelengths)
+        size = reference.shape[:2]
+        for split, items in (*splits._asdict().items(), ("predict", everything)):
+            self._datasets[split] = CubeDataset(
+                items, bands=self._bands, rules=self._rules, on_error=self.on_error, fallback_size=size
+            )
+        logger.info(
+            "%s: %d training, %d validation, %d test items; %d of %d bands.",
+            type(self).__name__,
+            *(len(items) for items in splits),
+            len(self._bands.kept),
+            self._bands.n_bands,
+        )
+
+    def train_dataloader(self) -> CubeLoader:
+        """Return the training cubes, shuffled by (seed, epoch); all ranks take as many batches.
+
+        Raises:
+            ConfigError: no item is in the training split.
+        """
+        if not self._dataset("train").items:
+            raise ConfigError(
+                f"{type(self).__name__}: expected at least one training item, got none. "
+                "Put cubes into the training split, or only validate, test or predict."
+            )
+        return self._loader("train", shuffle=True, equal_shards=True)
+
+    def statistics_dataloader(self) -> CubeLoader:
+        """Return the training cubes in order, each read by one rank once; for closed-form statistics."""
+        return self._loader("train")
+
+    def val_dataloader(self) -> CubeLoader | list[Any]:
+        """Return the validation cubes in order, or an empty list where there are none."""
+        return self._loader("val") if self._dataset("val").items else []
+
+    def test_dataloader(self) -> CubeLoader | list[Any]:
+        """Return the test cubes in order, or an empty list where there are none."""
+        return self._loader("test") if self._dataset("test").items else []
+
+    def predict_dataloader(self) -> CubeLoader:
+        """Return all cubes in order."""
+        return self._loader("predict")
+
+    def teardown(self, stage: str) -> None:
+        """Log how many cubes could not be read."""
+        if skipped := self.skipped:
+            total = len(self._dataset("predict"))
+            logger.warning(
+                "%s: skipped %d of %d items: %s", type(self).__name__, len(skipped), total, skipped
+            )
+
+    @property
+    def band_indices(self) -> list[int]:
+        """Positions of the kept bands in the files, from 0."""
+        return [int(band) for band in self._kept_bands().kept]
+
+    @property
+    def wavelengths(self) -> NDArray[np.float64] | None:
+        """Centres of the kept bands in nm; None where the files have none."""
+        return self._kept_bands().wavelengths
+
+    @property
+    def skipped(self) -> list[str]:
+        """Names of the items that could not be read so far, with `on_error="skip"`."""
+        names = {name for dataset in self._datasets.values() for name in dataset.skipped}
+        return sorted(names)
+
+    def read(self, item: CubeItem) -> Batch:
+        """Return one item as a batch of one."""
+        one = CubeDataset([item], bands=self._kept_bands(), rules=self._rules)
+        return collate_cubes([one[0]])
+
+    def _loader(self, split: str, *, shuffle: bool = False, equal_shards: bool = False) -> CubeLoader:
+        dataset = self._dataset(split)
+        seed = int(os.environ.get("PL_GLOBAL_SEED", "0")) if self.seed is None else self.seed
+        rank, world_size = rank_and_world_size()
+        return CubeLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=EpochSampler(
+                len(dataset),
+                seed=seed,
+                shuffle=shuffle,
+                equal_shards=equal_shards,
+                rank=rank,
+                world_size=world_size,
+            ),
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=self._feeds_gpu(),
+            collate_fn=partial(collate_cubes, pad=self.pad),
+            # Its own generator: an epoch must not move the global one, or a resumed run would differ.
+            generator=torch.Generator().manual_seed(seed),
+        )
+
+    def _feeds_gpu(self) -> bool:
+        """Whether a trainer will copy the batches to a GPU, which is faster from pinned memory."""
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+
+    def _dataset(self, split: str) -> CubeDataset:
+        self.setup()
+        return self._datasets[split]
+
+    def _kept_bands(self) -> Bands:
+        self.setup()
+        assert self._bands is not None
+        return self._bands
+
+    def _first_readable(self, items: Sequence[CubeItem]) -> Cube:
+        """The cube that decides on the bands."""
+        for item in items:
+            try:
+                return read_cube(item.path, key=item.key)
+            except READ_ERRORS:
+                if self.on_error == "raise":
+                    raise
+        raise CubeFormatError(
+            f"{type(self).__name__}: expected at least one readable cube, got none of {len(items)}. "
+            'Look at one with `on_error="raise"`.'
+        )

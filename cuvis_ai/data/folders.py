@@ -1,0 +1,110 @@
+"""Finding cubes, masks and annotations in folders; imports errors only."""
+
+from pathlib import Path
+
+from cuvis_ai.errors import ConfigError, DatasetNotFoundError
+
+CUBE_SUFFIXES = (
+    *(".hdr", ".npy", ".npz", ".mat", ".tif", ".tiff"),
+    *(".h5", ".hdf5", ".he5", ".nc", ".nc4", ".zarr"),
+)
+"""Files that are taken for cubes; an ENVI cube is found by its header."""
+
+_ENVI_DATA_SUFFIXES = (".dat", ".img", ".raw", ".bin", ".bsq", ".bil", ".bip")
+"""An ENVI header is called `a.hdr` or, after its data file, `a.dat.hdr`."""
+
+MASK_SUFFIXES = (".png", ".bmp", ".npy", ".npz", ".mat", ".hdr", ".tif", ".tiff")
+"""Files that are taken for masks, first choice first."""
+
+SPLIT_FILE = "splits.json"
+"""Name of the file that says which cube is in which split: `{"train": ["a", "b"], "val": [3], …}`."""
+
+MASK_ENDING = "_mask"
+"""What a mask's file name adds to its cube's."""
+
+
+def require_folder(folder: Path, where: str, ways_on: str) -> Path:
+    """Return the folder as an absolute path.
+
+    Args:
+        folder: as the user gave it.
+        where: subject of the message.
+        ways_on: what the user can do, as whole sentences.
+
+    Raises:
+        DatasetNotFoundError: there is no such folder.
+    """
+    absolute = folder.expanduser().absolute()
+    if not absolute.is_dir():
+        found = "a file" if absolute.exists() else "no such folder"
+        raise DatasetNotFoundError(
+            f"{where}: expected the data set's folder {absolute}, got {found}. {ways_on}"
+        )
+    return absolute
+
+
+def find_annotations(folder: Path, given: str | Path | None, where: str) -> Path | None:
+    """Return the COCO JSON of a folder: the given one, else the only one, else None.
+
+    Other JSON files may lie beside it: one with `images` and `annotations` is taken for COCO.
+
+    Args:
+        folder: where to look.
+        given: what the user gave, from the folder.
+        where: subject of messages.
+
+    Raises:
+        DatasetNotFoundError: the given file is not there.
+        ConfigError: there are several and none is given.
+    """
+    if given is not None:
+        path = folder / given
+        if not path.is_file():
+            raise DatasetNotFoundError(
+                f"{where}: expected `annotations` to name a COCO JSON, got no such file: {path}. "
+                "Give its path from `data_dir`."
+            )
+        return path
+    found = sorted(path for path in folder.glob("*.json") if _is_coco(path))
+    if len(found) > 1:
+        raise ConfigError(
+            f"{where}: expected one COCO JSON in {folder}, got {[path.name for path in found]}. "
+            "Pass `annotations` with the name of one."
+        )
+    return found[0] if found else None
+
+
+def _is_coco(path: Path) -> bool:
+    """Whether a JSON speaks of images and annotations; looks for the words, since such files can be large."""
+    content = path.read_bytes()
+    return b'"images"' in content and b'"annotations"' in content
+
+
+def find_cubes(folder: Path) -> list[Path]:
+    """Return the cubes that lie directly in a folder, in file-name order; masks are left out."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in CUBE_SUFFIXES
+        and not path.name.startswith(".")
+        and not cube_name(path).endswith(MASK_ENDING)
+    )
+
+
+def cube_name(path: Path) -> str:
+    """Return a cube's name: its file name without endings (`a` for `a.npy` and for `a.dat.hdr`)."""
+    name = path.stem
+    if path.suffix.lower() == ".hdr" and Path(name).suffix.lower() in _ENVI_DATA_SUFFIXES:
+        name = Path(name).stem
+    return name
+
+
+def find_mask(cube: Path, folders: list[Path]) -> Path | None:
+    """Return a cube's mask: `<name>_mask.*` beside it, else `<name>.*` or `<name>_mask.*` in the folders."""
+    name = cube_name(cube)
+    candidates = [cube.parent / f"{name}{MASK_ENDING}{suffix}" for suffix in MASK_SUFFIXES]
+    for folder in folders:
+        candidates += [
+            folder / f"{stem}{suffix}" for stem in (name, name + MASK_ENDING) for suffix in MASK_SUFFIXES
+        ]
+    return next((path for path in candidates if path.is_file()), None)

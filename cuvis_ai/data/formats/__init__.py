@@ -1,0 +1,1 @@
+"""One file a cube format; each offers `read(path, key) -> CubeContents`."""

@@ -1,0 +1,225 @@
+"""ENVI: a text header beside a raw binary file; imports the errors and NumPy.
+
+The header is parsed here, not by SPy: SPy refuses a missing byte order, which GDAL takes as little-endian,
+reads a mixed-case `Bil` as BSQ, and any unknown interleave too. The rules are these. A data file that is
+shorter than the header says, and an interleave that is missing or unknown, are errors that print the
+expected and the actual bytes. A data file that is longer is read from its beginning, as SPy and GDAL do,
+and logged. A missing byte order is little-endian, a missing header offset 0. Scale factors are not applied.
+"""
+
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cuvis_ai.data.formats.contents import CubeContents
+from cuvis_ai.data.formats.raw import RawSource
+from cuvis_ai.errors import CubeFormatError, DatasetNotFoundError
+
+_TYPES = {
+    1: "u1",
+    2: "i2",
+    3: "i4",
+    4: "f4",
+    5: "f8",
+    6: "c8",
+    9: "c16",
+    12: "u2",
+    13: "u4",
+    14: "i8",
+    15: "u8",
+}
+_ORDERS = {"bsq": (2, 0, 1), "bil": (0, 2, 1), "bip": (0, 1, 2)}
+_DATA_SUFFIXES = ("", ".img", ".dat", ".raw", ".bin", ".hyspex", ".bsq", ".bil", ".bip", ".cube", ".sli")
+_COMMENT = re.compile(r"^[ \t]*;.*$", re.MULTILINE)
+_FIELD = re.compile(r"^[ \t]*([^=\n{}]+?)[ \t]*=(?:\s*\{([^}]*)\}|([^\n]*))", re.MULTILINE)
+_log = logging.getLogger(__name__)
+
+
+def read(path: Path, key: str | None) -> CubeContents:
+    """Return the cube of an ENVI header or of the data file beside it.
+
+    Raises:
+        CubeFormatError: the header cannot be read, or does not fit the data file.
+        DatasetNotFoundError: the header has no data file.
+    """
+    if key is not None:
+        raise CubeFormatError(
+            f"{path}: an ENVI file holds one cube without a name, got key={key!r}. Leave key= out."
+        )
+    header_path = path if is_header(path) else header_beside(path)
+    if header_path is None and path.suffix.lower() == ".hdr":
+        raise CubeFormatError(f"{path}: expected an ENVI header, whose first line is ENVI, got another file.")
+    if header_path is None:
+        raise CubeFormatError(
+            f"{path}: expected an ENVI header {path.name}.hdr or {path.stem}.hdr beside it, got none. "
+            "Copy the header there."
+        )
+    header = _Header(header_path, _fields(header_path))
+    source = _source(header, None if path == header_path else path)
+    return CubeContents(
+        source=source,
+        wavelengths=header.numbers("wavelength"),
+        wavelength_units=header.fields.get("wavelength units"),
+        good_bands=header.numbers("bbl"),
+        no_data=header.only_number("data ignore value"),
+    )
+
+
+def is_header(path: Path) -> bool:
+    """Tell whether a file begins as an ENVI header does."""
+    with path.open("rb") as file:
+        return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"ENVI")
+
+
+def header_beside(path: Path) -> Path | None:
+    """Return the header of a data file, `cube.img.hdr` before `cube.hdr`; None if there is none."""
+    for stem in (path.name, path.stem):
+        for suffix in (".hdr", ".HDR"):
+            header = path.with_name(stem + suffix)
+            if header.is_file() and is_header(header):
+                return header
+    return None
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The fields of a header by their lower-case names; braces removed."""
+
+    path: Path
+    fields: dict[str, str]
+
+    def number(self, name: str) -> float:
+        text = self.fields[name].partition(";")[0].strip()
+        try:
+            return float(text)
+        except ValueError as err:
+            raise CubeFormatError(
+                f"{self.path}: expected a number for `{name}`, got {text!r}. Correct it."
+            ) from err
+
+    def count(self, name: str, *, least: int, default: int | None = None) -> int:
+        if name not in self.fields and default is not None:
+            return default
+        if name not in self.fields:
+            raise CubeFormatError(
+                f"{self.path}: expected a field `{name}`, got {sorted(self.fields)}. Add it."
+            )
+        value = self.number(name)
+        if not value.is_integer() or value < least:
+            raise CubeFormatError(
+                f"{self.path}: expected `{name}` to be an integer from {least} on, got {value:g}."
+            )
+        return int(value)
+
+    def only_number(self, name: str) -> float | None:
+        values = self.numbers(name) or [None]
+        if len(set(values)) > 1:
+            raise CubeFormatError(f"{self.path}: expected one number for `{name}`, got {values}. Keep one.")
+        return values[0]
+
+    def numbers(self, name: str) -> list[float] | None:
+        if name not in self.fields:
+            return None
+        words = re.split(r"[,\s]+", re.sub(r";[^\n]*", "", self.fields[name]).strip(" \t\r\n,"))
+        try:
+            return [float(word) for word in words if word] or None
+        except ValueError as err:
+            raise CubeFormatError(
+                f"{self.path}: expected numbers for `{name}`, got: {err}. Correct it."
+            ) from err
+
+
+def _fields(path: Path) -> dict[str, str]:
+    """Parse a header; a field given twice counts as given last."""
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    text = _COMMENT.sub("", "\n".join(text.splitlines()))
+    fields = {}
+    for name, braced, plain in _FIELD.findall(text):
+        if plain.lstrip().startswith("{"):
+            raise CubeFormatError(f"{path}: expected a closing brace for `{name}`, got none. Add it.")
+        fields[" ".join(name.lower().split())] = (braced or plain).strip()
+    return fields
+
+
+def _source(header: _Header, data_path: Path | None) -> RawSource:
+    """Return the data file's source after checking that it has the bytes the header promises."""
+    if header.fields.get("file type", "").lower() == "envi spectral library":
+        raise CubeFormatError(
+            f"{header.path}: expected an image, got a spectral library: spectra without an image."
+        )
+    if header.count("file compression", least=0, default=0) or any(
+        any(header.numbers(name) or []) for name in ("major frame offsets", "minor frame offsets")
+    ):
+        raise CubeFormatError(
+            f"{header.path}: expected a plain data file, got one with compression or frame offsets. "
+            "Save it without them in ENVI, or convert it with `gdal_translate -of ENVI`."
+        )
+    h, w, c = (header.count(name, least=1) for name in ("lines", "samples", "bands"))
+    offset = header.count("header offset", least=0, default=0)
+    dtype = _number_type(header)
+    n_expected = offset + h * w * c * dtype.itemsize
+    if data_path is None:
+        data_path = _data_file(header.path, n_expected)
+    n_bytes = data_path.stat().st_size
+    sizes = f"expected {n_expected} bytes ({offset} + {h} × {w} × {c} × {dtype.itemsize}), got {n_bytes}"
+    interleave = header.fields.get("interleave", "").partition(";")[0].strip().lower()
+    if interleave not in _ORDERS:
+        raise CubeFormatError(
+            f"{header.path}: expected `interleave` to be bsq, bil or bip, got {interleave!r} "
+            f"({data_path.name}: {sizes}). Write the order in which the sensor's software saved the file."
+        )
+    if n_bytes < n_expected:
+        raise CubeFormatError(
+            f"{data_path}: {sizes}. The file is cut short, or {header.path.name} is another file's header; "
+            "copy it again, or correct lines, samples, bands, data type and header offset."
+        )
+    if n_bytes > n_expected:
+        _log.warning("%s: %s; the bytes behind are left unread.", data_path, sizes)
+    return RawSource(path=data_path, offset=offset, dtype=dtype, shape=(h, w, c), order=_ORDERS[interleave])
+
+
+def _number_type(header: _Header) -> "np.dtype[np.generic]":
+    kind = header.count("data type", least=0)
+    byte_order = header.count("byte order", least=0, default=0)
+    if kind not in _TYPES:
+        known = ", ".join(f"{number} ({np.dtype(name)})" for number, name in _TYPES.items())
+        raise CubeFormatError(
+            f"{header.path}: expected `data type` to be one of {known}, got {kind}. Correct it."
+        )
+    if byte_order not in (0, 1):
+        raise CubeFormatError(
+            f"{header.path}: expected `byte order` 0 (little-endian) or 1 (big), got {byte_order}."
+        )
+    return np.dtype("<>"[byte_order] + _TYPES[kind])
+
+
+def _data_file(header_path: Path, n_expected: int) -> Path:
+    """Return a header's data file: of those named like it, one of the expected size, else the likeliest."""
+    stem = header_path.stem
+    names = dict.fromkeys(stem + case for suffix in _DATA_SUFFIXES for case in (suffix, suffix.upper()))
+    known = [other for other in map(header_path.with_name, names) if other.is_file()]
+    fitting = [other for other in known if other.stat().st_size == n_expected]
+    if fitting:
+        return fitting[0]
+    found = [  # a look at the whole folder, which may hold thousands of files, comes second
+        other
+        for other in sorted(header_path.parent.iterdir())
+        if other.is_file() and other.suffix.lower() != ".hdr" and stem in (other.name, other.stem)
+    ]
+    fitting = [other for other in found if other.stat().st_size == n_expected]
+    if fitting or known:
+        return (fitting or known)[0]
+    if len(found) == 1:
+        return found[0]
+    listing = ", ".join(f"{other.name} ({other.stat().st_size} bytes)" for other in found) or "none"
+    raise DatasetNotFoundError(
+        f"{header_path}: expected its data file, {stem} with any extension or none and {n_expected} bytes, "
+        f"got {listing}. Put the data file beside the header, or read the data file by its own name."
+    )

@@ -1,0 +1,183 @@
+"""Cubert's Lentils data set, or one of its shape: cubes or a session with COCO annotations.
+
+Imports errors and the data layer only.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from cuvis_ai.data.coco_masks import Category
+from cuvis_ai.data.datamodule import CubeDataModule, SplitItems
+from cuvis_ai.data.dataset import CubeItem, OnError
+from cuvis_ai.data.folders import SPLIT_FILE, cube_name, find_annotations, find_cubes, require_folder
+from cuvis_ai.data.formats import cu3s
+from cuvis_ai.data.planes import PlaneSource, coco_image_ids, coco_masks, plane_from_coco
+from cuvis_ai.data.splits import Id, by_id, in_order, read_split_file, with_unlisted_as_normal
+from cuvis_ai.errors import DatasetNotFoundError, import_extra
+
+logger = logging.getLogger(__name__)
+
+REPOSITORY = "cubert-gmbh/XMR_Lentils"
+"""The data set's name on the Hugging Face hub."""
+
+_WAYS_ON = (
+    "Pass `data_dir` or set the environment variable DATA_ROOT to the folder that holds the cubes; or pass "
+    f"`download=True` to fetch {REPOSITORY} from the Hugging Face hub (about 0.9 GB) into it; or use "
+    "`IndianPines` from cuvis_ai.data.indian_pines, which needs no folder."
+)
+
+
+class LentilsAnomaly(CubeDataModule):
+    """Serve a folder of cubes, or of .cu3s sessions, with their COCO annotations.
+
+    Annotations are looked for in `annotations`, else in the one COCO JSON of the folder, or beside each
+    session under its name. Splits come from the ids given here, else from the folder's `splits.json`, else
+    the cubes in file-name order are divided 60 / 20 / 20 %. An id is a cube's name, or its number: the image
+    id of its annotation, a session's frame, or, in a folder without annotations, its place in file-name
+    order, from 0. A cube that the annotations do not list has no known anomalies: it counts as free of them
+    in a split where others are annotated, with a log line.
+
+    Args:
+        data_dir: the folder; None takes the environment's `DATA_ROOT`, else ./data/Lentils.
+        batch_size: cubes a batch.
+        num_workers: processes that read ahead.
+        train_ids: cubes to train on.
+        val_ids: cubes to validate on.
+        test_ids: cubes to test on.
+        annotations: the COCO JSON, as a path from `data_dir`.
+        normal_categories: categories of the annotations, by id or name, that are no anomalies.
+        download: fetch the data set in `prepare_data` when the folder holds no cube.
+        seed: of the training order; None takes `PL_GLOBAL_SEED`, else 0.
+        pad: pad cubes of different sizes in a batch with `valid=False` pixels.
+        bad_bands: positions to drop, from 0, in place of the headers'; an empty list keeps all.
+        wavelengths: band centres in nm of all bands, in place of the files'.
+        no_data: value that stands for "no data", in place of the files'.
+        saturation: level from which on a band counts as saturated.
+        on_error: "raise" or "skip" cubes that cannot be read.
+
+    Raises:
+        ConfigError: a value that is impossible.
+    """
+
+    def __init__(
+        self,
+        data_dir: str | Path | None = None,
+        *,
+        batch_size: int = 4,
+        num_workers: int = 0,
+        train_ids: Sequence[Id] | None = None,
+        val_ids: Sequence[Id] | None = None,
+        test_ids: Sequence[Id] | None = None,
+        annotations: str | Path | None = None,
+        normal_categories: Sequence[Category] = (),
+        download: bool = False,
+        seed: int | None = None,
+        pad: bool = False,
+        bad_bands: Sequence[int] | None = None,
+        wavelengths: Sequence[float] | None = None,
+        no_data: float | None = None,
+        saturation: float | None = None,
+        on_error: OnError = "raise",
+    ) -> None:
+        super().__init__(
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+            pad=pad,
+            bad_bands=bad_bands,
+            wavelengths=wavelengths,
+            no_data=no_data,
+            saturation=saturation,
+            on_error=on_error,
+        )
+        self.data_dir = Path(os.environ.get("DATA_ROOT", "./data/Lentils") if data_dir is None else data_dir)
+        self.ids = {"train_ids": train_ids, "val_ids": val_ids, "test_ids": test_ids}
+        self.annotations = annotations
+        self.normal_categories = tuple(normal_categories)
+        self.download = download
+
+    def prepare_data(self) -> None:
+        """Download the data set if that was asked for and the folder holds no cube.
+
+        Raises:
+            MissingExtraError: `download=True` without huggingface_hub.
+        """
+        folder = self.data_dir.expanduser().absolute()
+        if not self.download or (folder.is_dir() and (find_cubes(folder) or _sessions(folder))):
+            return
+        hub = import_extra("huggingface_hub", "download", "LentilsAnomaly(download=True)")
+        logger.info("Downloading %s to %s.", REPOSITORY, folder)
+        hub.snapshot_download(repo_id=REPOSITORY, repo_type="dataset", local_dir=folder)
+
+    def find_items(self) -> SplitItems:
+        """Return the folder's cubes, or its sessions' frames, by split."""
+        folder = require_folder(self.data_dir, "LentilsAnomaly", _WAYS_ON)
+        numbered = self._cubes(folder) or self._frames(folder)
+        if not numbered:
+            raise DatasetNotFoundError(f"LentilsAnomaly: expected cubes in {folder}, got none. {_WAYS_ON}")
+        items = [item for item, _ in numbered]
+        if not any(item.mask for item in items):
+            logger.warning("LentilsAnomaly: no cube in %s is annotated; batches have no mask.", folder)
+        known: dict[Id, CubeItem] = {item.name: item for item in items}
+        known |= {number: item for item, number in numbered if number is not None}
+        if any(ids is not None for ids in self.ids.values()):
+            splits = by_id(known, self.ids)
+        elif (folder / SPLIT_FILE).is_file():
+            splits = by_id(known, read_split_file(folder / SPLIT_FILE))
+        else:
+            splits = in_order(items)
+        return with_unlisted_as_normal(splits)
+
+    def _cubes(self, folder: Path) -> list[tuple[CubeItem, int | None]]:
+        """The folder's cubes with their numbers."""
+        paths = find_cubes(folder)
+        names = [cube_name(path) for path in paths]
+        annotations = find_annotations(folder, self.annotations, "LentilsAnomaly") if paths else None
+        numbers: list[int | None] = list(range(len(paths)))
+        if annotations is not None:
+            numbers = _image_ids(names, annotations, self.normal_categories)
+        return [
+            (CubeItem(name=name, path=path, mask=self._mask(annotations, number)), number)
+            for name, path, number in zip(names, paths, numbers, strict=True)
+        ]
+
+    def _frames(self, folder: Path) -> list[tuple[CubeItem, int | None]]:
+        """The frames of the folder's sessions; they have numbers where there is one session only."""
+        sessions = _sessions(folder)
+        frames: list[tuple[CubeItem, int | None]] = []
+        for session in sessions:
+            beside = session.with_suffix(".json")
+            annotations = None
+            if self.annotations is not None or (len(sessions) == 1 and not beside.is_file()):
+                annotations = find_annotations(folder, self.annotations, "LentilsAnomaly")
+            elif beside.is_file():
+                annotations = beside
+            listed = {} if annotations is None else coco_masks(annotations, self.normal_categories).images
+            for frame in range(cu3s.n_measurements(session)):
+                mask = self._mask(annotations, frame if frame in listed else None)
+                item = CubeItem(name=f"{session.stem}_{frame:04d}", path=session, key=str(frame), mask=mask)
+                frames.append((item, frame if len(sessions) == 1 else None))
+        return frames
+
+    def _mask(self, annotations: Path | None, image: int | None) -> PlaneSource | None:
+        if annotations is None or image is None:
+            return None
+        return plane_from_coco(annotations, image, normal=self.normal_categories)
+
+
+def _sessions(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.cu3s"))
+
+
+def _image_ids(names: Sequence[str], annotations: Path, normal: tuple[Category, ...]) -> list[int | None]:
+    """Each cube's image id: of the image of its name, else, for a converted session, its frame number."""
+    images = coco_masks(annotations, normal).images
+    found = coco_image_ids(names, images)
+    for i, name in enumerate(names):
+        frame = re.fullmatch(rf"{re.escape(annotations.stem)}_(\d{{4,}})", name)
+        if found[i] is None and frame is not None and int(frame[1]) in images:
+            found[i] = int(frame[1])
+    return found

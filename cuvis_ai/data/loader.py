@@ -1,0 +1,60 @@
+"""A data loader that continues a run interrupted within an epoch; imports the data layer only."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from cuvis_ai.data.collate import Sample
+from cuvis_ai.data.dataset import CubeDataset
+from cuvis_ai.data.sampler import EpochSampler
+
+
+class CubeLoader(DataLoader[Sample]):
+    """Load batches in the order of an `EpochSampler`, and continue where a checkpoint was written.
+
+    Lightning saves `state_dict` with its checkpoints and loads it when the checkpoint lies within an
+    epoch; without it, a resumed run would draw the epoch's first batches again in place of the rest.
+
+    Args:
+        dataset: what to load.
+        sampler: the order.
+
+    The other arguments are those of `DataLoader`.
+
+    State:
+        epoch: the sampler's.
+        n_drawn: batches of that epoch that were handed out.
+    """
+
+    sampler: EpochSampler
+
+    def __init__(
+        self, dataset: CubeDataset, *, sampler: EpochSampler, batch_size: int, **options: Any
+    ) -> None:
+        super().__init__(dataset, batch_size=batch_size, sampler=sampler, **options)
+        self._n_drawn = 0
+        self._interrupted: dict[str, int] = {}
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        """Yield the epoch's batches; those that are left, if the epoch is the interrupted one.
+
+        A generator, since Lightning asks for the iterator before it tells the sampler the epoch, and
+        workers would start at once to read in the wrong order.
+        """
+        interrupted, self._interrupted = self._interrupted, {}
+        same_epoch = interrupted.get("epoch") == self.sampler.epoch
+        self._n_drawn = interrupted["n_drawn"] if same_epoch else 0
+        assert self.batch_size is not None
+        self.sampler.start = self._n_drawn * self.batch_size
+        for batch in super().__iter__():
+            self._n_drawn += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Return how far the run is."""
+        return {"epoch": self.sampler.epoch, "n_drawn": self._n_drawn}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Leave out, when that epoch is iterated next, the batches that were handed out."""
+        self._interrupted = state_dict

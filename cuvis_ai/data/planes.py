@@ -1,0 +1,83 @@
+"""Masks and labels of whole cubes as functions of the cube's (h, w), which pickle for worker processes.
+
+Imports the data layer only.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuvis_ai.data.coco_masks import Category, CocoMasks
+from cuvis_ai.data.masks import read_mask
+
+PlaneSource = Callable[[tuple[int, int]], NDArray[Any]]
+"""Given a whole cube's (h, w), returns a plane of that shape."""
+
+
+def plane_in_memory(plane: NDArray[Any]) -> PlaneSource:
+    """Return a source that always gives this plane, whatever the size: the reader compares the two."""
+    return partial(_same, plane)
+
+
+def plane_of_normal() -> PlaneSource:
+    """Return a source that finds no anomaly."""
+    return _nothing
+
+
+def plane_from_file(
+    path: Path, *, key: str | None = None, anomalous: Sequence[float] | None = None
+) -> PlaneSource:
+    """Return a source that reads a mask file each time; the arguments are those of `read_mask`."""
+    return partial(read_mask, path, key=key, anomalous=None if anomalous is None else tuple(anomalous))
+
+
+def plane_from_coco(path: Path, image: int, *, normal: tuple[Category, ...] = ()) -> PlaneSource:
+    """Return a source that draws one image's annotations; the JSON is parsed once a process."""
+    return partial(_drawn, path, image, normal)
+
+
+def coco_masks(path: Path, normal: tuple[Category, ...] = ()) -> CocoMasks:
+    """Return the annotations of a COCO JSON, parsed once a process and anew when the file has changed."""
+    return _parsed(path, normal, path.stat().st_mtime_ns)
+
+
+def coco_image_ids(names: Sequence[str], images: Mapping[int, str]) -> list[int | None]:
+    """Return the image id of each cube, None where no image is called like it.
+
+    Args:
+        names: names of cubes, without suffix, with or without folders.
+        images: file names by image id; folders count where they are given on both sides.
+    """
+    paths = {image: PurePosixPath(file_name.replace("\\", "/")) for image, file_name in images.items()}
+    by_path = {str(path.with_suffix("")): image for image, path in paths.items()}
+    stems = Counter(path.stem for path in paths.values())
+    by_stem = {path.stem: image for image, path in paths.items() if stems[path.stem] == 1}
+    short_names = Counter(PurePosixPath(name).name for name in names)
+    found: list[int | None] = []
+    for name in names:
+        short = PurePosixPath(name).name
+        image = by_path.get(name)
+        found.append(by_stem.get(short) if image is None and short_names[short] == 1 else image)
+    return found
+
+
+@lru_cache(maxsize=8)
+def _parsed(path: Path, normal: tuple[Category, ...], changed: int) -> CocoMasks:
+    return CocoMasks(path, normal=normal)
+
+
+def _same(plane: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    return plane
+
+
+def _nothing(size: tuple[int, int]) -> NDArray[np.bool_]:
+    return np.zeros(size, dtype=bool)
+
+
+def _drawn(path: Path, image: int, normal: tuple[Category, ...], size: tuple[int, int]) -> NDArray[np.bool_]:
+    return coco_masks(path, normal).mask(image, size)

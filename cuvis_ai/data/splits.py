@@ -1,0 +1,104 @@
+"""Which cubes of a folder are for training, validation and test; imports errors and the data layer only."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from cuvis_ai.data.datamodule import SplitItems
+from cuvis_ai.data.dataset import CubeItem
+from cuvis_ai.data.folders import SPLIT_FILE
+from cuvis_ai.data.planes import plane_of_normal
+from cuvis_ai.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+Id = str | int
+"""A cube's name, or its number."""
+
+
+def in_order(items: Sequence[CubeItem]) -> SplitItems:
+    """Return the first 60 % as train, the next 20 % as val, the rest as test.
+
+    Each split gets at least one of three or more items; of two, the second is val.
+    """
+    n = len(items)
+    n_held_out = max(1, round(0.2 * n)) if n > 1 else 0
+    n_train = n - 2 * n_held_out if n > 2 else min(n, 1)
+    splits = SplitItems(items[:n_train], items[n_train : n_train + n_held_out], items[n_train + n_held_out :])
+    logger.info(
+        "No splits given: the first %d of %d cubes in file-name order are for training, the next %d for "
+        "validation, the last %d for test. Pass ids or write a %s to choose.",
+        *(len(splits.train), n, len(splits.val), len(splits.test), SPLIT_FILE),
+    )
+    return splits
+
+
+def by_id(known: Mapping[Id, CubeItem], ids: Mapping[str, Sequence[Id] | None]) -> SplitItems:
+    """Return the items with the given ids.
+
+    Args:
+        known: the items, each under its name and its number.
+        ids: what to take for train, val and test, in this order, under the name by which the user gave
+            it; None takes nothing.
+
+    Raises:
+        ConfigError: an id that no item has; all of them are named at once.
+    """
+    problems = []
+    for argument, wanted in ids.items():
+        unknown = [i for i in wanted or () if i not in known]
+        if unknown:
+            problems.append(f"`{argument}` has {unknown}")
+    if problems:
+        numbers = [i for i in known if isinstance(i, int)]
+        names = [i for i in known if isinstance(i, str)]
+        raise ConfigError(
+            f"Splits: expected numbers of {_shortened(numbers)} or names of {_shortened(names)}, "
+            f"got unknown ids: {'; '.join(problems)}. Correct these ids."
+        )
+    return SplitItems(*([known[i] for i in wanted or ()] for wanted in ids.values()))
+
+
+def with_unlisted_as_normal(splits: SplitItems) -> SplitItems:
+    """Return the splits with an empty mask for each cube without one, where others of its split have one."""
+    completed = []
+    for name, items in zip(SplitItems._fields, splits, strict=True):
+        unlisted = [item for item in items if item.mask is None]
+        if unlisted and len(unlisted) < len(items):
+            logger.info(
+                "%s: %d of %d cubes have no annotation and count as free of anomalies: %s",
+                *(name, len(unlisted), len(items), _shortened([item.name for item in unlisted])),
+            )
+            items = [item if item.mask else replace(item, mask=plane_of_normal()) for item in items]
+        completed.append(items)
+    return SplitItems(*completed)
+
+
+def read_split_file(path: Path) -> dict[str, list[Id]]:
+    """Return the ids of train, val and test that a JSON file gives; a split it leaves out is empty.
+
+    Raises:
+        ConfigError: no JSON object of lists, or a split of another name.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as err:
+        raise ConfigError(f"{path}: expected JSON, got: {err}. Correct the file.") from err
+    splits = SplitItems._fields
+    if not isinstance(content, dict) or not all(
+        isinstance(ids, list) and all(isinstance(i, str | int) for i in ids) for ids in content.values()
+    ):
+        raise ConfigError(
+            f'{path}: expected {{"train": [names or numbers], "val": […], "test": […]}}, '
+            f"got {_shortened([content])}. Correct the file."
+        )
+    if unknown := sorted(set(content) - set(splits)):
+        raise ConfigError(f"{path}: expected the splits {list(splits)}, got {unknown}. Rename them.")
+    return {f"{path.name}: {split}": content.get(split, []) for split in splits}
+
+
+def _shortened(values: Sequence[object]) -> str:
+    text = ", ".join(str(value) for value in values[:20])[:500]
+    return f"[{text}{', …' if len(values) > 20 else ''}]"

@@ -1,0 +1,223 @@
+"""One scene cut into tiles, and the tiles dealt to splits, so that no pixel is in two of them.
+
+Imports types, errors and the data layer only.
+"""
+
+import logging
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from cuvis_ai.data.cube import read_cube
+from cuvis_ai.data.datamodule import CubeDataModule, SplitItems
+from cuvis_ai.data.dataset import CubeItem, OnError, Window
+from cuvis_ai.data.planes import plane_in_memory
+from cuvis_ai.errors import ConfigError, CubeFormatError
+from cuvis_ai.types import Batch
+
+logger = logging.getLogger(__name__)
+
+
+def tile_windows(height: int, width: int, tile: int | tuple[int, int]) -> list[Window]:
+    """Return windows that cover a scene row by row, each pixel once.
+
+    Those at the bottom and right edges are smaller where the tile does not divide the scene.
+
+    Args:
+        height: rows of the scene.
+        width: columns of the scene.
+        tile: height and width of a tile, or one number for both; at most the scene's.
+
+    Raises:
+        ConfigError: the tile is empty or larger than the scene.
+    """
+    tile_height, tile_width = (tile, tile) if isinstance(tile, int) else tile
+    if not (0 < tile_height <= height and 0 < tile_width <= width):
+        raise ConfigError(
+            f"`tile`: expected from 1x1 to the scene's {height}x{width} pixels, "
+            f"got {tile_height}x{tile_width}. Choose a smaller tile."
+        )
+    return [
+        Window(top, left, min(tile_height, height - top), min(tile_width, width - left))
+        for top in range(0, height, tile_height)
+        for left in range(0, width, tile_width)
+    ]
+
+
+def deal_tiles(n_anomalous: Sequence[int], fractions: Sequence[float], *, seed: int) -> list[list[int]]:
+    """Return the tile numbers of each split, ascending.
+
+    Tiles with anomalies are dealt first, richest first, each to the split that lacks most of its
+    fraction of the anomalous pixels; the others, shuffled, then fill the splits up to their fractions
+    of the tiles. With as many (anomalous) tiles as splits, every split gets one.
+
+    Args:
+        n_anomalous: anomalous pixels of each tile.
+        fractions: share of each split, summing to 1; 0 for a split that stays empty.
+        seed: of the shuffle; a part of the split's definition, hence not the training's.
+    """
+    counts = np.asarray(n_anomalous)
+    shuffled = np.random.default_rng(seed).permutation(len(counts))
+    rich_first = [int(i) for i in shuffled[np.argsort(-counts[shuffled], kind="stable")]]
+    weights = np.asarray(fractions, dtype=np.float64)
+    anomalous = [i for i in rich_first if counts[i] > 0]
+    splits: list[list[int]] = [[] for _ in weights]
+    lacking = weights * counts.sum()
+    for position, i in enumerate(anomalous):
+        empty = [s for s, share in enumerate(weights) if share > 0 and not splits[s]]
+        # The last tiles go to the splits that have none yet.
+        choice = empty if len(anomalous) - position <= len(empty) else np.flatnonzero(weights > 0).tolist()
+        split = max(choice, key=lambda s: float(lacking[s]))
+        splits[split].append(i)
+        lacking[split] -= counts[i]
+    wanted = weights * len(counts)
+    for i in rich_first[len(anomalous) :]:
+        empty = [s for s, share in enumerate(weights) if share > 0 and not splits[s]]
+        choice = empty or np.flatnonzero(weights > 0).tolist()
+        splits[max(choice, key=lambda s: float(wanted[s] - len(splits[s])))].append(i)
+    return [sorted(split) for split in splits]
+
+
+def strips(window: Window, max_rows: int) -> list[Window]:
+    """Return a window cut into strips of at most so many rows, of equal height if that takes few more."""
+    fewest = -(-window.height // max_rows)
+    even = (n for n in range(fewest, 2 * fewest + 1) if window.height % n == 0)
+    rows = -(-window.height // next(even, fewest))
+    return [
+        window._replace(top=window.top + start, height=min(rows, window.height - start))
+        for start in range(0, window.height, rows)
+    ]
+
+
+class TiledScene(CubeDataModule):
+    """Serve one scene in tiles; a subclass says which scene.
+
+    Tiles at the edges may be smaller; a batch that mixes sizes is padded with `valid=False` pixels.
+    Only the mask is held in memory; a tile's pixels are read when it is drawn, and tiles of which a batch
+    would take too much memory are drawn in strips, which stay in their tile's split.
+
+    Args:
+        tile: height and width of a tile, or one number for both.
+        fractions: shares of train, val and test, summing to 1.
+        split_seed: of the deal of tiles without anomalies; the training seed does not change the splits.
+        max_batch_mb: what a batch of tiles may take, in MB of float32, but for strips of one row; None: as
+            much as it does.
+
+    The other arguments are those of `CubeDataModule`.
+
+    Raises:
+        ConfigError: a value that is impossible.
+    """
+
+    def __init__(
+        self,
+        *,
+        tile: int | Sequence[int],
+        fractions: Sequence[float],
+        split_seed: int,
+        max_batch_mb: float | None,
+        batch_size: int,
+        num_workers: int,
+        seed: int | None,
+        bad_bands: Sequence[int] | None,
+        wavelengths: Sequence[float] | None,
+        no_data: float | None,
+        saturation: float | None,
+        on_error: OnError,
+    ) -> None:
+        super().__init__(
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+            pad=True,
+            bad_bands=bad_bands,
+            wavelengths=wavelengths,
+            no_data=no_data,
+            saturation=saturation,
+            on_error=on_error,
+        )
+        sides = (tile, tile) if isinstance(tile, int) else tuple(tile)
+        problems = []
+        if len(sides) != 2 or any(side < 1 for side in sides):
+            problems.append(f"`tile` of one or two positive numbers, got {tile}")
+        if len(fractions) != 3 or any(f < 0 for f in fractions) or abs(sum(fractions) - 1) > 1e-6:
+            problems.append(f"`fractions` of three shares that sum to 1, got {list(fractions)}")
+        if split_seed < 0:
+            problems.append(f"`split_seed` of 0 or more, got {split_seed}")
+        if max_batch_mb is not None and max_batch_mb <= 0:
+            problems.append(f"`max_batch_mb` above 0, or None, got {max_batch_mb}")
+        if problems:
+            raise ConfigError(
+                f"{type(self).__name__}: expected {'; '.join(problems)}. Correct these arguments."
+            )
+        self.tile = (sides[0], sides[1])
+        self.fractions = tuple(fractions)
+        self.split_seed = split_seed
+        self.max_batch_mb = max_batch_mb
+
+    @abstractmethod
+    def find_scene(self) -> CubeItem:
+        """Return the whole scene, with its mask.
+
+        Raises:
+            DatasetNotFoundError: it is not where it was looked for.
+        """
+
+    def find_items(self) -> SplitItems:
+        """Return the scene's tiles, dealt to the splits."""
+        scene = self.find_scene()
+        size = read_cube(scene.path, key=scene.key).shape
+        windows = tile_windows(*size[:2], self.tile)
+        counts = [0] * len(windows)
+        if scene.mask is not None:
+            plane = scene.mask(size[:2])
+            if plane.shape != size[:2]:
+                raise CubeFormatError(
+                    f"{scene.path}: expected a mask of {size[0]}x{size[1]} pixels, got shape {plane.shape}. "
+                    "Give the mask that was drawn on this scene."
+                )
+            scene = replace(scene, mask=plane_in_memory(plane))
+            counts = [int(plane[window.slices].astype(bool).sum()) for window in windows]
+        splits = deal_tiles(counts, self.fractions, seed=self.split_seed)
+        for name, split in zip(SplitItems._fields, splits, strict=True):
+            logger.info(
+                "%s: %s has %d of %d tiles and %d of %d anomalous pixels.",
+                *(type(self).__name__, name, len(split), len(windows)),
+                *(sum(counts[i] for i in split), sum(counts)),
+            )
+        max_rows = self._max_rows(size[2])
+        return SplitItems(*(_tiles(scene, [windows[i] for i in split], max_rows) for split in splits))
+
+    def _max_rows(self, n_bands: int) -> int:
+        """How many rows of a tile a batch can hold, at least 1."""
+        height, width = self.tile
+        if self.max_batch_mb is None:
+            return height
+        max_rows = max(1, int(self.max_batch_mb * 1e6 / (4 * n_bands * width * self.batch_size)))
+        if max_rows < height:
+            logger.info(
+                "%s: a batch of %d tiles of %dx%d pixels would take %.0f MB; tiles are read in strips of at "
+                "most %d rows. Set `max_batch_mb` to change that.",
+                *(type(self).__name__, self.batch_size, height, width),
+                *(self.batch_size * height * width * n_bands * 4e-6, max_rows),
+            )
+        return min(max_rows, height)
+
+    def scene(self) -> Batch:
+        """Return the whole scene as a batch of one, for pictures and maps; it must fit into memory."""
+        return self.read(self.find_scene())
+
+
+def _tiles(scene: CubeItem, windows: Sequence[Window], max_rows: int) -> list[CubeItem]:
+    """The scene's tiles as items, in strips where they have more rows than a batch can hold."""
+    return [
+        replace(
+            scene,
+            name=f"{scene.name}[{w.top}:{w.top + w.height},{w.left}:{w.left + w.width}]",
+            window=w,
+        )
+        for window in windows
+        for w in strips(window, max_rows)
+    ]

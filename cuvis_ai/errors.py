@@ -1,0 +1,70 @@
+"""Every error that the project raises on purpose; imports nothing of ours.
+
+    NotFittedError(RuntimeError)             a node is used before its statistics are known
+    GraphError(ValueError)                   nodes, leaves or cubes that do not fit together
+    ├── ArchiveError                         a saved graph that is damaged, foreign or not to be trusted
+    └── NonFiniteLossError                   a loss became NaN or infinite
+    ConfigError(ValueError)                  a setting that is unknown or impossible
+    CubeFormatError(ValueError)              a file that cannot be read as a cube or a mask
+    DatasetNotFoundError(FileNotFoundError)  a data set that is not where it was looked for
+    MissingExtraError(ImportError)           an optional package is not installed
+
+Messages read: where: expected …, got …. What to do.
+"""
+
+import importlib
+from types import ModuleType
+
+
+class NotFittedError(RuntimeError):
+    """A node is used before its statistics are known."""
+
+
+class GraphError(ValueError):
+    """Nodes, leaves or cubes do not fit together."""
+
+
+class ArchiveError(GraphError):
+    """A saved graph is damaged, of a newer format, or asks for something that is not allowed."""
+
+
+class NonFiniteLossError(GraphError):
+    """A loss became NaN or infinite during training."""
+
+
+class ConfigError(ValueError):
+    """A setting is unknown or impossible."""
+
+
+class CubeFormatError(ValueError):
+    """A file cannot be read as a cube or a mask."""
+
+
+class DatasetNotFoundError(FileNotFoundError):
+    """A data set is not where it was looked for."""
+
+
+class MissingExtraError(ImportError):
+    """An optional package is not installed; the message names the extra that brings it."""
+
+
+def import_extra(module: str, extra: str, needed_for: str) -> ModuleType:
+    """Return an optional package's module.
+
+    Args:
+        module: dotted name to import, such as `h5py`.
+        extra: the extra of `cuvis_ai` that brings it, such as `hdf5`.
+        needed_for: what the caller wants it for, as the message's subject: "reading a .h5 file".
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as err:
+        if err.name is None or err.name.partition(".")[0] != module.partition(".")[0]:
+            raise
+        raise MissingExtraError(
+            f"{needed_for}: expected the package `{module}`, which is not installed. "
+            f'Install it with `pip install "cuvis_ai[{extra}]"`.'
+        ) from err

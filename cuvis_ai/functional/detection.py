@@ -1,0 +1,150 @@
+"""How well scores tell anomalies from normal pixels, from counts alone.
+
+A pixel is predicted as an anomaly where score > threshold, strictly. A value that is undefined for
+want of anomalies or of normal pixels is None, so that whoever reports it can leave it out; a ratio
+of a confusion whose denominator is 0 is 0, as in scikit-learn.
+
+May import: `types`.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+PRO_LIMIT = 0.3
+"""The false-positive rate up to which AUPRO looks, as in Bergmann et al. 2021."""
+
+
+class Confusion(NamedTuple):
+    """Pixels by prediction and truth."""
+
+    tp: int
+    """Anomalies predicted as such."""
+    fp: int
+    """Normal pixels predicted as anomalies."""
+    fn: int
+    """Anomalies that were missed."""
+    tn: int
+    """Normal pixels predicted as such."""
+
+
+class Curve(NamedTuple):
+    """What is predicted at every threshold that makes a difference, highest threshold first.
+
+    At the first point nothing is predicted, at the last point everything.
+    """
+
+    thresholds: Float[Tensor, " m"]
+    """Pixels with score > threshold are predicted."""
+    tp: Int[Tensor, " m"]
+    """Anomalies predicted; the last entry is their number P."""
+    fp: Int[Tensor, " m"]
+    """Normal pixels predicted; the last entry is their number N."""
+    overlap: Float[Tensor, " m"]
+    """Sum over regions of the share that is predicted; the last entry is the number of regions."""
+
+
+class BestF1(NamedTuple):
+    """The greatest F1 of a curve."""
+
+    value: float
+    threshold: float
+    """Predicting where score > threshold gives that F1; the highest such threshold."""
+
+
+def auroc(curve: Curve) -> float | None:
+    """Return the area under the receiver operating characteristic.
+
+    Σᵢ (fpᵢ − fpᵢ₋₁) (tpᵢ + tpᵢ₋₁) / (2 P N): the probability that an anomaly scores higher than a
+    normal pixel, ties counted half. None without an anomaly or without a normal pixel.
+
+    Reference:
+        Fawcett, "An introduction to ROC analysis", 2006, algorithm 2.
+    """
+    n_anomalous, n_normal = int(curve.tp[-1]), int(curve.fp[-1])
+    if n_anomalous == 0 or n_normal == 0:
+        return None
+    # Rates are multiplied by whole steps, whose sum is exact: so rounding cannot lead above 1.
+    rates = (curve.tp[1:] + curve.tp[:-1]).double() / (2 * n_anomalous)
+    return float((curve.fp.diff() * rates).sum()) / n_normal
+
+
+def average_precision(curve: Curve) -> float | None:
+    """Return Σᵢ (Rᵢ − Rᵢ₋₁) Pᵢ with recall R = tp / P and precision P = tp / (tp + fp).
+
+    The step-wise sum of scikit-learn, without interpolation. None without an anomaly.
+
+    Reference:
+        scikit-learn, `sklearn.metrics.average_precision_score`.
+    """
+    n_anomalous = int(curve.tp[-1])
+    if n_anomalous == 0:
+        return None
+    tp, fp = curve.tp[1:].double(), curve.fp[1:].double()
+    return float((curve.tp.diff() * (tp / (tp + fp))).sum()) / n_anomalous
+
+
+def best_f1(curve: Curve) -> BestF1 | None:
+    """Return the greatest F1 = 2 tp / (P + tp + fp) over all thresholds; None without an anomaly."""
+    n_anomalous = int(curve.tp[-1])
+    if n_anomalous == 0:
+        return None
+    values = 2.0 * curve.tp.double() / (n_anomalous + curve.tp + curve.fp)
+    best = int(values.argmax())
+    return BestF1(float(values[best]), float(curve.thresholds[best]))
+
+
+def aupro(curve: Curve, limit: float = PRO_LIMIT) -> float | None:
+    """Return the normalised area under the per-region overlap, up to a false-positive rate.
+
+    (1 / limit) ∫₀^limit PRO d FPR with PRO = overlap / regions, the mean share of an anomalous
+    region that is predicted, and FPR = fp / N; trapezoids, linear interpolation at the limit. None
+    without an anomaly or without a normal pixel. Where anomalies were given as flags rather than
+    region weights, each anomalous pixel is a region of its own.
+
+    Args:
+        curve: all thresholds.
+        limit: the greatest false-positive rate, above 0 and at most 1.
+
+    Reference:
+        Bergmann, Batzner, Fauser, Sattlegger, Steger, "The MVTec Anomaly Detection Dataset", 2021,
+        section 5.2.
+    """
+    if int(curve.tp[-1]) == 0 or int(curve.fp[-1]) == 0:
+        return None
+    rates = curve.fp.double() / curve.fp[-1]
+    overlaps = curve.overlap / curve.overlap[-1]
+    inside = int((rates <= limit).sum())
+    if inside < len(rates):
+        step = (limit - rates[inside - 1]) / (rates[inside] - rates[inside - 1])
+        at_limit = torch.lerp(overlaps[inside - 1], overlaps[inside], step)
+        rates = torch.cat([rates[:inside], rates.new_tensor([limit])])
+        overlaps = torch.cat([overlaps[:inside], at_limit[None]])
+    # A perfect curve's steps may sum to one rounding above the limit.
+    return min(float(torch.trapezoid(overlaps, rates)) / limit, 1.0)
+
+
+def precision(confusion: Confusion) -> float:
+    """Return tp / (tp + fp), the share of predictions that are right; 0 if nothing is predicted."""
+    return _ratio(confusion.tp, confusion.tp + confusion.fp)
+
+
+def recall(confusion: Confusion) -> float:
+    """Return tp / (tp + fn), the share of anomalies that are found; 0 if there are none."""
+    return _ratio(confusion.tp, confusion.tp + confusion.fn)
+
+
+def f1(confusion: Confusion) -> float:
+    """Return 2 tp / (2 tp + fp + fn), the harmonic mean of precision and recall; 0 for 0 / 0."""
+    return _ratio(2 * confusion.tp, 2 * confusion.tp + confusion.fp + confusion.fn)
+
+
+def iou(confusion: Confusion) -> float:
+    """Return tp / (tp + fp + fn), intersection over union (Jaccard's index); 0 for 0 / 0."""
+    return _ratio(confusion.tp, confusion.tp + confusion.fp + confusion.fn)
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0

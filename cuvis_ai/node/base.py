@@ -1,0 +1,240 @@
+"""What every node is: a module that maps a cube (b, c, h, w) to a cube (b, k, h, w).
+
+A node of your own needs `forward` alone. If it is fitted to data, let `requires_initial_fit` be
+True and implement `initialize_from_data`. The rest of this file lets the project's own nodes take
+part in the shortcuts: a node that is affine over the spectrum, up to a pointwise `head`, is folded
+into one matrix product with its neighbours, and one that says which sketch it is fitted from
+shares its pass over the data with the others.
+
+May import: `types`, `errors`, `affine`, `stats`, `functional`.
+"""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cuvis_ai.affine import Affine
+from cuvis_ai.errors import ConfigError, GraphError, NotFittedError
+from cuvis_ai.stats import Sketch, Structure
+from cuvis_ai.types import CubeTensor, MappedCube
+
+_UNFITTED = torch.Size([0])
+
+
+class Node(nn.Module, ABC):
+    """Maps a cube to a cube.
+
+    Constructor arguments are kept as attributes of the same name, so that a graph can be saved.
+
+    Attributes:
+        name: the node's name in its graph; None outside a graph.
+        trainable: whether `prepare_for_train` turns the fitted state into parameters.
+    """
+
+    state_names: ClassVar[tuple[str, ...]] = ()
+    """Buffers that fitting fills; they have the shape (0,) until then."""
+
+    trained_names: ClassVar[tuple[str, ...]] = ()
+    """Those of `state_names` that `prepare_for_train` turns into parameters."""
+
+    def __init__(self, *, trainable: bool = False) -> None:
+        super().__init__()
+        self.name: str | None = None
+        self.trainable = trainable
+        for state in self.state_names:
+            self.register_buffer(state, torch.empty(0))
+        self.register_load_state_dict_pre_hook(_allocate_before_load)  # type: ignore[no-untyped-call]  # torch
+
+    @abstractmethod
+    def forward(self, cube: CubeTensor) -> MappedCube:
+        """Return the mapped cube."""
+
+    # What the graph asks before any data are seen.
+
+    @property
+    def requires_initial_fit(self) -> bool:
+        """Whether the node must see the training data before it can be used."""
+        return bool(self.state_names)
+
+    @property
+    def structure(self) -> Structure:
+        """How the node acts on the spectrum: OPAQUE unless it has an `affine()`."""
+        return Structure.OPAQUE
+
+    @property
+    def has_head(self) -> bool:
+        """Whether something follows the affine map, so that nothing folds past this node."""
+        return False
+
+    @property
+    def sketch(self) -> type[Sketch] | None:
+        """What the node is fitted from; None if from nothing, or by `initialize_from_data`."""
+        return None
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Names of nodes whose weights or input this node uses without reading their output."""
+        return ()
+
+    def bind(self, referenced: Mapping[str, "Node"]) -> None:
+        """Receive the nodes named in `references`, to be kept as plain references, not as submodules."""
+        return
+
+    def out_channels(self, in_channels: int | None) -> int | None:
+        """The number of channels that come out for `in_channels` going in; None if not known yet."""
+        return None
+
+    # Fitting.
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the statistics are known."""
+        return all(getattr(self, state).shape != _UNFITTED for state in self.state_names)
+
+    def finalize(self, sketch: Sketch) -> None:
+        """Set the fitted state from the sketch of everything that entered the node."""
+        raise NotImplementedError(f"{type(self).__name__} declares a sketch but no `finalize`.")
+
+    def initialize_from_data(self, cubes: Iterator[CubeTensor]) -> None:
+        """Fit to the cubes that enter the node, for nodes that declare no `sketch`.
+
+        Args:
+            cubes: (b, c, h, w) each. A batch with invalid pixels comes as its valid pixels alone,
+                shaped (1, c, n, 1), so that no statistic sees the others.
+        """
+        raise NotImplementedError(
+            f"{self.label}: `requires_initial_fit` is True, but `initialize_from_data` is not implemented."
+        )
+
+    def fit_report(self) -> list[str]:
+        """Lines for the console after fitting."""
+        return []
+
+    def set_state(self, **state: Tensor) -> None:
+        """Set buffers or parameters, of any shape, in the node's dtype and device."""
+        for key, value in state.items():
+            old = getattr(self, key)
+            new = value.detach().to(old.device, old.dtype).contiguous().clone()
+            if isinstance(old, nn.Parameter):
+                self.register_parameter(key, nn.Parameter(new, requires_grad=old.requires_grad))
+            else:
+                self.register_buffer(key, new)
+
+    def allocate(self, shapes: Mapping[str, Sequence[int]]) -> None:
+        """Make room for a fitted state of these shapes, before it is loaded."""
+        self.set_state(**{key: torch.zeros(tuple(shape)) for key, shape in shapes.items()})
+
+    def forget(self) -> None:
+        """Return to the unfitted state."""
+        self.freeze()
+        for state in self.state_names:
+            old = getattr(self, state)
+            self.register_buffer(state, torch.empty(0, dtype=old.dtype, device=old.device))
+
+    # Training.
+
+    def prepare_for_train(self) -> None:
+        """Turn the trained part of the fitted state into parameters, if `trainable`; changes no output."""
+        self.require_fitted()
+        if not self.trainable:
+            return
+        for state in self.trained_names:
+            value = getattr(self, state)
+            if not isinstance(value, nn.Parameter):
+                delattr(self, state)
+                self.register_parameter(state, nn.Parameter(value.detach().clone()))
+
+    def freeze(self) -> None:
+        """Turn parameters back into buffers; undoes `prepare_for_train`."""
+        for state in self.trained_names:
+            value = getattr(self, state)
+            if isinstance(value, nn.Parameter):
+                delattr(self, state)
+                self.register_buffer(state, value.detach().clone())
+
+    # The affine form.
+
+    def affine(self) -> Affine:
+        """The affine map that the node begins with; only for a `structure` that is not OPAQUE."""
+        raise NotImplementedError(f"{self.label} has no affine form.")
+
+    def head(self, projected: CubeTensor) -> MappedCube:
+        """What follows the affine map: nothing, unless `has_head`."""
+        return projected
+
+    def spectral(self, cube: CubeTensor) -> MappedCube:
+        """Return head(affine(cube)): the `forward` of every node with an affine form."""
+        self.require_fitted()
+        affine = self.affine()
+        self.check_channels(affine.in_channels, cube.shape[1])
+        return self.head(affine.on_cube(cube))
+
+    # Messages and saving.
+
+    @property
+    def label(self) -> str:
+        """How messages name the node: its class, and its name in the graph."""
+        return f"{type(self).__name__} `{self.name}`" if self.name else type(self).__name__
+
+    def check_channels(self, expected: int, got: int) -> None:
+        """Raise a `GraphError` unless an input has the expected number of channels."""
+        if got != expected:
+            raise GraphError(
+                f"{self.label}: expected {expected} channels (as initialised), got {got}. Connect a node or "
+                f"pass a cube with {expected} channels, or forget the statistics with `graph.reset()` and "
+                f"run the statistical phase again."
+            )
+
+    def require_fitted(self) -> None:
+        """Raise a `NotFittedError` unless the statistics are known."""
+        if not self.fitted:
+            raise NotFittedError(
+                f"{self.label} is not fitted yet. Run `graph.train(datamodule=…)` first; "
+                f"`max_epochs=0` runs the statistical phase alone."
+            )
+
+    def extra_repr(self) -> str:
+        """Return the constructor arguments, as torch prints them inside the brackets."""
+        return ", ".join(f"{key}={value!r}" for key, value in hyperparameters(self).items())
+
+
+@runtime_checkable
+class HasComponents(Protocol):
+    """A node that projects onto components: what the component leaves need of their parent."""
+
+    components: Tensor
+    """(k, c), one component a row."""
+
+    @property
+    def scale(self) -> Float[Tensor, " k"]:
+        """What each score is multiplied with after the projection: 1, or 1/σ for whitened scores."""
+
+
+def hyperparameters(module: nn.Module) -> dict[str, Any]:
+    """Return the constructor arguments of a node or leaf, read back from its attributes."""
+    return {name: getattr(module, name) for name in inspect.signature(type(module)).parameters}
+
+
+def require(condition: bool, where: str, expected: str, got: object, remedy: str = "") -> None:
+    """Raise a `ConfigError` in the project's form unless `condition` holds."""
+    if not condition:
+        raise ConfigError(f"{where}: expected {expected}, got {got!r}.{' ' + remedy if remedy else ''}")
+
+
+def _allocate_before_load(
+    module: nn.Module, state_dict: Mapping[str, Tensor], prefix: str, *_: object
+) -> None:
+    """Let an unfitted node take the shapes that it is about to load."""
+    assert isinstance(module, Node)
+    module.allocate(
+        {
+            name: state_dict[prefix + name].shape
+            for name in module.state_names
+            if prefix + name in state_dict and getattr(module, name).shape == _UNFITTED
+        }
+    )

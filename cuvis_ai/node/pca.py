@@ -1,0 +1,120 @@
+"""Principal component analysis that can be fine-tuned by gradients.
+
+May import: `node.base` and what it may import.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cuvis_ai.affine import Affine
+from cuvis_ai.errors import GraphError
+from cuvis_ai.functional.eigen import principal_components
+from cuvis_ai.node.base import Node, require
+from cuvis_ai.stats import Moments, Sketch, Structure
+from cuvis_ai.types import CubeTensor, MappedCube
+
+
+class TrainablePCA(Node):
+    """Projects each spectrum onto its principal components: y = W (x − mean).
+
+    W starts as the leading eigenvectors of the training covariance (denominator n − 1), largest
+    variance first, the coefficient of largest magnitude of each positive. With `whiten` each score
+    is divided by √(variance + eps). The tutorial's WᵀW − I is W Wᵀ − I here: rows are components.
+
+    Shape:
+        input (b, c, h, w) → output (b, k, h, w); dtype and device kept.
+
+    Args:
+        n_components: k; 1 … number of channels.
+        trainable: whether W becomes a parameter in the gradient phase.
+        whiten: whether scores are scaled to unit variance; the scale stays as fitted.
+        eps: added to the variances before whitening, in squared units of the input; 0 or more.
+
+    State:
+        components (k, c): W; set by the statistical phase, changed by training if `trainable`.
+        mean (c,): mean spectrum of the training data.
+        explained_variance (k,): variances along the fitted components.
+        total_variance (1,): sum of the channel variances of the training data.
+
+    Reference:
+        Jolliffe, "Principal Component Analysis", 2002, §1.1.
+    """
+
+    state_names = ("components", "mean", "explained_variance", "total_variance")
+    trained_names = ("components",)
+    components: Tensor
+    mean: Tensor
+    explained_variance: Tensor
+    total_variance: Tensor
+
+    def __init__(
+        self, n_components: int, *, trainable: bool = False, whiten: bool = False, eps: float = 1e-6
+    ) -> None:
+        require(n_components >= 1, "TrainablePCA: n_components", "1 or more", n_components)
+        require(eps >= 0, "TrainablePCA: eps", "0 or more", eps)
+        super().__init__(trainable=trainable)
+        self.n_components = n_components
+        self.whiten = whiten
+        self.eps = eps
+
+    @property
+    def structure(self) -> Structure:
+        """Dense affine."""
+        return Structure.DENSE
+
+    @property
+    def sketch(self) -> type[Sketch]:
+        """Mean and covariance."""
+        return Moments
+
+    @property
+    def explained_variance_ratio(self) -> Float[Tensor, " k"]:
+        """Shares of the total variance that the fitted components explain."""
+        self.require_fitted()
+        return self.explained_variance / self.total_variance.clamp(min=torch.finfo(self.mean.dtype).tiny)
+
+    @property
+    def scale(self) -> Float[Tensor, " k"]:
+        """What each score is multiplied with: 1, or 1 / √(variance + eps) if `whiten`."""
+        if not self.whiten:
+            return torch.ones_like(self.explained_variance)
+        deviation = (self.explained_variance + self.eps).sqrt()
+        return torch.where(deviation > 0, 1.0 / deviation, 0.0)
+
+    def out_channels(self, in_channels: int | None) -> int:
+        """k."""
+        return self.n_components
+
+    def finalize(self, sketch: Sketch) -> None:
+        """Set W, the mean and the variances."""
+        assert isinstance(sketch, Moments)
+        most = min(len(sketch.mean), sketch.count)
+        if self.n_components > most:
+            raise GraphError(
+                f"{self.label}: n_components={self.n_components}: expected at most {most}, the smaller of "
+                f"{len(sketch.mean)} channels and {sketch.count} valid training pixels. Ask for fewer."
+            )
+        covariance = sketch.covariance()
+        vectors, variances = principal_components(covariance, self.n_components)
+        self.set_state(
+            components=vectors,
+            mean=sketch.mean,
+            explained_variance=variances,
+            total_variance=covariance.diagonal().sum().reshape(1),
+        )
+
+    def fit_report(self) -> list[str]:
+        """The explained variance, per component and in total."""
+        shares = self.explained_variance_ratio.tolist()
+        listed = ", ".join(f"{share:.1%}" for share in shares)
+        return [f"Explained variance: [{listed}] = {sum(shares):.1%} total"]
+
+    def affine(self) -> Affine:
+        """W, scaled if `whiten`, centred at the mean."""
+        weight = self.components * self.scale[:, None] if self.whiten else self.components
+        return Affine(weight, self.mean, torch.zeros_like(self.explained_variance))
+
+    def forward(self, cube: CubeTensor) -> MappedCube:
+        """Return the scores (b, k, h, w)."""
+        return self.spectral(cube)

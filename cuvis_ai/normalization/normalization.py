@@ -1,0 +1,104 @@
+"""Normalizers: nodes that rescale each channel.
+
+May import: `node.base` and what it may import.
+"""
+
+import logging
+
+import torch
+from torch import Tensor
+
+from cuvis_ai.affine import Affine
+from cuvis_ai.node.base import Node, require
+from cuvis_ai.stats import Extrema, Sketch, Structure
+from cuvis_ai.types import CubeTensor
+
+logger = logging.getLogger(__name__)
+
+
+class MinMaxNormalizer(Node):
+    """Rescales each channel to 0 … 1: y = (x − min) / (max − min + eps).
+
+    With `use_running_stats` the extremes are those of the training data; values beyond them leave
+    0 … 1. Without, they are those of each channel of each cube by itself, which makes cubes of
+    different brightness look alike; such a node needs no fitting. A channel that does not vary
+    carries nothing and becomes 0.
+
+    Shape:
+        input (b, c, h, w) → output (b, c, h, w); dtype and device kept.
+
+    Args:
+        eps: added to the range, in units of the input; 0 or more.
+        use_running_stats: whether the extremes are learnt from the training data.
+
+    State:
+        running_min, running_max (c,): channel extremes; set by the statistical phase.
+
+    Example:
+        >>> node = MinMaxNormalizer(use_running_stats=False, eps=0.0)
+        >>> node(torch.arange(4.0).view(1, 1, 2, 2)).flatten().tolist()
+        [0.0, 0.3333333432674408, 0.6666666865348816, 1.0]
+    """
+
+    state_names = ("running_min", "running_max")
+    running_min: Tensor
+    running_max: Tensor
+
+    def __init__(self, eps: float = 1e-6, *, use_running_stats: bool = True) -> None:
+        require(eps >= 0, "MinMaxNormalizer: eps", "0 or more", eps)
+        super().__init__()
+        self.eps = eps
+        self.use_running_stats = use_running_stats
+
+    @property
+    def requires_initial_fit(self) -> bool:
+        """Only with running statistics."""
+        return self.use_running_stats
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the extremes are known, or none are needed."""
+        return not self.use_running_stats or super().fitted
+
+    @property
+    def structure(self) -> Structure:
+        """Channelwise with running statistics; else each cube has a map of its own."""
+        return Structure.CHANNELWISE if self.use_running_stats else Structure.OPAQUE
+
+    @property
+    def sketch(self) -> type[Sketch] | None:
+        """Channel extremes, with running statistics."""
+        return Extrema if self.use_running_stats else None
+
+    def out_channels(self, in_channels: int | None) -> int | None:
+        """As many as enter."""
+        return in_channels
+
+    def finalize(self, sketch: Sketch) -> None:
+        """Set the extremes."""
+        assert isinstance(sketch, Extrema)
+        self.set_state(running_min=sketch.low, running_max=sketch.high)
+        constant = (self.running_max == self.running_min).nonzero().flatten().tolist()
+        if constant:
+            logger.warning(
+                "%s: %d of %d channels do not vary in the training data and become 0: %s",
+                self.label, len(constant), len(self.running_min), constant,
+            )  # fmt: skip
+
+    def affine(self) -> Affine:
+        """W = diag(1 / (max − min + eps)), centred at the minimum."""
+        low = self.running_min
+        return Affine(_inverse_range(low, self.running_max, self.eps), low, torch.zeros_like(low))
+
+    def forward(self, cube: CubeTensor) -> CubeTensor:
+        """Return the rescaled cube."""
+        if self.use_running_stats:
+            return self.spectral(cube)
+        low, high = cube.amin((2, 3), keepdim=True), cube.amax((2, 3), keepdim=True)
+        return (cube - low) * _inverse_range(low, high, self.eps)
+
+
+def _inverse_range(low: Tensor, high: Tensor, eps: float) -> Tensor:
+    """Return 1 / (high − low + eps), or 0 where high = low."""
+    spread = high - low
+    return torch.where(spread > 0, 1.0 / torch.where(spread > 0, spread + eps, 1.0), 0.0)

@@ -1,0 +1,63 @@
+"""Class paths: how files and configurations name a class, and which classes they may name.
+
+A path is `module:Class`, or Hydra's `module.Class`. Accepted is a class that is *defined* in that
+module, in `cuvis_ai` or a package that the caller allows, and derives from a base that the caller
+expects. A mere prefix test would not do: `lightning.…model_checkpoint.torch.load` has an allowed prefix.
+
+May import: `errors`.
+"""
+
+import importlib
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from cuvis_ai.errors import ConfigError
+
+
+def class_path(cls: type[Any]) -> str:
+    """Return `module:Class`."""
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def resolve(path: object, bases: tuple[type[Any], ...], allow: Sequence[str] = ()) -> type[Any]:
+    """Return the class that a path names.
+
+    Args:
+        path: `module:Class` or `module.Class`.
+        bases: the class must derive from one of these.
+        allow: packages besides `cuvis_ai`.
+
+    Raises:
+        ConfigError: the path is malformed, outside the allowed packages (nothing is imported then),
+            or names something else than such a class.
+    """
+    if not isinstance(path, str):
+        raise ConfigError(
+            f"class path: expected a string such as 'cuvis_ai.node.pca.TrainablePCA', got {path!r}."
+        )
+    module_name, _, class_name = path.rpartition(":" if ":" in path else ".")
+    parts = [*module_name.split("."), class_name]
+    if not module_name or not all(part.isidentifier() for part in parts):
+        raise ConfigError(f"class path {path!r}: expected the form 'package.module.Class'.")
+    allowed = ("cuvis_ai", *allow)
+    if not any(module_name == package or module_name.startswith(f"{package}.") for package in allowed):
+        raise ConfigError(
+            f"class path {path!r}: expected a class of {', '.join(allowed)}. If you trust that package, "
+            f"pass allow=[{parts[0]!r}]."
+        )
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as err:
+        raise ConfigError(f"class path {path!r}: there is no module `{err.name}`.") from err
+    found = vars(module).get(class_name)
+    expected = " or ".join(base.__name__ for base in bases)
+    if not inspect.isclass(found):
+        raise ConfigError(f"class path {path!r}: `{module_name}` defines no class `{class_name}`.")
+    if found.__module__ != module_name:
+        raise ConfigError(
+            f"class path {path!r}: the class is defined in `{found.__module__}`. Name that module."
+        )
+    if not issubclass(found, bases) or inspect.isabstract(found):
+        raise ConfigError(f"class path {path!r}: expected a {expected}, got {found.__name__}.")
+    return found

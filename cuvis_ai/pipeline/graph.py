@@ -1,0 +1,449 @@
+"""The graph that users hold: build it, train it, apply it, save it.
+
+A thin facade: names and order are kept by `topology`, computing by `execution`, training by
+`training.trainer`, files by `archive`.
+
+May import: everything below it. Lightning is imported by `train` and `evaluate` alone.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from cuvis_ai.errors import ArchiveError, GraphError, NotFittedError
+from cuvis_ai.node.base import Node
+from cuvis_ai.pipeline import archive
+from cuvis_ai.pipeline.execution import Evaluation, Execution, check_cube
+from cuvis_ai.pipeline.topology import Point, Topology
+from cuvis_ai.stats import Structure
+from cuvis_ai.training.config import TrainingConfig
+from cuvis_ai.training.epoch import Hung
+from cuvis_ai.training.leaf import Leaf, Loss, Metric
+from cuvis_ai.training.monitors import Monitor
+from cuvis_ai.types import CubeTensor, GraphOutput, Labels, PixelMask
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningDataModule, Trainer
+
+AnyNode = TypeVar("AnyNode", bound=Node)
+AnyLeaf = TypeVar("AnyLeaf", bound=Leaf)
+NodeOrName = Node | str
+
+
+class Graph:
+    """Nodes that map cubes to cubes, and the losses, metrics and pictures that hang on them.
+
+    Args:
+        name: a readable name, used by monitors and in the saved file.
+
+    Example:
+        >>> from cuvis_ai.normalization.normalization import MinMaxNormalizer
+        >>> graph = Graph("brightness")
+        >>> node = graph.add_node(MinMaxNormalizer(use_running_stats=False))
+        >>> graph(torch.rand(1, 61, 8, 8)).output.shape
+        torch.Size([1, 61, 8, 8])
+    """
+
+    def __init__(self, name: str = "graph") -> None:
+        self.name = name
+        self.topology = Topology()
+        self.nodes = nn.ModuleDict()
+        self.leaves = nn.ModuleDict()
+        self.monitors: list[Monitor] = []
+        self.wavelengths: list[float] | None = None
+
+    # Building.
+
+    def add_node(
+        self,
+        node: AnyNode,
+        parent: NodeOrName | Sequence[NodeOrName] | None = None,
+        *,
+        name: str | None = None,
+    ) -> AnyNode:
+        """Add a node and return it.
+
+        Args:
+            node: the node; it can be in one graph only.
+            parent: the node that it reads, or its name; several are concatenated along channels in
+                this order. The first node has none: it reads the cube.
+            name: its name in logs, weights and files; by default its class in snake case.
+
+        Raises:
+            GraphError: the node does not fit; the graph is unchanged.
+        """
+        if not isinstance(node, Node):
+            hint = " Use `add_leaf_node` for losses and metrics." if isinstance(node, Leaf) else ""
+            raise GraphError(f"add_node: expected a Node, got {type(node).__name__}.{hint}")
+        self._check_free(node)
+        new = self.topology.new_name(name, type(node).__name__)
+        parents = [] if parent is None else self._names(parent)
+        if parents and not self.topology.parents:
+            raise GraphError(f"node `{new}`: the first node reads the cube and has no parent.")
+        self.topology.add_node(new, parents, node.references)
+        node.bind({reference: self._node(reference) for reference in node.references})
+        node.name = new
+        self.nodes[new] = node
+        return node
+
+    def add_leaf_node(self, leaf: AnyLeaf, parent: NodeOrName, *, name: str | None = None) -> AnyLeaf:
+        """Hang a loss, metric or picture on a node and return it.
+
+        Raises:
+            GraphError: it does not belong on that node; the graph is unchanged.
+        """
+        if not isinstance(leaf, Leaf):
+            hint = " Use `add_node` for nodes." if isinstance(leaf, Node) else ""
+            raise GraphError(
+                f"add_leaf_node: expected a loss, metric or picture, got {type(leaf).__name__}.{hint}"
+            )
+        self._check_free(leaf)
+        new = self.topology.new_name(name, type(leaf).__name__)
+        [of] = self._names(parent)
+        leaf.check_parent(self._node(of), self._channels((of,)))
+        self.topology.add_leaf(new, of)
+        leaf.name = new
+        self.leaves[new] = leaf
+        return leaf
+
+    def possible_parents(self, leaf: Leaf) -> list[str]:
+        """Return the names of the nodes that a leaf can hang on."""
+        found = []
+        for name in self.topology.order():
+            try:
+                leaf.check_parent(self._node(name), self._channels((name,)))
+            except GraphError:
+                continue
+            found.append(name)
+        return found
+
+    def register_monitor(self, monitor: Monitor) -> None:
+        """Let a monitor receive what later runs log."""
+        if not isinstance(monitor, Monitor):
+            raise GraphError(
+                f"register_monitor: expected an object with the methods of "
+                f"`cuvis_ai.training.monitors.Monitor`, got {type(monitor).__name__}."
+            )
+        self.monitors.append(monitor)
+
+    def set_parent(self, child: Node | Leaf | str, parent: NodeOrName | Sequence[NodeOrName]) -> None:
+        """Let a node read another parent, or several; or hang a leaf on another node."""
+        name = self._name(child)
+        parents = self._names(parent)
+        if name in self.leaves and len(parents) == 1:
+            self._leaf(name).check_parent(self._node(parents[0]), self._channels((parents[0],)))
+        self.topology.set_parents(name, parents)
+
+    def remove_node(self, node: Node | Leaf | str) -> None:
+        """Remove a leaf, or a node that no other reads, with its leaves."""
+        for name in self.topology.remove(self._name(node)):
+            modules = self.nodes if name in self.nodes else self.leaves
+            gone = modules.pop(name)
+            assert isinstance(gone, Node | Leaf)
+            gone.name = None
+
+    # Training.
+
+    def train(
+        self,
+        datamodule: "LightningDataModule",
+        training_config: TrainingConfig | None = None,
+        *,
+        ckpt_path: str | Path | None = None,
+    ) -> "Trainer":
+        """Fit the nodes in closed form, then train them by gradients if `max_epochs` is above 0.
+
+        Nodes that are fitted already keep their state, so a second call goes on from the first;
+        `reset` makes it start anew.
+
+        Args:
+            datamodule: a Lightning data module whose batches are `cuvis_ai.types.Batch`.
+            training_config: the settings; by default those of `TrainingConfig()`.
+            ckpt_path: a Lightning checkpoint to resume from.
+
+        Returns:
+            The Lightning trainer. Its `callback_metrics` hold the last values.
+
+        Raises:
+            GraphError: the data do not fit the graph, or there are none.
+            ConfigError: a setting is impossible.
+        """
+        # Lightning takes seconds to import.
+        from lightning.pytorch import LightningDataModule
+
+        from cuvis_ai.training import trainer
+
+        if not self.topology.parents:
+            raise GraphError(f"graph `{self.name}`: nothing to train. Add a node first.")
+        if not isinstance(datamodule, LightningDataModule):
+            raise GraphError(f"train: expected a LightningDataModule, got {type(datamodule).__name__}.")
+        parts = trainer.Parts(
+            name=self.name,
+            structure=self.mermaid(),
+            execution=self._execution(),
+            nodes=self.nodes,
+            leaves=self.leaves,
+            losses=self._hung(Loss),  # type: ignore[type-abstract]
+            metrics=self._hung(Metric),  # type: ignore[type-abstract]
+            monitors=self.monitors,
+        )
+        done = trainer.train(parts, datamodule, training_config or TrainingConfig(), ckpt_path)
+        known = getattr(datamodule, "wavelengths", None)
+        self.wavelengths = None if known is None else [float(nm) for nm in known]
+        return done
+
+    def reset(self) -> None:
+        """Forget all statistics and trained weights; the structure stays."""
+        for node in self._typed_nodes().values():
+            node.forget()
+
+    # Applying.
+
+    def __call__(
+        self,
+        cube: CubeTensor,
+        *,
+        valid: PixelMask | None = None,
+        labels: Labels | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> GraphOutput:
+        """Return the end node's output for a batch of cubes (b, c, h, w), with labels and metadata.
+
+        Pixels that are not `valid`, or have a non-finite band, come out as NaN; then the metadata
+        hold the mask `valid` (b, h, w).
+
+        Raises:
+            GraphError: the cube does not fit, or the graph has several end nodes.
+            NotFittedError: the statistical phase has not run.
+        """
+        ends = self.topology.ends()
+        if len(ends) != 1:
+            listed = ", ".join(repr(end) for end in ends)
+            raise GraphError(
+                f"graph `{self.name}`: expected one end node, got {len(ends)}. "
+                f"Say which with `graph.run(cube, outputs=[{listed}])`."
+            )
+        evaluation = self._evaluate(cube, [(ends[0],)], valid)
+        found = {} if evaluation.valid is None else {"valid": evaluation.valid}
+        output = _with_nan(evaluation.values[(ends[0],)], evaluation.valid)
+        return GraphOutput(output, labels, {**(metadata or {}), **found})
+
+    def run(
+        self, cube: CubeTensor, outputs: Iterable[NodeOrName], *, valid: PixelMask | None = None
+    ) -> dict[str, CubeTensor]:
+        """Return the outputs of the nodes asked for, by name; NaN at invalid pixels."""
+        names = [self._name(output) for output in outputs]
+        evaluation = self._evaluate(cube, [(name,) for name in names], valid)
+        return {name: _with_nan(evaluation.values[(name,)], evaluation.valid) for name in names}
+
+    def _evaluate(self, cube: CubeTensor, points: Sequence[Point], valid: PixelMask | None) -> Evaluation:
+        for point in points:
+            self._node(point[0])
+        check_cube(cube, self.dtype)
+        return self._execution().evaluate(cube, points, valid)
+
+    # Saving.
+
+    def save_to_file(self, path: str | Path) -> None:
+        """Write structure, hyper-parameters and weights to a zip file; an old file is replaced at once."""
+        archive.save(path, self._saved())
+
+    @classmethod
+    def load_from_file(cls, path: str | Path, *, allow: Sequence[str] = ()) -> Self:
+        """Return the graph that `save_to_file` wrote; its outputs are bit-equal.
+
+        Args:
+            path: the file.
+            allow: packages besides `cuvis_ai` whose nodes and leaves may be made.
+
+        Raises:
+            ArchiveError: the file is damaged, of a newer format, or asks for what is not allowed.
+        """
+        saved = archive.load(path, allow)
+        graph = cls(saved.name)
+        graph.wavelengths = saved.wavelengths
+        try:
+            for name, (node, parents) in saved.nodes.items():
+                graph.add_node(node, list(parents) or None, name=name)
+            for name, (leaf, parent) in saved.leaves.items():
+                graph.add_leaf_node(leaf, parent, name=name)
+            graph.to(saved.dtype).load_state_dict(saved.weights)
+            graph._check_weights()
+            graph._check_probe(saved.probe)
+        except (GraphError, NotFittedError, RuntimeError, TypeError) as err:
+            raise ArchiveError(f"{path}: the weights do not fit the graph: {err}") from err
+        return graph
+
+    def _check_weights(self) -> None:
+        """Raise a `GraphError` if a node's weights do not have the shape that its arguments promise."""
+        for name, node in self._typed_nodes().items():
+            if node.structure is Structure.OPAQUE or node.has_head or not node.fitted:
+                continue
+            affine = node.affine()
+            promised = node.out_channels(affine.in_channels)
+            if promised != affine.out_channels:
+                raise GraphError(
+                    f"node `{name}`: expected weights for {promised} channels, got {affine.out_channels}."
+                )
+
+    def _saved(self) -> archive.Saved:
+        nodes = {name: (node, self.topology.parents[name]) for name, node in self._typed_nodes().items()}
+        leaves = {name: (self._leaf(name), parent) for name, parent in self.topology.leaves.items()}
+        return archive.Saved(
+            self.name, self.dtype, nodes, leaves, self.state_dict(), self.wavelengths, self._probe()
+        )
+
+    def _probe(self) -> dict[str, Any] | None:
+        """What the end nodes make of a fixed spectrum; None for a graph that cannot be run yet."""
+        nodes = self._typed_nodes().values()
+        if not self.nodes or not all(node.fitted for node in nodes):
+            return None
+        root = self._node(self.topology.order()[0])
+        channels = None if root.structure is Structure.OPAQUE else root.affine().in_channels
+        return None if channels is None else {"channels": channels, "outputs": self._probe_outputs(channels)}
+
+    def _probe_outputs(self, channels: int) -> dict[str, list[float]]:
+        device = next(iter(self.nodes.state_dict().values())).device
+        ramp = torch.linspace(-1.0, 1.0, channels, dtype=torch.float64).to(device, self.dtype)
+        with torch.no_grad():
+            outputs = self.run(ramp[None, :, None, None], self.topology.ends())
+        return {name: output.double().flatten().tolist() for name, output in outputs.items()}
+
+    def _check_probe(self, probe: Mapping[str, Any] | None) -> None:
+        if probe is None:
+            return
+        for name, values in self._probe_outputs(int(probe["channels"])).items():
+            got, expected = torch.tensor(values), torch.tensor(probe["outputs"][name])
+            scale = float(expected.abs().max())
+            # Loose: another machine's products may round otherwise; another graph is off by much more.
+            if got.shape != expected.shape or not bool(((got - expected).abs() <= 1e-3 * scale).all()):
+                raise GraphError(f"node `{name}` gives another output than when it was saved.")
+
+    # As a module, without being one: `train` would hide `nn.Module.train`.
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of cubes that the nodes take."""
+        state = self.nodes.state_dict().values()
+        return next((tensor.dtype for tensor in state if tensor.is_floating_point()), torch.float32)
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Move or convert nodes and leaves, as `nn.Module.to`."""
+        self.nodes.to(*args, **kwargs)
+        self.leaves.to(*args, **kwargs)
+        return self
+
+    def eval(self) -> Self:
+        """Put nodes and leaves into evaluation mode, as `nn.Module.eval`."""
+        self.nodes.eval()
+        self.leaves.eval()
+        return self
+
+    def named_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
+        """Yield what training changes, by name."""
+        yield from self.nodes.named_parameters("nodes")
+        yield from self.leaves.named_parameters("leaves")
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """Yield what training changes."""
+        yield from (parameter for _, parameter in self.named_parameters())
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return all fitted and trained state, by name."""
+        return {**self.nodes.state_dict(prefix="nodes."), **self.leaves.state_dict(prefix="leaves.")}
+
+    def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
+        """Take the state that `state_dict` returned."""
+        for modules, prefix in ((self.nodes, "nodes."), (self.leaves, "leaves.")):
+            part = {k.removeprefix(prefix): v for k, v in state_dict.items() if k.startswith(prefix)}
+            modules.load_state_dict(part)
+
+    # Looking at it.
+
+    def __repr__(self) -> str:
+        """Return the structure as a tree, each node with its arguments, its leaves below it."""
+        lines = [f"Graph `{self.name}`"]
+        depth: dict[str, int] = {}
+        for name in self.topology.order():
+            parents = self.topology.parents[name]
+            depth[name] = 1 + max((depth[p] for p in parents), default=0)
+            node = self._node(name)
+            also = f" <- {', '.join(parents)}" if len(parents) > 1 else ""
+            state = "fitted" if node.fitted else "not fitted"
+            indent = "  " * depth[name]
+            lines.append(f"{indent}{name}: {node!r}{also} [{state}]")
+            leaves = [leaf for leaf, of in self.topology.leaves.items() if of == name]
+            lines += [f"{indent}  · {leaf}: {type(self.leaves[leaf]).__name__}" for leaf in leaves]
+        return "\n".join(lines)
+
+    def mermaid(self) -> str:
+        """Return the graph as Mermaid text, which GitHub and many editors draw."""
+        lines = ["flowchart LR", "  cube([cube])"]
+        for name in self.topology.order():
+            lines.append(f'  {name}["{name}<br/><small>{type(self.nodes[name]).__name__}</small>"]')
+            lines += [f"  {parent} --> {name}" for parent in self.topology.parents[name] or ("cube",)]
+        for name, parent in self.topology.leaves.items():
+            lines.append(f'  {name}(["{name}"])')
+            lines.append(f"  {parent} -.- {name}")
+        return "\n".join(lines)
+
+    # Names and modules.
+
+    def _execution(self) -> Execution:
+        return Execution(self.topology, self._typed_nodes())
+
+    def _typed_nodes(self) -> dict[str, Node]:
+        return {name: self._node(name) for name in self.topology.order()}
+
+    def _node(self, name: str) -> Node:
+        if name not in self.nodes:
+            listed = ", ".join(f"`{n}`" for n in self.nodes) or "no nodes"
+            raise GraphError(f"`{name}` is no node of this graph. It has {listed}.")
+        node = self.nodes[name]
+        assert isinstance(node, Node)
+        return node
+
+    def _leaf(self, name: str) -> Leaf:
+        leaf = self.leaves[name]
+        assert isinstance(leaf, Leaf)
+        return leaf
+
+    def _name(self, module: Node | Leaf | str) -> str:
+        if isinstance(module, str):
+            return module
+        known = {id(m): name for modules in (self.nodes, self.leaves) for name, m in modules.items()}
+        if id(module) not in known:
+            raise GraphError(f"{module.label} is not in this graph. Add it first.")
+        return known[id(module)]
+
+    def _names(self, parents: NodeOrName | Sequence[NodeOrName]) -> list[str]:
+        many = [parents] if isinstance(parents, Node | str) else parents
+        return [self._name(parent) for parent in many]
+
+    def _check_free(self, module: Node | Leaf) -> None:
+        if module.name is not None:
+            raise GraphError(
+                f"{module.label} is in a graph already. Make a new one, or remove it there first."
+            )
+
+    def _channels(self, point: Point) -> int | None:
+        """Channels at a point, as far as known before data are seen."""
+        counts = [
+            self._node(name).out_channels(
+                self._channels(self.topology.parents[name]) if self.topology.parents[name] else None
+            )
+            for name in point
+        ]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
+
+    def _hung(self, kind: type[AnyLeaf]) -> list[Hung[AnyLeaf]]:
+        typed = ((self._leaf(name), parent) for name, parent in self.topology.leaves.items())
+        return [Hung(leaf, parent) for leaf, parent in typed if isinstance(leaf, kind)]
+
+
+def _with_nan(output: CubeTensor, valid: PixelMask | None) -> CubeTensor:
+    return output if valid is None else output.masked_fill(~valid[:, None], float("nan"))

@@ -1,0 +1,18 @@
+"""Mergeable statistics of pixel streams."""
+
+from cuvis_ai.stats.extrema import Extrema
+from cuvis_ai.stats.moments import ChannelMoments, Moments
+from cuvis_ai.stats.ranks import merged_over_ranks
+from cuvis_ai.stats.scores import ScoreDistribution
+from cuvis_ai.stats.sketch import Sketch, Structure, update_all
+
+__all__ = [
+    "ChannelMoments",
+    "Extrema",
+    "Moments",
+    "ScoreDistribution",
+    "Sketch",
+    "Structure",
+    "merged_over_ranks",
+    "update_all",
+]

@@ -1,0 +1,126 @@
+"""What every statistic is: a mergeable summary of a stream of pixels.
+
+A sketch can be updated block by block, merged with another of its kind (from another worker,
+rank or half of the data) and, where that is exact, carried through an affine map. The same
+objects serve the statistical phase, the metrics of an epoch and the ranks of a distributed run.
+
+May import: `types`, `errors`, `affine`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from typing import ClassVar, Self
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from cuvis_ai.affine import Affine
+from cuvis_ai.errors import GraphError
+from cuvis_ai.types import PixelMatrix
+
+BLOCK = 4096
+"""Pixels a block: its float64 copy stays in a core's cache for a few hundred bands."""
+
+PixelFlags = Bool[Tensor, " n"]
+
+PixelTruth = Bool[Tensor, " n"] | Float[Tensor, " n"]
+"""Which pixels are anomalies: a flag, or a weight that is above 0 for an anomaly and 0 otherwise."""
+
+
+class Structure(IntEnum):
+    """How a map acts on the spectrum, from the most general to the most special."""
+
+    OPAQUE = 0
+    """Anything: nothing can be carried through it."""
+    DENSE = 1
+    """Affine: each output channel is a combination of all input channels."""
+    CHANNELWISE = 2
+    """Affine, each output channel from the same input channel alone."""
+    NOTHING = 3
+    """No map at all: for a sketch that can only be taken where it is wanted."""
+
+
+class Sketch(ABC):
+    """A mergeable summary of a stream of pixels.
+
+    A pixel that is not `valid`, or has a non-finite band, is passed over. `merge` of two parts
+    equals, to rounding, the sketch of the whole, for any split and order.
+    """
+
+    carried_by: ClassVar[Structure]
+    """The most general maps through which `through` is exact."""
+
+    least_count: ClassVar[int] = 1
+    """Pixels below which nothing can be fitted."""
+
+    @property
+    @abstractmethod
+    def count(self) -> int:
+        """Pixels seen."""
+
+    @property
+    @abstractmethod
+    def channels(self) -> int:
+        """Channels of the pixels seen; 0 before the first."""
+
+    @abstractmethod
+    def update(
+        self, pixels: PixelMatrix, valid: PixelFlags | None = None, truth: PixelTruth | None = None
+    ) -> None:
+        """Take in pixels (n, c): those where `valid` holds, with their true class where it is used.
+
+        Args:
+            pixels: one spectrum a row.
+            valid: False where a pixel holds no data.
+            truth: anomalies, flagged or by weight; a sketch that has no use for classes ignores it.
+        """
+
+    @abstractmethod
+    def merge(self, other: Self) -> Self:
+        """Return the sketch of both streams; neither is changed."""
+
+    @abstractmethod
+    def through(self, affine: Affine) -> Self:
+        """Return the sketch of the mapped stream, exact for maps as special as `carried_by`."""
+
+    @abstractmethod
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The sketch as plain CPU tensors, for ranks to exchange."""
+
+    @abstractmethod
+    def restored(self, tensors: Sequence[Tensor]) -> Self:
+        """Return a sketch set up like this one that holds what `tensors` gave."""
+
+    def check_channels(self, got: int) -> None:
+        """Raise a `GraphError` if pixels have other channels than those before."""
+        if self.count and got != self.channels:
+            raise GraphError(
+                f"statistics: expected {self.channels} channels, as in the cubes before, got {got}. "
+                f"All cubes of a data set need the same bands."
+            )
+
+
+def finite_rows(pixels: PixelMatrix, valid: PixelFlags | None) -> Float[Tensor, "m c"]:
+    """Return the valid pixels whose bands are all finite, as a copy."""
+    finite = torch.isfinite(pixels).all(1)
+    return pixels[finite if valid is None else finite & valid]
+
+
+def update_all(
+    sketches: Iterable[Sketch],
+    pixels: PixelMatrix,
+    valid: PixelFlags | None = None,
+    truth: PixelTruth | None = None,
+) -> None:
+    """Update several sketches with the same pixels, block by block, so that each block is read once."""
+    sketches = list(sketches)
+    for start in range(0, len(pixels), BLOCK):
+        block = slice(start, start + BLOCK)
+        for sketch in sketches:
+            sketch.update(
+                pixels[block],
+                None if valid is None else valid[block],
+                None if truth is None else truth[block],
+            )

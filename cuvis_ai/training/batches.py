@@ -1,0 +1,118 @@
+"""How batches reach the two phases: each sample once for statistics, none at all where nobody reads one.
+
+May import: `errors`.
+"""
+
+from collections.abc import Iterable, Sized
+from typing import Any, cast
+
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch.utils.data import DataLoader, IterableDataset
+
+from cuvis_ai.errors import ConfigError, GraphError
+
+
+class CountedBatches(LightningDataModule):
+    """Another data module's batches, as bare numbers in the stages in which nobody reads a cube.
+
+    Args:
+        inner: the data module.
+        train, val: whether that stage's cubes are read.
+    """
+
+    def __init__(self, inner: LightningDataModule, *, train: bool, val: bool) -> None:
+        super().__init__()
+        self.inner = inner
+        self.reads = {"train": train, "val": val}
+
+    def prepare_data(self) -> None:
+        """As the inner one."""
+        self.inner.prepare_data()
+
+    def setup(self, stage: str) -> None:
+        """As the inner one, which sees the same trainer."""
+        self.inner.trainer = self.trainer
+        self.inner.setup(stage)
+
+    def teardown(self, stage: str) -> None:
+        """As the inner one."""
+        self.inner.teardown(stage)
+
+    def state_dict(self) -> dict[str, Any]:
+        """As the inner one."""
+        return self.inner.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As the inner one."""
+        self.inner.load_state_dict(state_dict)
+
+    def train_dataloader(self) -> Iterable[Any]:
+        """The training batches, or as many numbers."""
+        loader: Iterable[Any] = self.inner.train_dataloader()
+        return loader if self.reads["train"] else _numbers(len(cast(Sized, loader)))
+
+    def val_dataloader(self) -> Iterable[Any]:
+        """The validation batches, or one number if there are any."""
+        has_val = is_overridden("val_dataloader", self.inner)
+        loader: Iterable[Any] = self.inner.val_dataloader() if has_val else []
+        return loader if self.reads["val"] else _numbers(int(sized_and_filled(loader)))
+
+    def test_dataloader(self) -> Iterable[Any]:
+        """As the inner one."""
+        loader: Iterable[Any] = self.inner.test_dataloader()
+        return loader
+
+
+def _numbers(n: int) -> Iterable[int]:
+    return DataLoader(range(n), batch_size=None) if n else []  # type: ignore[arg-type]
+
+
+def statistics_batches(trainer: Trainer, datamodule: LightningDataModule) -> Iterable[Any]:
+    """Return one pass over this rank's training data, no sample left out or given twice."""
+    loader: Any = datamodule.train_dataloader()
+    if not sized_and_filled(loader):
+        raise GraphError(
+            "training data: expected at least one batch, got none. Check the data module's splits."
+        )
+    if trainer.world_size == 1:
+        return cast(Iterable[Any], loader)
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
+        raise GraphError(
+            f"statistical phase on {trainer.world_size} ranks: expected a DataLoader over a map-style "
+            f"data set, which can be shared out, got {type(loader).__name__}."
+        )
+    n_items = len(cast(Sized, loader.dataset))
+    return DataLoader(
+        loader.dataset,
+        batch_size=loader.batch_size,
+        sampler=range(trainer.global_rank, n_items, trainer.world_size),
+        collate_fn=loader.collate_fn,
+        num_workers=loader.num_workers,
+    )
+
+
+def sized_and_filled(loader: object) -> bool:
+    """Return whether a loader has batches, as far as it says; one without a length may have some."""
+    return loader is not None and not (isinstance(loader, Sized) and len(loader) == 0)
+
+
+class CheckMonitoredValues(Callback):
+    """Refuses, before data are read, callbacks that wait for a validation value where there is none."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Look at every callback that has a `monitor`."""
+        datamodule = cast(CountedBatches, trainer.datamodule)  # type: ignore[attr-defined]  # likewise
+        if stage != "fit" or sized_and_filled(datamodule.val_dataloader()):
+            return
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a connector
+        for callback in callbacks:
+            if not isinstance(callback, EarlyStopping | ModelCheckpoint):
+                continue
+            monitor = callback.monitor
+            if monitor and monitor.startswith(("val/", "val_")):
+                raise ConfigError(
+                    f"{type(callback).__name__}: monitor={monitor!r}: expected a validation set, the data "
+                    f"module has none. Add one, or monitor 'train/loss/total'."
+                )

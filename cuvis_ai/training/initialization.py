@@ -1,0 +1,212 @@
+"""The statistical phase: plans the fewest passes over the training data, and makes them.
+
+A node is fitted from a sketch of its input. Where the maps between a point further upstream and
+that input carry the sketch exactly, it is taken there and carried along, so MinMax -> PCA -> RX is
+one pass: extrema and moments of the cube, then D Σ D behind the normalizer, W Σ Wᵀ behind the PCA.
+
+May import: `types`, `errors`, `affine`, `stats`, `node.base`, `pipeline.topology`, `pipeline.execution`.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from cuvis_ai.affine import pixels_of
+from cuvis_ai.errors import GraphError
+from cuvis_ai.node.base import Node
+from cuvis_ai.pipeline.execution import Execution, check_cube
+from cuvis_ai.pipeline.topology import Point
+from cuvis_ai.stats import Sketch, merged_over_ranks, update_all
+from cuvis_ai.types import CubeTensor
+
+logger = logging.getLogger(__name__)
+
+Batches = Callable[[], Iterable[Any]]
+"""Starts one pass over the training data of this rank."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass over the training data.
+
+    Attributes:
+        fits: nodes that are fitted at its end, in topological order.
+        observed: for each of them the point where its sketch is taken; empty for a node that is
+            fitted by `initialize_from_data`.
+    """
+
+    fits: tuple[str, ...]
+    observed: dict[str, Point] = field(default_factory=dict)
+
+
+def plan(execution: Execution) -> list[Pass]:
+    """Return the passes that fit every unfitted node, as few as possible."""
+    nodes, topology = execution.nodes, execution.topology
+    pending = [
+        name for name in topology.order() if nodes[name].requires_initial_fit and not nodes[name].fitted
+    ]
+    passes = []
+    while pending:
+        observed: dict[str, Point] = {}
+        for name in pending:
+            point = fit_point(execution, name)
+            sketch = nodes[name].sketch
+            if sketch is None:
+                continue
+            base = execution.base(point, sketch.carried_by)
+            ready = not topology.ancestors(base) & set(pending)
+            carried = topology.ancestors(point) & set(pending)
+            if ready and carried <= observed.keys():
+                observed[name] = base
+        # A node of the plain protocol gets a pass of its own, as soon as all before it are fitted.
+        fits = tuple(observed) or (
+            next(n for n in pending if not topology.ancestors(fit_point(execution, n)) & set(pending)),
+        )
+        passes.append(Pass(fits, observed))
+        pending = [name for name in pending if name not in fits]
+    return passes
+
+
+def fit_point(execution: Execution, name: str) -> Point:
+    """The point whose pixels a node is fitted to: its input."""
+    return execution.topology.input_of(name)
+
+
+@torch.no_grad()
+def fit_statistics(execution: Execution, batches: Batches, device: torch.device) -> None:
+    """Fit every unfitted node; if anything fails, no node is left fitted that was not before.
+
+    Args:
+        execution: the graph's nodes.
+        batches: starts a pass over this rank's training data, each item a mapping with `cube`.
+        device: where the nodes are.
+
+    Raises:
+        GraphError: there is no data, no valid pixel, or a node does not fit its input.
+    """
+    passes = plan(execution)
+    if not passes:
+        return
+    logger.info("Phase 1: Initializing statistical nodes...")
+    start = time.perf_counter()
+    complete = False
+    try:
+        for number, one in enumerate(passes, 1):
+            stream = _progress(batches(), f"Statistics, pass {number} of {len(passes)}", device)
+            if one.observed:
+                _fit_from_sketches(execution, one, stream, device)
+            else:
+                _fit_plain(execution, one.fits[0], stream)
+            for name in one.fits:
+                _report(execution.nodes[name])
+        complete = True
+    finally:
+        if not complete:
+            for name in (name for one in passes for name in one.fits):
+                execution.nodes[name].forget()
+    logger.info("Phase 1 complete in %.1f seconds", time.perf_counter() - start)
+
+
+def _fit_from_sketches(
+    execution: Execution, one: Pass, stream: Iterable[Mapping[str, Any]], device: torch.device
+) -> None:
+    nodes = execution.nodes
+    sketches: dict[tuple[Point, type[Sketch]], Sketch] = {}
+    for name, base in one.observed.items():
+        kind = _sketch_of(nodes[name])
+        sketches.setdefault((base, kind), kind())
+    points = tuple(dict.fromkeys(point for point, _ in sketches))
+    for batch in stream:
+        evaluation = execution.evaluate(batch["cube"], points, batch.get("valid"))
+        valid = None if evaluation.valid is None else evaluation.valid.flatten()
+        for point in points:
+            here = [sketch for (at, _), sketch in sketches.items() if at == point]
+            update_all(here, pixels_of(evaluation.values[point]), valid)
+    sketches = {key: merged_over_ranks(sketch, device) for key, sketch in sketches.items()}
+    for name, base in one.observed.items():
+        node = nodes[name]
+        sketch = sketches[base, _sketch_of(node)]
+        _check_count(node, sketch)
+        affine = execution.affine(fit_point(execution, name), base, sketch.channels)
+        node.finalize(sketch if affine is None else sketch.through(affine))
+
+
+def _sketch_of(node: Node) -> type[Sketch]:
+    assert node.sketch is not None
+    return node.sketch
+
+
+def _check_count(node: Node, sketch: Sketch) -> None:
+    if sketch.count < sketch.least_count:
+        raise GraphError(
+            f"{node.label}: expected at least {sketch.least_count} valid training pixels, got "
+            f"{sketch.count}. Likely causes: the training set is empty, its `valid` mask is False "
+            f"everywhere, or every pixel has a NaN or infinite band."
+        )
+
+
+def _fit_plain(execution: Execution, name: str, stream: Iterable[Mapping[str, Any]]) -> None:
+    node = execution.nodes[name]
+    point = execution.topology.input_of(name)
+
+    def cubes() -> Iterator[CubeTensor]:
+        for batch in stream:
+            evaluation = execution.evaluate(batch["cube"], (point,), batch.get("valid"))
+            cube = evaluation.values[point]
+            if evaluation.valid is None and bool(torch.isfinite(cube).all()):
+                yield cube
+                continue
+            pixels = pixels_of(cube)
+            kept = torch.isfinite(pixels).all(1)
+            if evaluation.valid is not None:
+                kept &= evaluation.valid.flatten()
+            if bool(kept.any()):
+                yield pixels[kept].T[None, :, :, None]
+
+    node.initialize_from_data(cubes())
+    if not node.fitted:
+        raise GraphError(f"{node.label}: still not fitted after `initialize_from_data`. Set its state there.")
+
+
+def _report(node: Node) -> None:
+    logger.info("  Initialized %s", node.label)
+    for line in node.fit_report():
+        logger.info("  %s", line)
+
+
+def _progress(batches: Iterable[Any], title: str, device: torch.device) -> Iterator[Mapping[str, Any]]:
+    """Yield checked batches on the device; show batches, pixels and bytes per second."""
+    pixels = n_bytes = 0
+    start = time.perf_counter()
+    interval = 0.1 if sys.stdout.isatty() else float("inf")
+    with tqdm(batches, desc=title, unit="batch", leave=True, file=sys.stdout, mininterval=interval) as bar:
+        for batch in bar:
+            yield (on_device := checked_batch(batch, device))
+            cube: Tensor = on_device["cube"]
+            pixels += cube.shape[0] * cube.shape[2] * cube.shape[3]
+            n_bytes += cube.numel() * cube.element_size()
+            seconds = time.perf_counter() - start
+            bar.set_postfix_str(
+                f"{pixels / seconds / 1e6:.1f} Mpx/s, {n_bytes / seconds / 1e6:.0f} MB/s", False
+            )
+
+
+def checked_batch(batch: Any, device: torch.device, dtype: torch.dtype = torch.float32) -> Mapping[str, Any]:
+    """Return a loader's batch with its tensors on the device, or raise a `GraphError`."""
+    if not isinstance(batch, Mapping) or "cube" not in batch:
+        got = f"keys {sorted(batch)}" if isinstance(batch, Mapping) else type(batch).__name__
+        raise GraphError(
+            f'batch: expected a mapping with the key "cube", got {got}. See `cuvis_ai.types.Batch`.'
+        )
+    check_cube(batch["cube"], dtype)
+    return {
+        key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+        for key, value in batch.items()
+    }

@@ -1,0 +1,275 @@
+"""The graph as a Lightning module: which hook does what in the two phases.
+
+Lightning's order on `fit` is: data module's `setup`, this module's `setup`, a checkpoint's state if
+there is one, `configure_optimizers`, training. The statistical phase therefore runs in `setup`: the
+device and the ranks are known, and the parameters it makes reach the optimizer.
+
+May import: everything below it (`types` … `training.initialization`).
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from cuvis_ai.pipeline.execution import Evaluation, Execution
+from cuvis_ai.training.config import OptimizerConfig, TrainingConfig
+from cuvis_ai.training.epoch import Losses, LossMeans, Metrics, logged
+from cuvis_ai.training.initialization import checked_batch, fit_statistics
+from cuvis_ai.training.monitors import Recorder
+
+logger = logging.getLogger(__name__)
+
+OPTIMIZERS: dict[str, Callable[[OptimizerConfig], tuple[type[torch.optim.Optimizer], dict[str, Any]]]] = {
+    "adam": lambda c: (torch.optim.Adam, {"betas": c.betas}),
+    "adamw": lambda c: (torch.optim.AdamW, {"betas": c.betas}),
+    "sgd": lambda c: (torch.optim.SGD, {"momentum": c.momentum}),
+}
+
+
+class GraphModule(LightningModule):
+    """Fits and trains the nodes of one graph.
+
+    Args:
+        execution: how the nodes are evaluated.
+        nodes, leaves: the graph's modules; their state is what a checkpoint holds.
+        losses: the losses that count in the total.
+        new_metrics: makes the metrics of an epoch, for a device.
+        recorder: where values go.
+        config: the settings.
+        gradient_phase: whether gradients will be computed; else only the statistical phase runs.
+        training_batches: starts a pass over this rank's training data, for the statistical phase.
+    """
+
+    def __init__(
+        self,
+        execution: Execution,
+        nodes: nn.ModuleDict,
+        leaves: nn.ModuleDict,
+        losses: Losses,
+        new_metrics: Callable[[torch.device], Metrics],
+        recorder: Recorder,
+        config: TrainingConfig,
+        *,
+        gradient_phase: bool,
+        training_batches: Callable[[], Iterable[Any]],
+    ) -> None:
+        super().__init__()
+        self.nodes = nodes
+        self.leaves = leaves
+        self.execution = execution
+        self.losses = losses
+        self.new_metrics = new_metrics
+        self.recorder = recorder
+        self.config = config
+        self.gradient_phase = gradient_phase
+        self.training_batches = training_batches
+        self.best: tuple[float, int] | None = None
+        self._scheduler: ReduceLROnPlateau | None = None
+        self._scheduler_state: dict[str, Any] | None = None
+        self._means: LossMeans | None = None
+        self._metrics: Metrics | None = None
+
+    # The two phases.
+
+    def setup(self, stage: str) -> None:
+        """Run the statistical phase, then turn the fitted state of trainable nodes into parameters."""
+        if stage != "fit":
+            return
+        device = self.trainer.strategy.root_device
+        self.nodes.to(device)
+        fit_statistics(self.execution, self.training_batches, device)
+        if self.gradient_phase:
+            self._prepare_nodes()
+
+    def _prepare_nodes(self) -> None:
+        logger.info("Phase 2: Preparing trainable nodes...")
+        reached = self.losses.reached()
+        for name, node in self.execution.nodes.items():
+            if not node.trainable:
+                continue
+            node.prepare_for_train()
+            if name not in reached:
+                logger.warning("  %s is trainable, but no loss depends on it: it stays frozen", node.label)
+                node.freeze()
+                continue
+            parts = ", ".join(key for key, _ in node.named_parameters())
+            logger.info("  Converting %s of %s to nn.Parameters", parts, node.label)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer | None:
+        """Return the optimizer of everything that requires a gradient."""
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        if not (self.gradient_phase and parameters):
+            return None
+        settings = self.config.optimizer
+        cls, extra = OPTIMIZERS[settings.name](settings)
+        optimizer = cls(parameters, lr=settings.lr, weight_decay=settings.weight_decay, **extra)  # type: ignore[call-arg]
+        plateau = self.config.scheduler
+        self._scheduler = ReduceLROnPlateau(
+            optimizer, factor=plateau.factor, patience=plateau.patience, min_lr=plateau.min_lr
+        )
+        if self._scheduler_state is not None:
+            self._scheduler.load_state_dict(self._scheduler_state)
+        return optimizer
+
+    # Lightning saves a checkpoint before it steps a plateau scheduler of its own, which would make
+    # a resumed run differ; so this one is stepped and kept here.
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the scheduler's state and the best loss."""
+        state = None if self._scheduler is None else dict(self._scheduler.state_dict())
+        checkpoint["cuvis_ai"] = {"scheduler": state, "best": self.best}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take them back; the scheduler is made later."""
+        kept = checkpoint["cuvis_ai"]
+        self._scheduler_state = kept["scheduler"]
+        self.best = None if kept["best"] is None else (kept["best"][0], kept["best"][1])
+
+    # Steps.
+
+    def on_train_epoch_start(self) -> None:
+        """Start the means of the epoch."""
+        self._train_means = LossMeans(self.losses, self.device)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Return the total loss of a batch; reads no cube if no loss needs one."""
+        evaluation, batch = self._evaluated(batch, self.losses.points() if self.losses.read_data else ())
+        values = self.losses(evaluation, batch)
+        self._train_means.update(values, _n_valid(evaluation))
+        total: Tensor = self.losses.total(values)
+        if (self.global_step + 1) % self.config.trainer.log_every_n_steps == 0:
+            self._log_step({**values, "total": total.detach()})
+        return total
+
+    def _log_step(self, values: Mapping[str, Tensor]) -> None:
+        fetched = torch.stack([value.detach().float() for value in values.values()]).tolist()
+        named = {
+            logged("train", "loss", f"{name}_step"): value
+            for name, value in zip(values, fetched, strict=True)
+        }
+        self.log("loss", named[logged("train", "loss", "total_step")], prog_bar=True, logger=False)
+        self.recorder.scalars(
+            named, "train", epoch=self.current_epoch, global_step=self.global_step + 1, per_step=True
+        )
+
+    def on_train_epoch_end(self) -> None:
+        """Log the training losses of the epoch."""
+        values = self._train_means.compute("train")
+        if not self.has_validation:
+            self._finish_epoch_loss(values)
+        optimizer = self.trainer.optimizers[0]
+        values[logged("train", "metric", "learning_rate")] = optimizer.param_groups[0]["lr"]
+        self._publish(values, "train")
+
+    def _start_evaluation(self) -> None:
+        self._means = LossMeans(self.losses, self.device)
+        self._metrics = self.new_metrics(self.device)
+
+    def _evaluation_step(self, batch: Any) -> None:
+        assert self._means is not None
+        assert self._metrics is not None
+        points = (*self.losses.points(), *self._metrics.points())
+        evaluation, batch = self._evaluated(batch, points)
+        self._means.update(self.losses(evaluation, batch), _n_valid(evaluation))
+        if evaluation is not None:
+            self._metrics.update(evaluation, batch)
+
+    def _end_evaluation(self, stage: str) -> dict[str, float]:
+        assert self._means is not None
+        assert self._metrics is not None
+        values = {**self._means.compute(stage), **self._metrics.compute(stage)}
+        self._publish(values, stage)
+        return values
+
+    def on_validation_epoch_start(self) -> None:
+        """Start the losses and metrics of the epoch."""
+        self._start_evaluation()
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Take in a batch."""
+        self._evaluation_step(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log losses and metrics, and step the scheduler; not for the sanity check."""
+        if self.trainer.sanity_checking:
+            return
+        values = self._end_evaluation("val")
+        if logged("val", "loss", "total") in values:
+            # The tutorial's checkpoint file name asks for it under this name.
+            self.log("val_loss", values[logged("val", "loss", "total")])
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            self._finish_epoch_loss(values)
+
+    def on_test_epoch_start(self) -> None:
+        """Start the losses and metrics of the epoch."""
+        self._start_evaluation()
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Take in a batch."""
+        self._evaluation_step(batch)
+
+    def on_test_epoch_end(self) -> None:
+        """Log losses and metrics."""
+        self._end_evaluation("test")
+
+    # What the hooks share.
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether the data module has validation batches."""
+        return bool(self.trainer.num_val_batches and sum(self.trainer.num_val_batches))
+
+    def _evaluated(
+        self, batch: Any, points: Iterable[tuple[str, ...]]
+    ) -> tuple[Evaluation | None, Mapping[str, Any]]:
+        """Evaluate a batch at `points`; a batch that is a bare number stands for one that nobody reads."""
+        if not isinstance(batch, Mapping) and isinstance(batch, int | Tensor):
+            return None, {}
+        batch = checked_batch(batch, self.device, self.nodes_dtype)
+        return self.execution.evaluate(batch["cube"], points, batch.get("valid")), batch
+
+    @property
+    def nodes_dtype(self) -> torch.dtype:
+        """The dtype of cubes that the nodes take."""
+        return next(
+            (t.dtype for t in self.nodes.state_dict().values() if t.is_floating_point()), torch.float32
+        )
+
+    def _finish_epoch_loss(self, values: Mapping[str, float]) -> None:
+        """Step the scheduler on the total that is watched, and keep the best."""
+        total = next((v for name, v in values.items() if name.endswith("/loss/total")), None)
+        if total is None:
+            return
+        if self.best is None or total < self.best[0]:
+            self.best = (total, self.current_epoch)
+        if self._scheduler is not None:
+            before = self._scheduler.optimizer.param_groups[0]["lr"]
+            self._scheduler.step(total)
+            after = self._scheduler.optimizer.param_groups[0]["lr"]
+            if after != before:
+                logger.info("  Learning rate reduced from %g to %g", before, after)
+
+    def _publish(self, values: Mapping[str, float], stage: str) -> None:
+        """Give values to Lightning's callbacks, to the monitors and to the console."""
+        self.log_dict(dict(values))
+        self.recorder.scalars(
+            values, stage, epoch=self.current_epoch, global_step=self.global_step, per_step=False
+        )
+        for name, value in values.items():
+            logger.info("  %s: %s", name, f"{value:.1%}" if "explained_variance" in name else f"{value:.4g}")
+
+
+def _n_valid(evaluation: Evaluation | None) -> int | Tensor:
+    """Return the number of valid pixels of a batch."""
+    if evaluation is None:
+        return 1
+    if evaluation.valid is not None:
+        return evaluation.valid.sum()
+    cube = next(iter(evaluation.values.values()), None)
+    return 1 if cube is None else cube.shape[0] * cube.shape[2] * cube.shape[3]

@@ -1,0 +1,39 @@
+"""What a monitor is.
+
+May import: `training.monitors.records`.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from cuvis_ai.training.monitors.records import Drawn, Ending, Histogram, Outline, Run, Scalar, Text
+
+
+@runtime_checkable
+class Monitor(Protocol):
+    """Receives what a run logs; only the main process calls it.
+
+    A monitor may raise whatever it likes: the recorder then warns once and leaves it out, and the run
+    goes on. One that has no use for a kind of record does nothing with it.
+    """
+
+    def setup(self, run: Run) -> None:
+        """Open whatever is written to; imports of optional packages belong here."""
+
+    def log_scalars(self, scalars: Sequence[Scalar]) -> None:
+        """Record values, all of one stage and step."""
+
+    def log_figures(self, figures: Sequence[Drawn]) -> None:
+        """Record pictures."""
+
+    def log_histograms(self, histograms: Sequence[Histogram]) -> None:
+        """Record distributions of weights and gradients."""
+
+    def log_text(self, text: Text) -> None:
+        """Record a text."""
+
+    def log_graph(self, outline: Outline) -> None:
+        """Record the graph's structure."""
+
+    def close(self, ending: Ending) -> None:
+        """Write what is pending and let go of it."""

@@ -1,0 +1,151 @@
+"""Hands what a run logs to its monitors, and keeps their troubles from the run.
+
+May import: `training.leaf`, `training.monitors.records`, `training.monitors.protocol`.
+"""
+
+import io
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cuvis_ai.training.leaf import Picture
+from cuvis_ai.training.monitors.protocol import Monitor
+from cuvis_ai.training.monitors.records import (
+    Drawn,
+    Ending,
+    Outline,
+    Run,
+    Scalar,
+    Text,
+    histogram_of,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Hands what is logged to every monitor.
+
+    A monitor that raises is left out for the rest of the run, with one warning; the others go on.
+
+    Args:
+        monitors: who receives.
+        active: False on all ranks but the first: nothing is recorded there.
+    """
+
+    def __init__(self, monitors: Sequence[Monitor], *, active: bool = True) -> None:
+        self.monitors = list(monitors) if active else []
+        self._last: dict[str, float] = {}
+        self._start = time.perf_counter()
+
+    @property
+    def active(self) -> bool:
+        """Whether anybody receives what is recorded."""
+        return bool(self.monitors)
+
+    def setup(self, run: Run) -> None:
+        """Open all monitors."""
+        self._start = time.perf_counter()
+        self._tell(lambda monitor: monitor.setup(run))
+
+    def scalars(
+        self, values: Mapping[str, float], stage: str, *, epoch: int, global_step: int, per_step: bool
+    ) -> None:
+        """Record values of an epoch, or of a step."""
+        rows = [
+            Scalar(
+                name=name,
+                value=float(value),
+                step=global_step if per_step else epoch,
+                epoch=epoch,
+                global_step=global_step,
+                stage=stage,
+            )
+            for name, value in values.items()
+        ]
+        if not per_step:
+            self._last |= {row.name: row.value for row in rows}
+        if rows:
+            self._tell(lambda monitor: monitor.log_scalars(rows))
+
+    def figures(
+        self, pictures: Iterable[tuple[str, Picture]], stage: str, *, epoch: int, global_step: int
+    ) -> None:
+        """Render pictures, each with the name of its leaf, clear their figures, and record them."""
+        drawn = [
+            one
+            for leaf, picture in pictures
+            if (one := _drawn(leaf, picture, stage, epoch=epoch, global_step=global_step)) is not None
+        ]
+        if drawn:
+            self._tell(lambda monitor: monitor.log_figures(drawn))
+
+    def histograms(self, values: Mapping[str, NDArray[Any]], *, epoch: int, global_step: int) -> None:
+        """Count the values of each array, and record the histograms."""
+        if not self.active:
+            return
+        counted = [
+            histogram_of(name, array, epoch=epoch, global_step=global_step) for name, array in values.items()
+        ]
+        if counted:
+            self._tell(lambda monitor: monitor.log_histograms(counted))
+
+    def text(self, name: str, text: str) -> None:
+        """Record a text in Markdown."""
+        self._tell(lambda monitor: monitor.log_text(Text(name=name, text=text)))
+
+    def graph(self, outline: Outline) -> None:
+        """Record the graph's structure."""
+        self._tell(lambda monitor: monitor.log_graph(outline))
+
+    def close(self, *, failed: bool = False) -> None:
+        """Close all monitors; `failed` says that an error ended the run."""
+        seconds = time.perf_counter() - self._start
+        ending = Ending(values=dict(self._last), failed=failed, seconds=seconds)
+        self._tell(lambda monitor: monitor.close(ending))
+
+    def _tell(self, call: Callable[[Monitor], None]) -> None:
+        for monitor in self.monitors.copy():
+            try:
+                call(monitor)
+            # Monitors reach for disks, servers and packages of others, and users write their own: nothing
+            # that they raise is worth the hours of training that it would end. Interrupts pass.
+            except Exception as err:
+                self.monitors = [other for other in self.monitors if other is not monitor]
+                logger.warning(
+                    "%s failed and records no more of this run; training goes on. %s: %s",
+                    type(monitor).__name__,
+                    type(err).__name__,
+                    err,
+                )
+
+
+def _drawn(leaf: str, picture: Picture, stage: str, *, epoch: int, global_step: int) -> Drawn | None:
+    """Return the picture as a file, or None, with a warning, if it cannot be rendered."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # takes a second to import
+
+    buffer = io.BytesIO()
+    arrays = {name: np.asarray(array) for name, array in picture.data.items()}
+    try:
+        FigureCanvasAgg(picture.figure).print_png(buffer)  # type: ignore[no-untyped-call] # of Matplotlib
+    # A figure of a user's own may fail in any way when it is rendered, such as on a formula in a label.
+    except Exception as err:
+        logger.warning("Picture `%s` of `%s` could not be rendered: %s", picture.name, leaf, err)
+        return None
+    finally:
+        picture.figure.clear()
+    if objects := [name for name, array in arrays.items() if array.dtype.hasobject]:
+        logger.warning("Picture `%s` of `%s`: %s hold objects and are left out", picture.name, leaf, objects)
+    return Drawn(
+        leaf=leaf,
+        picture=picture.name,
+        png=buffer.getvalue(),
+        data={name: array for name, array in arrays.items() if not array.dtype.hasobject},
+        epoch=epoch,
+        global_step=global_step,
+        stage=stage,
+    )

@@ -1,0 +1,174 @@
+"""What monitors are given: plain records, ready to be written; imports nothing of ours."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scalar:
+    """One logged value.
+
+    Attributes:
+        name: `<stage>/<loss|metric>/<name>`, with `_step` behind it for a value of one step.
+        value: the number.
+        step: the epoch for a value of an epoch, the global step for a value of a step.
+        epoch: epochs finished before, counted from 0.
+        global_step: optimizer steps so far.
+        stage: train, val or test.
+    """
+
+    name: str
+    value: float
+    step: int
+    epoch: int
+    global_step: int
+    stage: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A picture, rendered once for all monitors.
+
+    Attributes:
+        leaf: name of the leaf that drew it.
+        picture: its name within the leaf.
+        png: the image file.
+        data: the arrays that were drawn, by name; no object arrays.
+        epoch, global_step, stage: as of a `Scalar`.
+    """
+
+    leaf: str
+    picture: str
+    png: bytes = field(repr=False)
+    data: Mapping[str, NDArray[Any]] = field(repr=False)
+    epoch: int
+    global_step: int
+    stage: str
+
+    @property
+    def name(self) -> str:
+        """`<stage>/picture/<leaf>/<picture>`."""
+        return f"{self.stage}/picture/{self.leaf}/{self.picture}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Histogram:
+    """How the values of a tensor are distributed, counted once for all monitors.
+
+    Attributes:
+        name: `train/<weight|gradient>/<parameter>`.
+        counts: (n,) values a bin.
+        edges: (n + 1,) limits of the bins; the last bin includes its upper one.
+        mean, std: of the finite values.
+        n_nonfinite: values that are NaN or infinite, in no bin.
+        epoch, global_step: as of a `Scalar`.
+    """
+
+    name: str
+    counts: NDArray[np.int64]
+    edges: NDArray[np.float64]
+    mean: float
+    std: float
+    n_nonfinite: int
+    epoch: int
+    global_step: int
+
+
+def histogram_of(
+    name: str, values: NDArray[Any], *, epoch: int, global_step: int, bins: int = 64
+) -> Histogram:
+    """Return the histogram of an array's finite values, in `bins` bins of equal width."""
+    flat = np.asarray(values, dtype=np.float64).ravel()
+    finite = flat[np.isfinite(flat)]
+    counts, edges = np.histogram(finite, bins=bins)
+    return Histogram(
+        name=name,
+        counts=counts,
+        edges=edges,
+        mean=float(finite.mean()) if len(finite) else 0.0,
+        std=float(finite.std()) if len(finite) else 0.0,
+        n_nonfinite=len(flat) - len(finite),
+        epoch=epoch,
+        global_step=global_step,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """A titled text in Markdown, such as facts about the data set."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutlineNode:
+    """One node or leaf of a graph.
+
+    Attributes:
+        name: its name in the graph.
+        kind: its class.
+        arguments: its constructor arguments, as text.
+        parents: names of the nodes that it reads; of the one that it hangs on, for a leaf.
+        is_leaf: whether it is a loss, metric or picture.
+    """
+
+    name: str
+    kind: str
+    arguments: Mapping[str, str]
+    parents: tuple[str, ...]
+    is_leaf: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outline:
+    """A graph's structure, parents before children."""
+
+    nodes: tuple[OutlineNode, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What a monitor is told when a run starts.
+
+    Attributes:
+        name: the graph's name.
+        settings: the resolved training configuration, as nested plain values.
+        structure: the graph as Mermaid text.
+        resumed_epoch: the first epoch that this run will log, if it goes on from a checkpoint.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    structure: str
+    resumed_epoch: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a run ended.
+
+    Attributes:
+        values: the last value of each name that is logged per epoch.
+        failed: whether an error ended it.
+        seconds: its duration.
+    """
+
+    values: Mapping[str, float]
+    failed: bool
+    seconds: float
+
+
+def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by dotted name: `optimizer.lr`."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= flattened(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

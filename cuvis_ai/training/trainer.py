@@ -1,0 +1,197 @@
+"""Sets up a Lightning `Trainer` for a graph and runs the two phases.
+
+May import: everything below it (`types` … `training.lightning_module`).
+"""
+
+import logging
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from torch import nn
+
+from cuvis_ai.errors import ConfigError
+from cuvis_ai.pipeline.execution import Execution
+from cuvis_ai.training.batches import (
+    CheckMonitoredValues,
+    CountedBatches,
+    sized_and_filled,
+    statistics_batches,
+)
+from cuvis_ai.training.config import TrainerConfig, TrainingConfig
+from cuvis_ai.training.epoch import Hung, Losses, Metrics
+from cuvis_ai.training.leaf import Loss, Metric
+from cuvis_ai.training.lightning_module import GraphModule
+from cuvis_ai.training.monitors import Monitor, Recorder, Run
+from cuvis_ai.training.progress import EpochProgressBar
+
+logger = logging.getLogger(__name__)
+
+
+def make_trainer(config: TrainerConfig, *, max_epochs: int) -> Trainer:
+    """Return a Lightning trainer that writes nothing unless a callback asks for it."""
+    callbacks: list[Callback] = [CheckMonitoredValues(), *config.callbacks]
+    if config.enable_progress_bar:
+        callbacks.append(EpochProgressBar())
+    return Trainer(
+        max_epochs=max_epochs,
+        accelerator=config.accelerator,
+        devices=config.devices,
+        strategy=config.strategy,
+        precision=config.precision,
+        log_every_n_steps=config.log_every_n_steps,
+        gradient_clip_val=config.gradient_clip_val,
+        accumulate_grad_batches=config.accumulate_grad_batches,
+        check_val_every_n_epoch=config.check_val_every_n_epoch,
+        num_sanity_val_steps=config.num_sanity_val_steps if max_epochs else 0,
+        deterministic=config.deterministic,
+        default_root_dir=config.default_root_dir,
+        callbacks=callbacks,
+        logger=False,
+        enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
+        enable_progress_bar=config.enable_progress_bar,
+        enable_model_summary=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What of a graph is trained.
+
+    Attributes:
+        name: the graph's name.
+        structure: the graph as Mermaid text, for monitors.
+        execution: how the nodes are evaluated.
+        nodes, leaves: all modules, by name.
+        losses, metrics: the leaves that count, with their parents.
+        monitors: where values go.
+    """
+
+    name: str
+    structure: str
+    execution: Execution
+    nodes: nn.ModuleDict
+    leaves: nn.ModuleDict
+    losses: Sequence[Hung[Loss]]
+    metrics: Sequence[Hung[Metric]]
+    monitors: Sequence[Monitor]
+
+
+def train(
+    parts: Parts, datamodule: LightningDataModule, config: TrainingConfig, ckpt_path: str | Path | None = None
+) -> Trainer:
+    """Run the statistical phase, then the gradient phase if there is something to train.
+
+    Args:
+        parts: the graph.
+        datamodule: yields the batches of `cuvis_ai.types.Batch`.
+        config: the settings.
+        ckpt_path: a checkpoint to go on from.
+
+    Returns:
+        The Lightning trainer, after `fit` (after `validate` if only the statistical phase ran).
+    """
+    logger.info("Starting training with config: %s", config)
+    if config.seed is not None:
+        seed_everything(config.seed, workers=True, verbose=False)
+    losses = Losses(parts.execution, parts.losses)
+    gradients = _has_gradient_phase(parts, losses, config.trainer.max_epochs)
+    trainer = make_trainer(config.trainer, max_epochs=config.trainer.max_epochs if gradients else 0)
+    recorder = Recorder(parts.monitors, active=trainer.is_global_zero)
+    source = CountedBatches(
+        datamodule,
+        train=losses.read_data,
+        val=losses.read_data or any(one.leaf.observes() for one in parts.metrics),
+    )
+    module = GraphModule(
+        parts.execution, parts.nodes, parts.leaves, losses,
+        lambda device: Metrics(parts.execution, parts.metrics, device),
+        recorder, config,
+        gradient_phase=gradients,
+        training_batches=lambda: statistics_batches(trainer, datamodule),
+    )  # fmt: skip
+    resumed = None if ckpt_path is None else _allocate_from_checkpoint(parts, Path(ckpt_path))
+    recorder.setup(
+        Run(name=parts.name, settings=_plain(config), structure=parts.structure, resumed_epoch=resumed)
+    )
+    try:
+        _run(trainer, module, source, ckpt_path, gradients=gradients)
+    finally:
+        recorder.close()
+    return trainer
+
+
+def _run(
+    trainer: Trainer,
+    module: GraphModule,
+    source: CountedBatches,
+    ckpt_path: str | Path | None,
+    *,
+    gradients: bool,
+) -> None:
+    start = time.perf_counter()
+    with warnings.catch_warnings():
+        # Cubes read from memory or from one file need no worker processes. Without a gradient phase
+        # there is no optimizer, without a validation set no batch: both are meant. And Lightning
+        # 2.6 uses a name that torch has deprecated.
+        warnings.filterwarnings("ignore", message=r"The '\w+_dataloader' does not have many workers")
+        warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+        warnings.filterwarnings("ignore", message=r"Total length of `list` across ranks is zero")
+        warnings.filterwarnings("ignore", message=r"`LightningModule.configure_optimizers` returned `None`")
+        trainer.fit(module, datamodule=source, ckpt_path=ckpt_path, weights_only=True)
+        if not gradients and sized_and_filled(source.val_dataloader()):
+            trainer.validate(module, datamodule=source, verbose=False)
+    if trainer.interrupted:
+        logger.warning("Training was interrupted in epoch %d", trainer.current_epoch + 1)
+    elif gradients:
+        logger.info("Training complete in %s", _duration(time.perf_counter() - start))
+        if module.best is not None:
+            kind = "validation" if module.has_validation else "training"
+            logger.info("Best %s loss: %.4g at epoch %d", kind, module.best[0], module.best[1] + 1)
+
+
+def _has_gradient_phase(parts: Parts, losses: Losses, max_epochs: int) -> bool:
+    """Return whether gradients are wanted and possible; warn if only wanted."""
+    reached = losses.reached()
+    trainable = [name for name, node in parts.execution.nodes.items() if node.trainable]
+    possible = any(name in reached for name in trainable) or any(
+        p.requires_grad for one in parts.losses for p in one.leaf.parameters()
+    )
+    if max_epochs and not possible:
+        reason = "no node is trainable" if not trainable else "no loss depends on a trainable node"
+        logger.warning("max_epochs=%d, but %s: only the statistical phase runs", max_epochs, reason)
+    return bool(max_epochs) and possible
+
+
+def _allocate_from_checkpoint(parts: Parts, path: Path) -> int:
+    """Let nodes take the shapes that a checkpoint holds, which makes them fitted; return its next epoch."""
+    if not path.is_file():
+        raise ConfigError(f"ckpt_path: expected a checkpoint file, got {str(path)!r}, which does not exist.")
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    for name, node in parts.execution.nodes.items():
+        shapes = {
+            state: checkpoint["state_dict"][key].shape
+            for state in node.state_names
+            if (key := f"nodes.{name}.{state}") in checkpoint["state_dict"]
+        }
+        node.allocate(shapes)
+    return int(checkpoint["epoch"]) + 1
+
+
+def _plain(config: TrainingConfig) -> dict[str, Any]:
+    """Return the settings as nested plain values; callbacks by their class name."""
+    trainer = replace(config.trainer, callbacks=[])
+    settings = asdict(replace(config, trainer=trainer))
+    settings["trainer"]["callbacks"] = [type(c).__name__ for c in config.trainer.callbacks]
+    return settings
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(seconds, 60)
+    return f"{int(minutes)}m {seconds:02.0f}s" if minutes else f"{seconds:.1f}s"

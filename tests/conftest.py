@@ -1,0 +1,87 @@
+"""What every test stands on: one thread, fixed seeds, and the folders outside the repository.
+
+Nothing of `cuvis_ai` is imported here: jaxtyping's hook has to see its modules first.
+"""
+
+import os
+
+# One thread, so that sums are added in one order on every machine and two workers do not fight for cores.
+# Set before numpy and torch read them; processes that tests start inherit them.
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+os.environ.update(MPLBACKEND="Agg", WANDB_MODE="offline", WANDB_SILENT="true")
+
+import random
+import shutil
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+
+import tests.typechecker  # noqa: F401 (jaxtyping's hook looks it up as an attribute of `tests`)
+
+torch.set_num_threads(1)
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+class _TorchRandom:
+    """Torch's generator in the form that hypothesis resets before each example."""
+
+    def seed(self, seed: int) -> None:
+        torch.manual_seed(seed)
+
+    def getstate(self) -> torch.Tensor:
+        return torch.get_rng_state()
+
+    def setstate(self, state: torch.Tensor) -> None:
+        torch.set_rng_state(state)
+
+
+_TORCH_RANDOM = _TorchRandom()  # hypothesis keeps a weak reference only
+hypothesis.register_random(_TORCH_RANDOM)
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    """Start every test from the same random state, whatever ran before it."""
+    random.seed(0)
+    np.random.seed(0)  # third-party code draws from the legacy generator
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The checkout's root."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder beside the checkout that holds the specification and real data."""
+    folder = REPOSITORY.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("needs the folder ../shared beside the checkout, which is missing")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def scenes(shared: Path) -> Path:
+    """The folder of real scenes in .mat files."""
+    folder = shared / "data" / "scenes"
+    if not folder.is_dir():
+        pytest.skip("needs real scenes in ../shared/data/scenes, which is missing")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of Debian's headless browser."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("needs the Debian package `chromium`, which is not installed")
+    return path

@@ -1,0 +1,194 @@
+import json
+import logging
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.io
+from matplotlib.image import imsave
+from numpy.typing import NDArray
+
+from cuvis_ai.data.cube_folder import CubeFolder
+from cuvis_ai.errors import ConfigError, DatasetNotFoundError
+from cuvis_ai.types import Batch
+
+
+def _cube(seed: int) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).random((6, 7, 4), dtype=np.float32)
+
+
+def _mask(seed: int) -> NDArray[np.bool_]:
+    mask = np.zeros((6, 7), dtype=bool)
+    mask.flat[seed] = True
+    return mask
+
+
+def _save(folder: Path, names: str, *, first: int = 0) -> None:
+    """Cubes of one letter each; the i-th has the values of seed first + i."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed, name in enumerate(names, start=first):
+        np.save(folder / f"{name}.npy", _cube(seed))
+
+
+def _batches(folder: CubeFolder) -> dict[str, Batch]:
+    """Each split as one batch; the empty ones left out."""
+    loaders = {
+        "train": folder.statistics_dataloader(),
+        "val": folder.val_dataloader(),
+        "test": folder.test_dataloader(),
+    }
+    return {split: next(iter(loader)) for split, loader in loaders.items() if len(loader)}
+
+
+def _names(folder: CubeFolder) -> dict[str, list[str]]:
+    return {split: batch["name"] for split, batch in _batches(folder).items()}
+
+
+def test_splits_are_folders(tmp_path: Path) -> None:
+    _save(tmp_path / "train", "ab")
+    _save(tmp_path / "test", "a", first=2)
+    folder = CubeFolder(tmp_path)
+    batches = _batches(folder)
+    assert {split: batch["name"] for split, batch in batches.items()} == {
+        "train": ["train/a", "train/b"],
+        "test": ["test/a"],
+    }
+    cube = batches["test"]["cube"][0].permute(1, 2, 0)
+    np.testing.assert_array_equal(cube, _cube(2))
+    assert folder.val_dataloader() == []
+
+
+@pytest.mark.parametrize("file", ["splits.json", "fold_1.json"])
+def test_splits_are_listed_in_a_file(tmp_path: Path, file: str) -> None:
+    _save(tmp_path, "abcd")
+    (tmp_path / file).write_text(json.dumps({"train": ["d", 0], "val": ["b"]}))
+    arguments: dict[str, Any] = {} if file == "splits.json" else {"splits": file}
+    assert _names(CubeFolder(tmp_path, **arguments)) == {"train": ["d", "a"], "val": ["b"]}
+
+
+def test_without_either_the_cubes_are_divided_in_order(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _save(tmp_path, "abcde")
+    with caplog.at_level(logging.INFO, logger="cuvis_ai"):
+        assert _names(CubeFolder(tmp_path)) == {"train": ["a", "b", "c"], "val": ["d"], "test": ["e"]}
+    assert "No splits given" in caplog.text
+
+
+def _save_mask(path: Path, mask: NDArray[np.bool_]) -> None:
+    if path.suffix == ".png":
+        imsave(path, mask.astype(float), cmap="gray")
+    elif path.suffix == ".mat":
+        scipy.io.savemat(path, {"mask": mask.astype(np.uint8)})
+    else:
+        np.save(path, mask)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".npy", ".mat"])
+@pytest.mark.parametrize(
+    "pattern", ["train/{}_mask", "train/masks/{}", "train/masks/{}_mask", "masks/train/{}"]
+)
+def test_masks_lie_beside_the_cubes_or_in_a_masks_folder(tmp_path: Path, pattern: str, suffix: str) -> None:
+    _save(tmp_path / "train", "ab")
+    for seed, name in enumerate("ab"):
+        path = tmp_path / f"{pattern.format(name)}{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _save_mask(path, _mask(seed))
+    batch = _batches(CubeFolder(tmp_path))["train"]
+    assert batch["name"] == ["train/a", "train/b"]  # masks are no cubes
+    np.testing.assert_array_equal(batch["mask"], np.stack([_mask(0), _mask(1)]))
+
+
+def test_masks_of_an_undivided_folder(tmp_path: Path) -> None:
+    _save(tmp_path, "a")
+    _save(tmp_path / "masks", "")
+    np.save(tmp_path / "masks" / "a.npy", _mask(5))
+    np.testing.assert_array_equal(_batches(CubeFolder(tmp_path))["train"]["mask"][0], _mask(5))
+
+
+def test_classes_of_a_mask_file_can_be_the_anomaly(tmp_path: Path) -> None:
+    _save(tmp_path, "a")
+    classes = np.arange(42).reshape(6, 7) % 3
+    np.save(tmp_path / "a_mask.npy", classes)
+    batch = _batches(CubeFolder(tmp_path, anomaly_values=[2]))["train"]
+    np.testing.assert_array_equal(batch["mask"][0], classes == 2)
+
+
+def test_a_mask_in_the_cubes_own_file(tmp_path: Path) -> None:
+    for seed, name in enumerate("abc"):
+        arrays: dict[str, Any] = {"data": _cube(seed), "map": _mask(seed).astype(np.uint8)}
+        scipy.io.savemat(tmp_path / f"{name}.mat", arrays)
+    batch = _batches(CubeFolder(tmp_path, key="data", mask_key="map"))["test"]
+    np.testing.assert_array_equal(batch["cube"][0].permute(1, 2, 0), _cube(2))
+    np.testing.assert_array_equal(batch["mask"][0], _mask(2))
+
+
+def _coco(file_names: list[str]) -> str:
+    """An annotation of pixel (0, i) in the i-th image."""
+    images = [{"id": 10 + i, "file_name": name, "height": 6, "width": 7} for i, name in enumerate(file_names)]
+    annotations = [
+        {"id": i, "image_id": 10 + i, "category_id": 1, "segmentation": [[i, 0, i + 1, 0, i + 1, 1, i, 1]]}
+        for i in range(len(file_names))
+    ]
+    categories = [{"id": 1, "name": "stone"}]
+    return json.dumps({"images": images, "annotations": annotations, "categories": categories})
+
+
+def test_annotations_beside_the_split_folders_go_by_path(tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools", reason="needs pycocotools for COCO annotations")
+    _save(tmp_path / "train", "ab")
+    _save(tmp_path / "test", "a")
+    (tmp_path / "coco.json").write_text(_coco(["test/a.npy", "train/a.npy", "b.png"]))
+    batches = _batches(CubeFolder(tmp_path))
+    assert batches["test"]["mask"].nonzero().tolist() == [[0, 0, 0]]
+    assert batches["train"]["mask"].nonzero().tolist() == [[0, 0, 1], [1, 0, 2]]
+
+
+def test_annotations_in_a_split_folder_are_its_own(tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools", reason="needs pycocotools for COCO annotations")
+    _save(tmp_path / "train", "a")
+    _save(tmp_path / "test", "a")
+    (tmp_path / "test" / "coco.json").write_text(_coco(["a.npy"]))
+    batches = _batches(CubeFolder(tmp_path))
+    assert "mask" not in batches["train"]
+    assert batches["test"]["mask"].sum() == 1
+
+
+def test_a_cube_without_a_mask_counts_as_normal_among_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _save(tmp_path / "train", "ab")
+    _save(tmp_path / "test", "ab")
+    np.save(tmp_path / "test" / "b_mask.npy", _mask(3))
+    with caplog.at_level(logging.INFO, logger="cuvis_ai"):
+        batches = _batches(CubeFolder(tmp_path))
+    assert "mask" not in batches["train"]
+    np.testing.assert_array_equal(batches["test"]["mask"], np.stack([np.zeros((6, 7), dtype=bool), _mask(3)]))
+    assert "test: 1 of 2 cubes have no annotation" in caplog.text
+
+
+def test_other_files_are_left_alone(tmp_path: Path) -> None:
+    _save(tmp_path, "abc")
+    for name in ("notes.txt", ".hidden.npy", "preview.png", "a.dat"):
+        (tmp_path / name).write_text("x")
+    assert list(chain(*_names(CubeFolder(tmp_path)).values())) == ["a", "b", "c"]
+
+
+def test_a_missing_or_empty_folder_says_where_it_looked(tmp_path: Path) -> None:
+    with pytest.raises(DatasetNotFoundError, match=f"{tmp_path}/gone.*no such folder"):
+        CubeFolder(tmp_path / "gone").setup()
+    (tmp_path / "train").mkdir()
+    with pytest.raises(DatasetNotFoundError, match=f"expected cubes in {tmp_path}, got none.*SceneTiles"):
+        CubeFolder(tmp_path).setup()
+    _save(tmp_path / "flat", "a")
+    with pytest.raises(DatasetNotFoundError, match=r"`splits`.*fold_2\.json"):
+        CubeFolder(tmp_path / "flat", splits="fold_2.json").setup()
+
+
+def test_two_cubes_of_one_name_are_refused(tmp_path: Path) -> None:
+    _save(tmp_path, "a")
+    scipy.io.savemat(tmp_path / "a.mat", {"data": _cube(0)})
+    with pytest.raises(ConfigError, match=r"\['a'\] more than once.*rename one of two cubes"):
+        CubeFolder(tmp_path).setup()

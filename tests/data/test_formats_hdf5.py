@@ -1,0 +1,135 @@
+"""HDF5 and NetCDF 4 against h5py."""
+
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from cuvis_ai.data.cube import read_cube
+from cuvis_ai.errors import CubeFormatError, MissingExtraError
+
+V = np.arange(60, dtype=np.uint16).reshape(4, 5, 3)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(draw=st.data())
+def test_equals_h5py(tmp_path: Path, draw: st.DataObject) -> None:
+    shape = draw.draw(hnp.array_shapes(min_dims=3, max_dims=3, max_side=6))
+    dtype = draw.draw(
+        hnp.integer_dtypes(endianness="?") | hnp.floating_dtypes(endianness="?", sizes=(32, 64))
+    )
+    values = draw.draw(hnp.arrays(dtype, shape))
+    options = (
+        {"chunks": tuple(min(2, n) for n in shape), "compression": "gzip"} if draw.draw(st.booleans()) else {}
+    )
+    path = tmp_path / "cube.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("group/cube", data=values, **options)
+        file["group/mask"] = np.zeros(shape[:2])
+    with h5py.File(path) as file:
+        oracle = file["group/cube"][()]
+    cube = read_cube(path)
+    assert cube.dtype == oracle.dtype.newbyteorder("=")
+    np.testing.assert_array_equal(np.asarray(cube.values), oracle)
+    rows, columns, bands = (draw.draw(st.slices(n)) for n in shape)
+    np.testing.assert_array_equal(cube.values[rows, columns, bands], oracle[rows, columns, bands])
+
+
+def test_metadata_as_attributes(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "cube.h5", "w") as file:
+        file["cube"] = V
+        file["cube"].attrs.update(
+            {"wavelengths": [0.4, 0.5, 0.6], "wavelength_units": "um", "bbl": [1, 1, 0], "no_data": -1}
+        )
+    cube = read_cube(tmp_path / "cube.h5")
+    np.testing.assert_allclose(cube.wavelengths, [400, 500, 600])
+    assert cube.bad_bands.tolist() == [False, False, True]
+    assert cube.no_data == -1.0
+
+
+def write_netcdf(path: Path, values: np.ndarray, dimensions: tuple[str, ...]) -> None:
+    """Write values as NetCDF 4 does: a scale for each dimension, attached to the axis."""
+    with h5py.File(path, "w") as file:
+        node = file.create_dataset("reflectance", data=values)
+        for axis, (name, n) in enumerate(zip(dimensions, values.shape, strict=True)):
+            file[name] = np.linspace(400, 600, n)
+            file[name].make_scale(name)
+            node.dims[axis].attach_scale(file[name])
+        if "wavelength" in file:
+            file["wavelength"].attrs["units"] = "nm"
+        node.attrs["_FillValue"] = np.array([65535], dtype=np.uint16)
+        node.attrs["scale_factor"] = 0.0001
+
+
+def test_netcdf_dimensions_say_where_the_bands_are(tmp_path: Path) -> None:
+    path = tmp_path / "cube.nc"
+    for axes, names in (((0, 1, 2), "yxw"), ((2, 0, 1), "wyx"), ((0, 2, 1), "ywx")):
+        write_netcdf(path, V.transpose(axes), tuple({"w": "wavelength"}.get(name, name) for name in names))
+        cube = read_cube(path)
+        assert cube.shape == V.shape
+        np.testing.assert_array_equal(np.asarray(cube.values), V)  # not scaled
+        np.testing.assert_array_equal(cube.values[1:3, ::2, [0, 2]], V[1:3, ::2][:, :, [0, 2]])
+        np.testing.assert_array_equal(cube.wavelengths, [400, 500, 600])
+        assert cube.no_data == 65535.0
+        path.unlink()
+
+
+def test_the_nearest_wavelengths_count(tmp_path: Path) -> None:
+    path = tmp_path / "cube.h5"
+    with h5py.File(path, "w") as file:
+        file["a/cube"] = V
+        file["sensor/wavelengths"] = np.array([401.0, 501.0, 601.0])
+        file["sensor/wavelengths"].attrs["units"] = "nm"
+    np.testing.assert_array_equal(read_cube(path).wavelengths, [401, 501, 601])  # the only ones in the file
+    with h5py.File(path, "a") as file:
+        file["other/wavelengths"] = np.array([1.0, 2.0, 3.0])
+    assert read_cube(path).wavelengths is None  # whose are they?
+    with h5py.File(path, "a") as file:
+        file["a/wavelengths"] = np.array([402.0, 502.0, 602.0])
+        file["a/wavelengths"].attrs["units"] = "nm"
+    np.testing.assert_array_equal(read_cube(path).wavelengths, [402, 502, 602])
+
+
+def test_wavelengths_of_another_count_are_left_out_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with h5py.File(tmp_path / "cube.h5", "w") as file:
+        file["cube"] = V
+        file["wavelengths"] = np.arange(7.0)
+    assert read_cube(tmp_path / "cube.h5").wavelengths is None
+    assert "Left out the 7 wavelengths found beside the array `cube` of 3 bands" in caplog.text
+
+
+def test_several_cubes_need_a_key(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "cubes.h5", "w") as file:
+        file["raw/cube"] = V
+        file["dark"] = V[:2]
+    with pytest.raises(CubeFormatError, match=r"`raw/cube` \(4, 5, 3\).*Pass key="):
+        read_cube(tmp_path / "cubes.h5")
+    np.testing.assert_array_equal(np.asarray(read_cube(tmp_path / "cubes.h5", key="/raw/cube").values), V)
+
+
+def test_classic_netcdf_says_how_to_convert(tmp_path: Path) -> None:
+    (tmp_path / "cube.nc").write_bytes(b"CDF\1" + bytes(100))
+    with pytest.raises(CubeFormatError, match=r"nccopy -k nc4 cube\.nc"):
+        read_cube(tmp_path / "cube.nc")
+
+
+def test_damaged_file_prints_its_size(tmp_path: Path) -> None:
+    path = tmp_path / "cube.h5"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(20))
+    with pytest.raises(CubeFormatError, match=r"expected an HDF5 file \(28 bytes\)"):
+        read_cube(path)
+
+
+def test_without_h5py_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with h5py.File(tmp_path / "cube.h5", "w") as file:
+        file["cube"] = V
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "cuvis_ai\[hdf5\]"'):
+        read_cube(tmp_path / "cube.h5")

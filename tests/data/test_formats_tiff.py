@@ -1,0 +1,167 @@
+"""TIFF and GeoTIFF against rasterio and Pillow."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from cuvis_ai.data.cube import read_cube
+from cuvis_ai.errors import CubeFormatError
+
+V = np.arange(20 * 18 * 3).reshape(20, 18, 3)
+KINDS = ["u1", "i2", "u2", "i4", "u4", "f4", "f8", "c8"]
+
+
+def write(path: Path, values: np.ndarray, tag: Any = None, **options: Any) -> Path:
+    """Write a cube with rasterio; `tag` is called with the open file."""
+    h, w, c = values.shape
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with rasterio.open(
+            path, "w", driver="GTiff", height=h, width=w, count=c, dtype=values.dtype, **options
+        ) as file:
+            file.write(values.transpose(2, 0, 1))
+            if tag is not None:
+                tag(file)
+    return path
+
+
+def by_rasterio(path: Path) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with rasterio.open(path) as file:
+            return file.read().transpose(1, 2, 0)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(draw=st.data())
+def test_equals_rasterio(tmp_path: Path, draw: st.DataObject) -> None:
+    values = (V * 1.5).astype(draw.draw(st.sampled_from(KINDS)))
+    options = draw.draw(
+        st.fixed_dictionaries(
+            {
+                "interleave": st.sampled_from(["band", "pixel"]),
+                "compress": st.sampled_from(["none", "deflate", "lzw"]),
+                "ENDIANNESS": st.sampled_from(["LITTLE", "BIG"]),
+                "BIGTIFF": st.sampled_from(["YES", "NO"]),
+                "tiled": st.booleans(),
+            }
+        )
+    )
+    if options["tiled"]:
+        options |= {"blockxsize": 16, "blockysize": 16}
+    path = write(tmp_path / "cube.tif", values, **options)
+    cube = read_cube(path)
+    assert (cube.shape, cube.dtype) == (values.shape, values.dtype)
+    np.testing.assert_array_equal(np.asarray(cube.values), values)
+    np.testing.assert_array_equal(np.asarray(cube.values), by_rasterio(path))
+    rows, columns, bands = (draw.draw(st.slices(n)) for n in values.shape)
+    np.testing.assert_array_equal(cube.values[rows, columns, bands], values[rows, columns, bands])
+
+
+def describe_bands(file: Any) -> None:
+    for band, text in enumerate(("400.5 nm", "Band 2 (500.5 nm)", "600.5nm"), start=1):
+        file.set_band_description(band, text)
+
+
+def tag_bands(file: Any) -> None:
+    for band, value in enumerate((400.5, 500.5, 600.5), start=1):
+        file.update_tags(band, wavelength=f"{value}", wavelength_units="Nanometers")
+
+
+def tag_imagery(file: Any) -> None:
+    for band, value in enumerate((0.4005, 0.5005, 0.6005), start=1):
+        file.update_tags(band, ns="IMAGERY", CENTRAL_WAVELENGTH_UM=f"{value}")
+
+
+def tag_file(file: Any) -> None:
+    file.update_tags(wavelengths="{0.4005, 0.5005, 0.6005}", wavelength_units="Micrometers")
+
+
+@pytest.mark.parametrize("tag", [describe_bands, tag_bands, tag_imagery, tag_file])
+def test_wavelengths(tmp_path: Path, tag: Any) -> None:
+    cube = read_cube(write(tmp_path / "cube.tif", V.astype("u2"), tag))
+    np.testing.assert_allclose(cube.wavelengths, [400.5, 500.5, 600.5], rtol=1e-12)
+
+
+def test_band_names_are_no_wavelengths(tmp_path: Path) -> None:
+    def name_bands(file: Any) -> None:
+        for band, text in enumerate(("1", "Band 2", "B8A"), start=1):
+            file.set_band_description(band, text)
+
+    assert read_cube(write(tmp_path / "cube.tif", V.astype("u2"), name_bands)).wavelengths is None
+
+
+@pytest.mark.parametrize("no_data", [-9999.0, float("nan"), None])
+def test_no_data(tmp_path: Path, no_data: float | None) -> None:
+    cube = read_cube(write(tmp_path / "cube.tif", V.astype("f4"), nodata=no_data))
+    assert (
+        cube.no_data == pytest.approx(no_data, nan_ok=True) if no_data is not None else cube.no_data is None
+    )
+
+
+def test_scale_is_not_applied(tmp_path: Path) -> None:
+    def scale(file: Any) -> None:
+        file.scales = (0.1, 0.1, 0.1)
+
+    cube = read_cube(write(tmp_path / "cube.tif", V.astype("u2"), scale))
+    np.testing.assert_array_equal(np.asarray(cube.values), V)
+
+
+def test_pages_are_bands(tmp_path: Path) -> None:
+    path = tmp_path / "stack.tiff"
+    pages = [Image.fromarray(V[:, :, band].astype("u2")) for band in range(3)]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    cube = read_cube(path)
+    assert (cube.shape, cube.dtype) == (V.shape, np.uint16)
+    np.testing.assert_array_equal(np.asarray(cube.values), V)
+    np.testing.assert_array_equal(cube.values[3:9, 2, 1:], V[3:9, 2, 1:])
+
+
+def test_pages_have_their_own_wavelengths(tmp_path: Path) -> None:
+    path = tmp_path / "stack.tif"
+    for band, value in enumerate((450.5, 550.5, 650.5)):
+
+        def describe(file: Any, value: float = value) -> None:
+            file.set_band_description(1, f"{value} nm")
+
+        write(
+            path, V[:, :, band : band + 1].astype("u2"), describe, APPEND_SUBDATASET="YES" if band else "NO"
+        )
+    cube = read_cube(path)
+    assert cube.shape == V.shape
+    np.testing.assert_allclose(cube.wavelengths, [450.5, 550.5, 650.5])
+
+
+def test_pages_of_several_sizes_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "stack.tiff"
+    Image.fromarray(V[:, :, 0].astype("u2")).save(
+        path, save_all=True, append_images=[Image.fromarray(V[:4, :4, 0].astype("u2"))]
+    )
+    with pytest.raises(CubeFormatError, match=r"pages of one size.*\(20, 18\) and \(4, 4\)"):
+        read_cube(path)
+
+
+def test_reading_warns_of_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path / "cube.tif", V.astype("u2"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.asarray(read_cube(path).values)
+
+
+def test_file_that_is_no_tiff_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cube.tif"
+    path.write_bytes(b"II*\0 and no more")
+    with pytest.raises(CubeFormatError, match=r"cube.tif: expected a TIFF file \(16 bytes\)"):
+        read_cube(path)
+
+
+def test_key_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CubeFormatError, match="Leave key= out"):
+        read_cube(write(tmp_path / "cube.tif", V.astype("u2")), key="cube")

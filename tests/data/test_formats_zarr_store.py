@@ -1,0 +1,89 @@
+"""Zarr stores of both formats, as folders and zipped, against zarr."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from cuvis_ai.data.cube import read_cube
+from cuvis_ai.errors import CubeFormatError
+
+V = np.arange(60, dtype=np.int16).reshape(4, 5, 3)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(draw=st.data())
+def test_equals_zarr(tmp_path: Path, draw: st.DataObject) -> None:
+    shape = draw.draw(hnp.array_shapes(min_dims=3, max_dims=3, max_side=6))
+    dtype = draw.draw(
+        hnp.integer_dtypes(endianness="?") | hnp.floating_dtypes(endianness="?", sizes=(32, 64))
+    )
+    values = draw.draw(hnp.arrays(dtype, shape))
+    path = tmp_path / "cube.zarr"
+    chunks = tuple(min(2, n) for n in shape)
+    stored = zarr.create_array(
+        path,
+        shape=shape,
+        dtype=dtype,
+        chunks=chunks,
+        zarr_format=draw.draw(st.sampled_from([2, 3])),
+        overwrite=True,
+    )
+    stored[...] = values
+    oracle = zarr.open_array(path, mode="r")[...]
+    cube = read_cube(path)
+    assert cube.dtype == oracle.dtype.newbyteorder("=")
+    np.testing.assert_array_equal(np.asarray(cube.values), oracle)
+    np.testing.assert_array_equal(oracle, values)
+    rows, columns, bands = (draw.draw(st.slices(n)) for n in shape)
+    np.testing.assert_array_equal(cube.values[rows, columns, bands], values[rows, columns, bands])
+
+
+def test_group_with_wavelengths_and_named_axes(tmp_path: Path) -> None:
+    group = zarr.open_group(tmp_path / "scene.zarr", mode="w")
+    node = group.create_array(
+        "measured/cube",
+        data=V.transpose(2, 0, 1),
+        dimension_names=("band", "y", "x"),
+        attributes={"_FillValue": -1},
+    )
+    assert node.shape == (3, 4, 5)
+    wavelengths = group.create_array("measured/wavelength", data=np.array([0.4, 0.5, 0.6]))
+    wavelengths.attrs["units"] = "micrometer"
+    cube = read_cube(tmp_path / "scene.zarr")
+    np.testing.assert_array_equal(np.asarray(cube.values), V)
+    np.testing.assert_allclose(cube.wavelengths, [400, 500, 600])
+    assert cube.no_data == -1.0
+
+
+def test_axes_named_as_xarray_does_in_format_2(tmp_path: Path) -> None:
+    stored = zarr.create_array(tmp_path / "scene.zarr", data=V.transpose(0, 2, 1), zarr_format=2)
+    stored.attrs["_ARRAY_DIMENSIONS"] = ["y", "wavelength", "x"]
+    np.testing.assert_array_equal(np.asarray(read_cube(tmp_path / "scene.zarr").values), V)
+
+
+def test_zipped_store(tmp_path: Path) -> None:
+    path = tmp_path / "cube.zarr.zip"
+    with zarr.storage.ZipStore(path, mode="w") as store:
+        zarr.create_array(store, data=V)
+    cube = read_cube(path)
+    np.testing.assert_array_equal(np.asarray(cube.values), V)
+
+
+def test_several_cubes_need_a_key(tmp_path: Path) -> None:
+    group = zarr.open_group(tmp_path / "scene.zarr", mode="w")
+    group.create_array("a", data=V)
+    group.create_array("b", data=V[:2])
+    with pytest.raises(CubeFormatError, match=r"`a` \(4, 5, 3\).*Pass key="):
+        read_cube(tmp_path / "scene.zarr")
+    np.testing.assert_array_equal(np.asarray(read_cube(tmp_path / "scene.zarr", key="b").values), V[:2])
+
+
+def test_zip_that_is_no_store_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "cube.zip").write_bytes(b"PK no zip")
+    with pytest.raises(CubeFormatError, match="expected a zarr store"):
+        read_cube(tmp_path / "cube.zip")

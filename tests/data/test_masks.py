@@ -1,0 +1,179 @@
+"""Masks and label images, written by other libraries."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import rasterio
+import scipy.io
+import spectral.io.envi
+from PIL import Image
+
+from cuvis_ai.data.masks import read_labels, read_mask
+from cuvis_ai.errors import CubeFormatError, DatasetNotFoundError
+
+SCENES = Path(__file__).parents[2] / "../shared/data/scenes"
+LABELS = np.zeros((6, 8), dtype=np.uint8)
+LABELS[1:3, 2:5] = 1
+LABELS[4, 6:] = 7
+SHAPE = LABELS.shape
+
+
+def png(path: Path) -> None:
+    Image.fromarray(LABELS).save(path)
+
+
+def bit_png(path: Path) -> None:
+    Image.fromarray(LABELS > 0).save(path)
+
+
+def deep_png(path: Path) -> None:
+    Image.fromarray(LABELS.astype(np.uint16) * 256).save(path)  # 0 in the low byte
+
+
+def palette_png(path: Path) -> None:
+    picture = Image.fromarray(LABELS, mode="P")
+    picture.putpalette([9, 9, 9, 255, 0, 0] + [0, 0, 0] * 6)  # index 0 is grey, index 7 black
+    picture.save(path)
+
+
+def colour_png(path: Path) -> None:
+    colours = np.zeros((*SHAPE, 4), dtype=np.uint8)
+    colours[..., 1] = LABELS
+    colours[..., 3] = 255  # opaque everywhere
+    Image.fromarray(colours).save(path)
+
+
+def npy(path: Path) -> None:
+    np.save(path, LABELS)
+
+
+def npz(path: Path) -> None:
+    np.savez(path, mask=LABELS, cube=np.zeros((*SHAPE, 3)))
+
+
+def mat(path: Path) -> None:
+    scipy.io.savemat(path, {"map": LABELS.astype(float), "data": np.zeros((*SHAPE, 3)), "other": np.eye(3)})
+
+
+def mat73(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["map"] = LABELS.T
+        file["data"] = np.zeros((3, *SHAPE[::-1]))
+
+
+def hdf5(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["labels/map"] = LABELS[:, :, None]
+
+
+def envi(path: Path) -> None:
+    spectral.io.envi.save_classification(str(path), LABELS, class_names=[f"class {i}" for i in range(8)])
+
+
+def tiff(path: Path) -> None:
+    with rasterio.open(path, "w", driver="GTiff", height=6, width=8, count=1, dtype="uint8") as file:
+        file.write(LABELS, 1)
+
+
+FILES = {
+    "8 bits.png": png,
+    "1 bit.png": bit_png,
+    "16 bits.png": deep_png,
+    "palette.png": palette_png,
+    "colour.PNG": colour_png,
+    "mask.npy": npy,
+    "mask.npz": npz,
+    "mask.mat": mat,
+    "mask73.mat": mat73,
+    "mask.h5": hdf5,
+    "classes.hdr": envi,
+    "mask.tif": tiff,
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated:DeprecationWarning")
+def test_mask_of_every_format(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    FILES[name](path)
+    mask = read_mask(path, SHAPE)
+    assert mask.dtype == bool
+    np.testing.assert_array_equal(mask, LABELS > 0)
+    with pytest.raises(CubeFormatError, match=r"a mask .*\(7, 8\)"):
+        read_mask(path, (7, 8))
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in FILES if name not in ("1 bit.png", "16 bits.png", "colour.PNG")]
+)
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated:DeprecationWarning")
+def test_labels_are_as_stored_and_can_be_chosen(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    FILES[name](path)
+    np.testing.assert_array_equal(read_labels(path, SHAPE), LABELS)
+    np.testing.assert_array_equal(read_mask(path, SHAPE, anomalous=[7]), LABELS == 7)
+    np.testing.assert_array_equal(read_mask(path, SHAPE, anomalous={0, 7}), LABELS != 1)
+
+
+@pytest.mark.parametrize("form", ["npy", "npz", "h5", "mat"])
+def test_flags_are_a_mask(tmp_path: Path, form: str) -> None:
+    path = tmp_path / f"mask.{form}"
+    flags = LABELS > 0
+    if form == "npy":
+        np.save(path, flags)
+    elif form == "npz":
+        np.savez(path, flags=flags)
+    elif form == "mat":
+        scipy.io.savemat(path, {"flags": flags})
+    else:
+        with h5py.File(path, "w") as file:
+            file["flags"] = flags
+    np.testing.assert_array_equal(read_mask(path, SHAPE), flags)
+
+
+def test_several_masks_need_a_key(tmp_path: Path) -> None:
+    scipy.io.savemat(tmp_path / "masks.mat", {"a": LABELS, "b": LABELS > 1})
+    with pytest.raises(CubeFormatError, match=r"`a` \(6, 8\), `b` \(6, 8\)\. Pass key="):
+        read_mask(tmp_path / "masks.mat", SHAPE)
+    np.testing.assert_array_equal(read_mask(tmp_path / "masks.mat", SHAPE, key="b"), LABELS > 1)
+
+
+def test_cube_is_no_mask(tmp_path: Path) -> None:
+    np.save(tmp_path / "cube.npy", np.zeros((6, 8, 3)))
+    with pytest.raises(CubeFormatError, match=r"expected exactly one array that is a mask \(6, 8\)"):
+        read_mask(tmp_path / "cube.npy", SHAPE)
+
+
+def test_nan_is_no_label(tmp_path: Path) -> None:
+    np.save(tmp_path / "mask.npy", np.where(LABELS == 7, np.nan, 0))
+    with pytest.raises(CubeFormatError, match="expected finite labels"):
+        read_mask(tmp_path / "mask.npy", SHAPE)
+
+
+def test_file_that_is_no_picture_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mask.png").write_bytes(b"no picture")
+    with pytest.raises(CubeFormatError, match=r"expected a picture \(10 bytes\)"):
+        read_mask(tmp_path / "mask.png", SHAPE)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(DatasetNotFoundError, match="expected a mask, got no such file"):
+        read_mask(tmp_path / "mask.png", SHAPE)
+
+
+@pytest.mark.skipif(not SCENES.exists(), reason=f"the scenes are not at {SCENES}")
+@pytest.mark.parametrize(
+    ("name", "shape", "n_anomalous"),
+    [
+        ("abu-airport-4", (100, 100), 60),
+        ("abu-urban-2", (100, 100), 155),
+        ("hydice-urban-175", (80, 100), 21),
+        ("muufl-gulfport-v73", (100, 100), 269),
+    ],
+)
+def test_scenes_have_their_published_anomalies(name: str, shape: tuple[int, int], n_anomalous: int) -> None:
+    assert read_mask(SCENES / f"{name}.mat", shape).sum() == n_anomalous

@@ -1,0 +1,194 @@
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import scipy.io
+from hypothesis import given
+from numpy.typing import NDArray
+
+from cuvis_ai.data.dataset import Window
+from cuvis_ai.data.scene_tiles import SceneTiles
+from cuvis_ai.data.tiles import deal_tiles, strips, tile_windows
+from cuvis_ai.errors import ConfigError, CubeFormatError, DatasetNotFoundError
+
+
+@given(
+    height=st.integers(1, 30),
+    width=st.integers(1, 30),
+    tile=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    max_rows=st.integers(1, 12),
+)
+def test_tiles_and_their_strips_cover_each_pixel_once(
+    height: int, width: int, tile: tuple[int, int], max_rows: int
+) -> None:
+    tile = (min(tile[0], height), min(tile[1], width))
+    seen = np.zeros((height, width), dtype=int)
+    for window in tile_windows(height, width, tile):
+        assert window.height <= tile[0]
+        assert window.width <= tile[1]
+        for strip in strips(window, max_rows):
+            assert 0 < strip.height <= max_rows
+            seen[strip.slices] += 1
+    assert (seen == 1).all()
+
+
+def test_strips_are_even_where_that_costs_little() -> None:
+    assert {strip.height for strip in strips(Window(0, 0, 256, 10), 73)} == {64}
+
+
+@given(
+    counts=st.lists(st.sampled_from([0, 0, 0, 1, 5, 40]), min_size=1, max_size=60),
+    fractions=st.sampled_from([(0.6, 0.2, 0.2), (1.0, 0.0, 0.0), (0.5, 0.5, 0.0), (0.98, 0.01, 0.01)]),
+    seed=st.integers(0, 3),
+)
+def test_each_tile_is_dealt_to_one_split(
+    counts: list[int], fractions: tuple[float, float, float], seed: int
+) -> None:
+    splits = deal_tiles(counts, fractions, seed=seed)
+    assert sorted(i for split in splits for i in split) == list(range(len(counts)))
+    assert splits == deal_tiles(counts, fractions, seed=seed)
+    n_wanted = sum(share > 0 for share in fractions)
+    for split, share in zip(splits, fractions, strict=True):
+        if share == 0:
+            assert split == []
+        elif len(counts) >= n_wanted:
+            assert split
+        if share > 0 and sum(count > 0 for count in counts) >= n_wanted:
+            assert any(counts[i] > 0 for i in split)
+
+
+def test_tiles_are_dealt_in_proportion() -> None:
+    splits = deal_tiles([0] * 1000, (0.6, 0.2, 0.2), seed=0)
+    assert [len(split) for split in splits] == [600, 200, 200]
+    splits = deal_tiles([1] * 100 + [0] * 900, (0.6, 0.2, 0.2), seed=0)
+    assert [sum(i < 100 for i in split) for split in splits] == [60, 20, 20]
+
+
+@pytest.fixture
+def scene() -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    rng = np.random.default_rng(0)
+    return rng.random((50, 70, 6), dtype=np.float32), rng.random((50, 70)) < 0.01
+
+
+def _seen(tiles: SceneTiles, cube: NDArray[Any], mask: NDArray[Any] | None) -> list[NDArray[np.int_]]:
+    """How often each split has each pixel; every value is compared on the way."""
+    counts = []
+    for loader in (tiles.train_dataloader(), tiles.val_dataloader(), tiles.test_dataloader()):
+        seen = np.zeros(cube.shape[:2], dtype=int)
+        for batch in loader:
+            for i, name in enumerate(batch["name"]):
+                rows, columns = name.partition("[")[2].rstrip("]").split(",")
+                (top, bottom), (left, right) = (map(int, part.split(":")) for part in (rows, columns))
+                seen[top:bottom, left:right] += 1
+                inside = (i, slice(bottom - top), slice(right - left))
+                values = batch["cube"].permute(0, 2, 3, 1)[inside]
+                np.testing.assert_array_equal(values.numpy(), cube[top:bottom, left:right])
+                if mask is not None:
+                    np.testing.assert_array_equal(batch["mask"][inside], mask[top:bottom, left:right])
+                if "valid" in batch:
+                    assert batch["valid"][inside].all()
+                    assert batch["valid"][i].sum() == (bottom - top) * (right - left)
+        counts.append(seen)
+    return counts
+
+
+@pytest.mark.parametrize("max_batch_mb", [None, 0.003])
+def test_the_splits_divide_the_scene(
+    tmp_path: Path, scene: tuple[NDArray[np.float32], NDArray[np.bool_]], max_batch_mb: float | None
+) -> None:
+    cube, mask = scene
+    np.save(tmp_path / "cube.npy", cube)
+    np.save(tmp_path / "mask.npy", mask)
+    tiles = SceneTiles(
+        tmp_path / "cube.npy", mask=tmp_path / "mask.npy", tile=16, batch_size=3, max_batch_mb=max_batch_mb
+    )
+    counts = _seen(tiles, cube, mask)
+    assert (np.sum(counts, axis=0) == 1).all()
+    for seen in counts:
+        assert (mask & (seen == 1)).any()
+        blocks = {(int(row) // 16, int(column) // 16) for row, column in np.argwhere(seen)}
+        for row, column in blocks:  # no tile is divided between splits
+            assert seen[row * 16 : row * 16 + 16, column * 16 : column * 16 + 16].all()
+
+
+def test_a_batch_stays_below_the_limit(
+    tmp_path: Path, scene: tuple[NDArray[np.float32], NDArray[np.bool_]]
+) -> None:
+    np.save(tmp_path / "cube.npy", scene[0])
+    tiles = SceneTiles(tmp_path / "cube.npy", tile=(50, 70), batch_size=2, max_batch_mb=0.02)
+    sizes = [batch["cube"].numel() * 4 for batch in tiles.predict_dataloader()]
+    assert len(sizes) > 1
+    assert max(sizes) <= 20_000
+
+
+def test_without_a_mask_there_is_none(
+    tmp_path: Path, scene: tuple[NDArray[np.float32], NDArray[np.bool_]]
+) -> None:
+    np.save(tmp_path / "cube.npy", scene[0])
+    tiles = SceneTiles(tmp_path / "cube.npy", tile=10, num_workers=1)
+    assert (np.sum(_seen(tiles, scene[0], None), axis=0) == 1).all()
+    assert all("mask" not in batch and "valid" not in batch for batch in tiles.predict_dataloader())
+
+
+def test_cube_and_mask_of_one_file(
+    tmp_path: Path, scene: tuple[NDArray[np.float32], NDArray[np.bool_]]
+) -> None:
+    cube, mask = scene
+    scipy.io.savemat(tmp_path / "scene.mat", {"data": cube, "map": mask.astype(np.uint8)})
+    tiles = SceneTiles(tmp_path / "scene.mat", tile=25, key="data", mask_key="map")
+    assert (np.sum(_seen(tiles, cube, mask), axis=0) == 1).all()
+    np.testing.assert_array_equal(tiles.scene()["mask"][0], mask)
+
+
+@pytest.mark.parametrize(
+    ("file", "n_anomalous"),
+    [("abu-airport-4.mat", 60), ("abu-urban-2.mat", 155), ("hydice-urban-175.mat", 21)],
+)
+def test_real_scenes(scenes: Path, file: str, n_anomalous: int) -> None:
+    tiles = SceneTiles(scenes / file, key="data", mask_key="map", tile=10, batch_size=8)
+    arrays = scipy.io.loadmat(scenes / file)
+    counts = _seen(tiles, arrays["data"].astype(np.float32), arrays["map"] != 0)
+    assert (np.sum(counts, axis=0) == 1).all()
+    assert int(tiles.scene()["mask"].sum()) == n_anomalous
+
+
+def test_classes_of_a_map_can_be_the_anomaly(tmp_path: Path) -> None:
+    classes = np.random.default_rng(0).integers(0, 5, size=(8, 9))
+    np.save(tmp_path / "cube.npy", np.ones((8, 9, 3), dtype=np.float32))
+    np.save(tmp_path / "classes.npy", classes)
+    files = (tmp_path / "cube.npy", tmp_path / "classes.npy")
+    tiles = SceneTiles(files[0], mask=files[1], tile=4, anomaly_values=[2, 4])
+    np.testing.assert_array_equal(tiles.scene()["mask"][0], np.isin(classes, [2, 4]))
+
+
+def test_one_tile_is_for_training(tmp_path: Path) -> None:
+    np.save(tmp_path / "cube.npy", np.ones((4, 5, 3), dtype=np.float32))
+    tiles = SceneTiles(tmp_path / "cube.npy", tile=(4, 5))
+    assert len(list(tiles.train_dataloader())) == 1
+    assert tiles.val_dataloader() == tiles.test_dataloader() == []
+
+
+def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "cube.npy", np.ones((4, 5, 3), dtype=np.float32))
+    np.save(tmp_path / "mask.npy", np.ones((5, 4), dtype=bool))
+    with pytest.raises(CubeFormatError, match=r"mask\.npy.*\(4, 5\).*\(5, 4\)"):
+        SceneTiles(tmp_path / "cube.npy", mask=tmp_path / "mask.npy", tile=2).setup()
+
+
+@pytest.mark.parametrize("missing", ["path", "mask"])
+def test_a_missing_file_is_named_with_its_argument(tmp_path: Path, missing: str) -> None:
+    np.save(tmp_path / "here.npy", np.ones((4, 5, 3), dtype=np.float32))
+    files: dict[str, Any] = dict.fromkeys(("path", "mask"), tmp_path / "here.npy")
+    files[missing] = tmp_path / "gone.npy"
+    with pytest.raises(DatasetNotFoundError, match=rf"`{missing}`.*{tmp_path}/gone\.npy"):
+        SceneTiles(**files, tile=2).setup()
+
+
+def test_impossible_arguments_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="`max_batch_mb` above 0"):
+        SceneTiles(tmp_path / "cube.npy", max_batch_mb=0)
+    np.save(tmp_path / "cube.npy", np.ones((4, 5, 3), dtype=np.float32))
+    with pytest.raises(ConfigError, match="`tile`: expected from 1x1 to the scene's 4x5"):
+        SceneTiles(tmp_path / "cube.npy", tile=5).setup()

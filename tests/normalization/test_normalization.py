@@ -1,0 +1,61 @@
+"""MinMaxNormalizer against its formula and scikit-learn."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from sklearn.preprocessing import MinMaxScaler
+
+from cuvis_ai.affine import pixels_of
+from cuvis_ai.errors import ConfigError
+from cuvis_ai.normalization.normalization import MinMaxNormalizer
+from cuvis_ai.stats import Extrema
+from tests.cubes import random_cubes
+
+
+def fitted(cube: torch.Tensor, eps: float) -> MinMaxNormalizer:
+    node = MinMaxNormalizer(eps=eps).to(cube.dtype)
+    extrema = Extrema()
+    extrema.update(pixels_of(cube))
+    node.finalize(extrema)
+    return node
+
+
+def test_agrees_with_scikit_learn_and_sends_extremes_to_zero_and_one() -> None:
+    cube = random_cubes(4, dtype=torch.float64)
+    output = pixels_of(fitted(cube, 0.0)(cube))
+    pixels = pixels_of(cube).numpy()
+    np.testing.assert_allclose(output, MinMaxScaler().fit_transform(pixels), atol=1e-12)
+    assert output.amin(0).eq(0).all()
+    np.testing.assert_allclose(output.amax(0), 1, rtol=1e-12)
+
+
+def test_formula_with_eps() -> None:
+    cube = random_cubes(4, dtype=torch.float64)
+    node = fitted(cube, 0.5)
+    low, high = (x[:, None, None] for x in (node.running_min, node.running_max))
+    torch.testing.assert_close(node(cube), (cube - low) / (high - low + 0.5))
+
+
+def test_constant_channel_becomes_zero_and_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    cube = random_cubes(4)
+    cube[:, 2] = 5.0
+    with caplog.at_level(logging.WARNING):
+        node = fitted(cube, 1e-6)
+    assert "1 of 7 channels do not vary" in caplog.text
+    assert "[2]" in caplog.text
+    assert not node(cube)[:, 2].any()
+    assert not node(cube + 1)[:, 2].any()
+
+
+def test_without_running_stats_each_cube_has_its_own_extremes() -> None:
+    cube = random_cubes(3)
+    output = MinMaxNormalizer(use_running_stats=False, eps=0.0)(cube)
+    assert output.amin((2, 3)).eq(0).all()
+    torch.testing.assert_close(output.amax((2, 3)), torch.ones(3, 7))
+
+
+def test_negative_eps_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"eps: expected 0 or more, got -1"):
+        MinMaxNormalizer(eps=-1)

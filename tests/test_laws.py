@@ -1,0 +1,297 @@
+"""What holds for every component, swept over the table in `cases.py`."""
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+
+import cuvis_ai.anomaly.rx_detector
+import cuvis_ai.node.pca
+import cuvis_ai.normalization.normalization
+import cuvis_ai.training.losses
+import cuvis_ai.training.metrics
+from cuvis_ai.affine import pixels_of
+from cuvis_ai.errors import GraphError, NotFittedError
+from cuvis_ai.node.base import Node, hyperparameters
+from cuvis_ai.pipeline.execution import Execution
+from cuvis_ai.pipeline.graph import Graph
+from cuvis_ai.stats import Structure
+from cuvis_ai.training.config import TrainerConfig, TrainingConfig
+from cuvis_ai.training.leaf import Leaf, Metric
+from tests.cases import LEAVES, NODES, LeafCase, NodeCase
+from tests.cubes import Batches, as_batches, random_cubes
+
+nodes = pytest.mark.parametrize("case", NODES, ids=str)
+leaves = pytest.mark.parametrize("case", LEAVES, ids=str)
+STATISTICS_ONLY = TrainingConfig(trainer=TrainerConfig(max_epochs=0, enable_progress_bar=False))
+
+
+def fitted(case: NodeCase, dtype: torch.dtype = torch.float32) -> Node:
+    node = case.make().to(dtype)
+    fit(node, random_cubes(8, dtype=dtype))
+    return node
+
+
+def fit(node: Node, *cubes: torch.Tensor) -> None:
+    if node.sketch is not None:
+        sketch = node.sketch()
+        for cube in cubes:
+            sketch.update(pixels_of(cube))
+        node.finalize(sketch)
+
+
+def public_classes(module: object, base: type) -> set[type]:
+    return {
+        cls
+        for cls in vars(module).values()
+        if inspect.isclass(cls)
+        and issubclass(cls, base)
+        and not inspect.isabstract(cls)
+        and cls.__module__ == module.__name__  # type: ignore[attr-defined]
+    }
+
+
+def test_every_component_has_a_row() -> None:
+    of_nodes = (cuvis_ai.anomaly.rx_detector, cuvis_ai.node.pca, cuvis_ai.normalization.normalization)
+    of_leaves = (cuvis_ai.training.losses, cuvis_ai.training.metrics)
+    exported = set().union(*(public_classes(module, Node) for module in of_nodes))
+    exported |= set().union(*(public_classes(module, Leaf) for module in of_leaves))
+    listed = {type(case.make()) for case in (*NODES, *LEAVES)}
+    assert exported == listed
+
+
+@nodes
+def test_unfitted_node_says_so_by_name(case: NodeCase) -> None:
+    node = case.make()
+    if not node.requires_initial_fit:
+        pytest.skip("needs no fitting")
+    graph = Graph()
+    graph.add_node(node, name="mine")
+    with pytest.raises(NotFittedError, match=r"`mine` is not fitted"):
+        graph(random_cubes())
+    with pytest.raises(NotFittedError, match=r"`mine` is not fitted"):
+        node(random_cubes())
+    with pytest.raises(NotFittedError, match=r"`mine` is not fitted"):
+        node.prepare_for_train()
+
+
+@nodes
+def test_any_split_and_order_of_the_data_fits_alike(case: NodeCase) -> None:
+    cubes = random_cubes(8)
+    whole, parts = case.make(), case.make()
+    fit(whole, cubes)
+    fit(parts, *(cubes[i : i + 1] for i in reversed(range(8))))
+    for key, value in whole.state_dict().items():
+        torch.testing.assert_close(parts.state_dict()[key], value, rtol=1e-5, atol=1e-5)
+
+
+@nodes
+def test_state_dict_restores_a_fresh_node(case: NodeCase) -> None:
+    node, fresh = fitted(case), case.make()
+    node.prepare_for_train()
+    fresh.load_state_dict(node.state_dict())
+    assert fresh.fitted
+    cube = random_cubes(seed=1)
+    assert torch.equal(fresh(cube), node(cube))
+
+
+@nodes
+def test_forward_changes_neither_input_nor_state(case: NodeCase) -> None:
+    node, cube = fitted(case), random_cubes(seed=1)
+    before = {key: value.clone() for key, value in node.state_dict().items()}
+    kept = cube.clone()
+    node(cube)
+    assert torch.equal(cube, kept)
+    assert all(torch.equal(value, before[key]) for key, value in node.state_dict().items())
+
+
+@nodes
+def test_prepare_and_freeze_change_parameters_not_outputs(case: NodeCase) -> None:
+    node, cube = fitted(case), random_cubes(seed=1)
+    expected = node(cube)
+    keys = set(node.state_dict())
+    assert not list(node.parameters())
+    node.prepare_for_train()
+    assert bool(list(node.parameters())) == (node.trainable and bool(node.trained_names))
+    assert torch.equal(node(cube).detach(), expected)
+    assert set(node.state_dict()) == keys
+    node.freeze()
+    assert not list(node.parameters())
+    assert torch.equal(node(cube), expected)
+
+
+@nodes
+def test_refitting_a_trained_node_works(case: NodeCase) -> None:
+    node, again = fitted(case), fitted(case)
+    again.prepare_for_train()
+    fit(again, random_cubes(8))
+    again.freeze()
+    assert all(torch.equal(value, again.state_dict()[key]) for key, value in node.state_dict().items())
+
+
+@nodes
+def test_dtype_is_kept_and_output_is_a_channels_last_cube(case: NodeCase) -> None:
+    for dtype in (torch.float32, torch.float64):
+        cube = random_cubes(3, seed=1, dtype=dtype)
+        output = fitted(case, dtype)(cube)
+        assert output.dtype == dtype
+        assert (output.shape[0], *output.shape[2:]) == (3, 6, 5)
+        channels = case.make().out_channels(7)
+        assert output.shape[1] == channels
+
+
+@nodes
+def test_affine_form_and_head_give_the_same_as_forward(case: NodeCase) -> None:
+    node, cube = fitted(case, torch.float64), random_cubes(seed=1, dtype=torch.float64)
+    if node.structure is Structure.OPAQUE:
+        pytest.skip("has no affine form")
+    affine = node.affine()
+    assert affine.channelwise == (node.structure is Structure.CHANNELWISE)
+    by_hand = torch.einsum(
+        "kc,bchw->bkhw", affine.matrix(), cube - affine.center[:, None, None]
+    ) + affine.bias[:, None, None]  # fmt: skip
+    torch.testing.assert_close(node.head(by_hand), node(cube))
+
+
+@nodes
+def test_gradients_are_right(case: NodeCase) -> None:
+    node = fitted(case, torch.float64)
+    node.prepare_for_train()
+    cube = random_cubes(1, h=2, w=2, seed=1, dtype=torch.float64).requires_grad_()
+    names = [name for name, _ in node.named_parameters()]
+
+    def output(cube: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(node, dict(zip(names, values, strict=True)), cube)
+
+    parameters = tuple(p.detach().clone().requires_grad_() for p in node.parameters())
+    assert torch.autograd.gradcheck(output, (cube, *parameters))
+
+
+@nodes
+def test_arguments_are_kept_for_saving(case: NodeCase) -> None:
+    node = case.make()
+    again = type(node)(**hyperparameters(node))
+    assert hyperparameters(again) == hyperparameters(node)
+
+
+@nodes
+def test_wrong_channel_count_is_refused_by_name(case: NodeCase) -> None:
+    node = fitted(case)
+    if not node.requires_initial_fit:
+        pytest.skip("takes any number of channels")
+    node.name = "mine"
+    with pytest.raises(GraphError, match=r"`mine`: expected 7 channels .* got 5"):
+        node(random_cubes(c=5))
+
+
+@nodes
+def test_saved_graph_gives_equal_bits(case: NodeCase, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    graph = Graph("one")
+    graph.add_node(fitted(case))
+    graph.save_to_file(tmp_path / "one.zip")
+    cube = random_cubes(seed=3)
+    loaded = Graph.load_from_file(tmp_path / "one.zip")
+    assert torch.equal(loaded(cube).output, graph(cube).output)
+    assert repr(loaded) == repr(graph)
+
+
+@nodes
+def test_invalid_pixels_change_nothing_but_themselves(case: NodeCase) -> None:
+    graph = Graph()
+    node = graph.add_node(fitted(case))
+    cube = random_cubes(seed=4)
+    expected = graph(cube).output
+    if node.structure is Structure.OPAQUE:
+        pytest.skip("each cube has extremes of its own, which a lost pixel may change")
+    spoilt = cube.clone()
+    spoilt[0, 2, 1, 1] = float("nan")
+    spoilt[1, 0, 0, 3] = float("inf")
+    output, _, metadata = graph(spoilt)
+    valid = torch.ones(2, 6, 5, dtype=torch.bool)
+    valid[0, 1, 1] = valid[1, 0, 3] = False
+    assert torch.equal(metadata["valid"], valid)
+    kept = valid[:, None].expand_as(expected)
+    torch.testing.assert_close(output[kept], expected[kept], rtol=1e-5, atol=1e-6)
+    assert output[~kept].isnan().all()
+
+
+def run_leaf(case: LeafCase, batches: list[dict[str, torch.Tensor]]) -> dict[str, float]:
+    """Return what a leaf logs on validation batches, on a graph fitted to fixed cubes."""
+    graph = Graph()
+    root = graph.add_node(MinMax())
+    parent = graph.add_node(case.parent(), parent=root)
+    graph.add_leaf_node(case.make(), parent=parent)
+    train = as_batches(random_cubes(6, seed=5))
+    trainer = graph.train(Batches(train, batches), STATISTICS_ONLY)
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def MinMax() -> Node:
+    return cuvis_ai.normalization.normalization.MinMaxNormalizer()
+
+
+@leaves
+@pytest.mark.parametrize("size", [1, 2, 8])
+def test_leaf_values_do_not_depend_on_batching(case: LeafCase, size: int) -> None:
+    cubes = random_cubes(8, seed=6)
+    reference = run_leaf(case, as_batches(cubes, 3))
+    assert reference
+    for order in (list(range(8)), list(reversed(range(8)))):
+        values = run_leaf(case, as_batches(cubes[order], size))
+        assert values.keys() == reference.keys()
+        np.testing.assert_allclose(list(values.values()), list(reference.values()), rtol=1e-6, atol=1e-9)
+
+
+@leaves
+def test_leaf_values_pass_over_invalid_pixels(case: LeafCase) -> None:
+    cubes = random_cubes(4, seed=7)
+    wide = torch.cat([cubes, random_cubes(4, w=3, seed=8) * 1e3], 3)
+    valid = torch.ones(4, 6, 8, dtype=torch.bool)
+    valid[..., 5:] = False
+    spoilt = wide.clone()
+    spoilt[..., 5:] = float("nan")
+    reference = run_leaf(case, as_batches(cubes))
+    for batches in (as_batches(wide, valid=valid), as_batches(spoilt), as_batches(spoilt, valid=valid)):
+        values = run_leaf(case, batches)
+        np.testing.assert_allclose(list(values.values()), list(reference.values()), rtol=1e-6, atol=1e-9)
+
+
+@leaves
+def test_leaf_arguments_are_kept_for_saving(case: LeafCase) -> None:
+    leaf = case.make()
+    again = type(leaf)(**hyperparameters(leaf))
+    assert hyperparameters(again) == hyperparameters(leaf)
+
+
+@leaves
+def test_leaf_refuses_a_parent_that_it_cannot_hang_on(case: LeafCase) -> None:
+    graph = Graph()
+    root = graph.add_node(MinMax())
+    leaf = case.make()
+    with pytest.raises(GraphError, match="expected a parent"):
+        graph.add_leaf_node(leaf, parent=root)
+    assert not graph.leaves
+    assert not graph.topology.leaves
+
+
+@nodes
+def test_metrics_and_statistics_share_execution(case: NodeCase) -> None:
+    """Folding a chain gives what calling its nodes one after the other gives."""
+    graph = Graph()
+    first = graph.add_node(MinMax())
+    second = graph.add_node(TrainablePCAOf5(), parent=first)
+    third = graph.add_node(case.make(), parent=second)
+    graph.train(Batches(as_batches(random_cubes(8))), STATISTICS_ONLY)
+    cube = random_cubes(seed=2)
+    expected = third(second(first(cube)))
+    torch.testing.assert_close(graph(cube).output, expected, rtol=1e-4, atol=1e-5)
+    assert isinstance(graph._execution(), Execution)
+
+
+def TrainablePCAOf5() -> Node:
+    return cuvis_ai.node.pca.TrainablePCA(5)
+
+
+def test_metric_leaves_are_metrics() -> None:
+    assert any(isinstance(case.make(), Metric) for case in LEAVES)
