@@ -7,20 +7,34 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cuvis_ai.anomaly.rx_detector import RXGlobal
+from cuvis_ai.anomaly.rx_logit_head import RXLogitHead
 from cuvis_ai.node.base import Node
+from cuvis_ai.node.decoder import LinearDecoder, PCADecoder
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.training.leaf import Leaf
-from cuvis_ai.training.losses import OrthogonalityLoss
-from cuvis_ai.training.metrics import ComponentOrthogonalityMetric, ExplainedVarianceMetric
+from cuvis_ai.training.losses import (
+    AnomalyBCEWithLogits,
+    MSEReconstructionLoss,
+    OrthogonalityLoss,
+    WeightedMultiLoss,
+)
+from cuvis_ai.training.metrics import (
+    AnomalyDetectionMetrics,
+    ComponentOrthogonalityMetric,
+    ExplainedVarianceMetric,
+    ScoreStatisticsMetric,
+)
+from cuvis_ai.training.threshold import Threshold
 
 
 @dataclass(frozen=True)
 class NodeCase:
-    """How to make a node; it is tried on cubes of 7 channels."""
+    """How to make a node, and the channels of the cubes that it is tried on."""
 
     name: str
     make: Callable[[], Node]
+    channels: int = 7
 
     def __str__(self) -> str:
         return self.name
@@ -33,27 +47,64 @@ NODES = [
     NodeCase("pca-whiten", lambda: TrainablePCA(3, trainable=True, whiten=True)),
     NodeCase("rx", lambda: RXGlobal()),
     NodeCase("rx-ridge", lambda: RXGlobal(eps=0.1)),
+    NodeCase("pca-hard", lambda: TrainablePCA(3, trainable=True, orthogonal="hard")),
     NodeCase("rx-trainable", lambda: RXGlobal(trainable_stats=True)),
+    NodeCase("logit-head", lambda: RXLogitHead(), channels=1),
+    NodeCase("logit-head-given", lambda: RXLogitHead(init_scale=0.5, init_bias=1.0), channels=1),
 ]
 
 
 @dataclass(frozen=True)
-class LeafCase:
-    """How to make a leaf, and a node that it hangs on, behind a root of 7 channels."""
+class DecoderCase:
+    """How to make a node that refers to the node `pca`."""
 
     name: str
-    make: Callable[[], Leaf]
-    parent: Callable[[], Node]
+    make: Callable[[], Node]
 
     def __str__(self) -> str:
         return self.name
 
 
+DECODERS = [
+    DecoderCase("pca-decoder", lambda: PCADecoder(tied_to="pca")),
+    DecoderCase("linear-decoder", lambda: LinearDecoder(encoder="pca")),
+]
+
+
+@dataclass(frozen=True)
+class LeafCase:
+    """How to make a leaf, and the nodes behind a normalizer of 7 channels; it hangs on the last of them."""
+
+    name: str
+    make: Callable[[], Leaf]
+    chain: tuple[Callable[[], Node], ...]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+PCA = lambda: TrainablePCA(3, trainable=True)  # noqa: E731
+WHITENED = lambda: TrainablePCA(3, whiten=True)  # noqa: E731
+HARD = lambda: TrainablePCA(3, trainable=True, orthogonal="hard")  # noqa: E731
+DECODER = lambda: PCADecoder(tied_to="trainable_pca")  # noqa: E731
+
 LEAVES = [
-    LeafCase("orthogonality", lambda: OrthogonalityLoss(weight=2.0), lambda: TrainablePCA(3, trainable=True)),
-    LeafCase("explained-variance", lambda: ExplainedVarianceMetric(), lambda: TrainablePCA(3)),
+    LeafCase("orthogonality", lambda: OrthogonalityLoss(weight=2.0), (PCA,)),
+    LeafCase("orthogonality-hard", lambda: OrthogonalityLoss(), (HARD,)),
+    LeafCase("reconstruction", lambda: MSEReconstructionLoss(weight=0.5), (PCA, DECODER)),
+    LeafCase("bce", lambda: AnomalyBCEWithLogits(pos_weight=3.0), (RXGlobal, RXLogitHead)),
+    LeafCase("bce-balanced", lambda: AnomalyBCEWithLogits(pos_weight="balanced"), (RXGlobal, RXLogitHead)),
+    LeafCase("multi", lambda: WeightedMultiLoss([OrthogonalityLoss()], [0.5]), (PCA,)),
     LeafCase(
-        "explained-variance-whiten", lambda: ExplainedVarianceMetric(), lambda: TrainablePCA(3, whiten=True)
+        "multi-learnable", lambda: WeightedMultiLoss([OrthogonalityLoss()], [0.5], learnable=True), (PCA,)
     ),
-    LeafCase("component-orthogonality", lambda: ComponentOrthogonalityMetric(), lambda: TrainablePCA(3)),
+    LeafCase("explained-variance", lambda: ExplainedVarianceMetric(), (PCA,)),
+    LeafCase("explained-variance-whiten", lambda: ExplainedVarianceMetric(), (WHITENED,)),
+    LeafCase("component-orthogonality", lambda: ComponentOrthogonalityMetric(), (PCA,)),
+    LeafCase("detection", lambda: AnomalyDetectionMetrics(threshold_multiplier=1.0), (RXGlobal,)),
+    LeafCase("detection-logits", lambda: AnomalyDetectionMetrics(threshold=0.3), (RXGlobal, RXLogitHead)),
+    LeafCase("score-statistics", lambda: ScoreStatisticsMetric(), (RXGlobal,)),
+    LeafCase("threshold", lambda: Threshold("best_f1"), (RXGlobal,)),
+    LeafCase("threshold-quantile", lambda: Threshold("quantile", 0.9), (RXGlobal,)),
+    LeafCase("threshold-value", lambda: Threshold("value", 3.0), (RXGlobal,)),
 ]

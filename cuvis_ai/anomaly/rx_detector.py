@@ -4,11 +4,14 @@ May import: `node.base` and what it may import.
 """
 
 import logging
+from collections.abc import Mapping
+from typing import Literal
 
+import torch
 from torch import Tensor
 
 from cuvis_ai.affine import Affine
-from cuvis_ai.functional.eigen import whitening
+from cuvis_ai.functional.eigen import cholesky_whitening, whitening
 from cuvis_ai.node.base import Node, require
 from cuvis_ai.stats import Moments, Sketch, Structure
 from cuvis_ai.types import CubeTensor, MappedCube
@@ -31,28 +34,48 @@ class RXGlobal(Node):
         eps: ridge on the covariance's diagonal, in squared units of the input; 0 or more. It
             depends on the scale of the data: 1e-6 is much behind a `MinMaxNormalizer`.
         trainable_stats: whether μ and L become parameters in the gradient phase.
+        stats: "frozen" keeps μ and Σ as fitted, so they go stale when a node before this one is
+            trained. "follow" derives them at every use, with gradients, from the moments of the
+            training data upstream of all affine nodes: they are always those of the present weights.
 
     State:
         mu (c,): mean spectrum of the training data.
-        cov (c, c): their covariance, without the ridge; stays as fitted.
+        cov (c, c): their covariance, without the ridge.
         whitening (r, c): L, with r the rank.
+        upstream_mean (2, m), upstream_cov (2, m, m): with "follow" the moments further upstream, each
+            as a float32 number and what it lacks to the float64 one; else empty.
 
     Reference:
         Reed, Yu, "Adaptive multiple-band CFAR detection of an optical pattern with unknown spectral
         distribution", 1990, eq. 24; with the mean of the scene as in Chang, Chiang, 2002, eq. 2.
     """
 
-    state_names = ("mu", "cov", "whitening")
+    state_names = ("mu", "cov", "whitening", "upstream_mean", "upstream_cov")
     trained_names = ("mu", "whitening")
     mu: Tensor
     cov: Tensor
     whitening: Tensor
+    upstream_mean: Tensor
+    upstream_cov: Tensor
 
-    def __init__(self, eps: float = 0.0, *, trainable_stats: bool = False) -> None:
+    def __init__(
+        self,
+        eps: float = 0.0,
+        *,
+        trainable_stats: bool = False,
+        stats: Literal["frozen", "follow"] = "frozen",
+    ) -> None:
         require(eps >= 0, "RXGlobal: eps", "0 or more", eps)
+        require(stats in ("frozen", "follow"), "RXGlobal: stats", "'frozen' or 'follow'", stats)
+        require(
+            not (trainable_stats and stats == "follow"),
+            "RXGlobal: trainable_stats", "False with stats='follow', which derives them", trainable_stats,
+        )  # fmt: skip
         super().__init__(trainable=trainable_stats)
         self.eps = eps
         self.trainable_stats = trainable_stats
+        self.stats = stats
+        self.set_state(**self.initial_state())
 
     @property
     def structure(self) -> Structure:
@@ -69,9 +92,51 @@ class RXGlobal(Node):
         """Mean and covariance."""
         return Moments
 
+    @property
+    def follows(self) -> bool:
+        """With stats="follow"."""
+        return self.stats == "follow"
+
     def out_channels(self, in_channels: int | None) -> int:
         """1, the score."""
         return 1
+
+    def initial_state(self) -> Mapping[str, Tensor]:
+        """No moments upstream, unless they will be remembered."""
+        if self.follows:
+            return {}
+        return {"upstream_mean": torch.empty(2, 0), "upstream_cov": torch.empty(2, 0, 0)}
+
+    def remember(self, upstream: Sketch) -> None:
+        """Keep the moments from which the statistics are derived."""
+        assert isinstance(upstream, Moments)
+        self.set_state(
+            upstream_mean=_split(upstream.mean, self.mu.dtype),
+            upstream_cov=_split(upstream.covariance(), self.mu.dtype),
+        )
+
+    def _derived(self, path: Affine | None) -> Moments:
+        """The moments of what enters at present, as those of two pixels' worth of counts."""
+        # covariance() divides by n − 1: with n = 2 the scatter is the covariance.
+        state = (
+            torch.tensor(2),
+            self.upstream_mean.cpu().double().sum(0),
+            self.upstream_cov.cpu().double().sum(0),
+        )
+        upstream = Moments().restored(state)
+        return upstream if path is None else upstream.through(path)
+
+    def followed(self, path: Affine | None) -> Affine:
+        """L and μ of what enters at present, with gradients to the nodes on the path."""
+        now = self._derived(path)
+        factor = cholesky_whitening(now.covariance(), self.eps, self.label).to(self.mu)
+        return Affine(factor, now.mean.to(self.mu), factor.new_zeros(len(factor)))
+
+    def refresh(self, path: Affine | None) -> None:
+        """Set μ, Σ and L to those of what enters at present."""
+        now = self._derived(path)
+        factor, _ = whitening(now.covariance(), self.eps, self.mu.dtype)
+        self.set_state(mu=now.mean, cov=now.covariance(), whitening=factor)
 
     def finalize(self, sketch: Sketch) -> None:
         """Set μ, Σ and L."""
@@ -97,3 +162,9 @@ class RXGlobal(Node):
     def forward(self, cube: CubeTensor) -> MappedCube:
         """Return the scores (b, 1, h, w)."""
         return self.spectral(cube)
+
+
+def _split(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return values as two numbers of `dtype` each, whose sum has twice its digits."""
+    high = values.to(dtype)
+    return torch.stack([high, (values - high.to(values.dtype)).to(dtype)])

@@ -108,7 +108,7 @@ class CubeFolder(CubeDataModule):
             DatasetNotFoundError: there is no such folder, or no cube in it.
         """
         root = require_folder(self.data_dir, "CubeFolder", "Correct `data_dir`.")
-        folders = {split: root / split for split in SplitItems._fields if (root / split).is_dir()}
+        folders = _split_folders(root)
         if folders:
             found = SplitItems(**{split: self._items(root, folder) for split, folder in folders.items()})
         else:
@@ -133,10 +133,9 @@ class CubeFolder(CubeDataModule):
     def _items(self, root: Path, folder: Path) -> list[CubeItem]:
         """The cubes of one folder with their masks."""
         paths = find_cubes(folder)
-        names = [cube_name(path) for path in paths]
+        names = _names(root, folder)
         mask_folders = [folder / "masks"]
         if folder != root:
-            names = [f"{folder.name}/{name}" for name in names]
             mask_folders.append(root / "masks" / folder.name)
         annotated = self._annotated(root, folder, names)
         items = []
@@ -155,9 +154,23 @@ class CubeFolder(CubeDataModule):
         if path is None:
             return {}
         normal = self.normal_categories
-        images = coco_image_ids(names, coco_masks(path, normal).images)
+        candidates = names
+        if beside is None and folder != root:  # an image may be of another split
+            candidates = [name for other in _split_folders(root).values() for name in _names(root, other)]
+        images = coco_image_ids(candidates, coco_masks(path, normal).images)
         return {
             name: plane_from_coco(path, image, normal=normal)
-            for name, image in zip(names, images, strict=True)
+            for name, image in zip(candidates, images, strict=True)
             if image is not None
         }
+
+
+def _split_folders(root: Path) -> dict[str, Path]:
+    """The folders train, val and test, where they exist."""
+    return {split: root / split for split in SplitItems._fields if (root / split).is_dir()}
+
+
+def _names(root: Path, folder: Path) -> list[str]:
+    """Names of a folder's cubes, in the order of `find_cubes`."""
+    prefix = "" if folder == root else f"{folder.name}/"
+    return [f"{prefix}{cube_name(path)}" for path in find_cubes(folder)]

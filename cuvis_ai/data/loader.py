@@ -27,8 +27,6 @@ class CubeLoader(DataLoader[Sample]):
         n_drawn: batches of that epoch that were handed out.
     """
 
-    sampler: EpochSampler
-
     def __init__(
         self, dataset: CubeDataset, *, sampler: EpochSampler, batch_size: int, **options: Any
     ) -> None:
@@ -43,17 +41,20 @@ class CubeLoader(DataLoader[Sample]):
         workers would start at once to read in the wrong order.
         """
         interrupted, self._interrupted = self._interrupted, {}
-        same_epoch = interrupted.get("epoch") == self.sampler.epoch
-        self._n_drawn = interrupted["n_drawn"] if same_epoch else 0
-        assert self.batch_size is not None
-        self.sampler.start = self._n_drawn * self.batch_size
+        self._n_drawn = 0
+        # Lightning's `overfit_batches` puts a sampler of its own in place.
+        if isinstance(self.sampler, EpochSampler) and self.batch_size is not None:
+            if interrupted.get("epoch") == self.sampler.epoch:
+                self._n_drawn = interrupted["n_drawn"]
+            self.sampler.start = self._n_drawn * self.batch_size
         for batch in super().__iter__():
             self._n_drawn += 1
             yield batch
 
     def state_dict(self) -> dict[str, int]:
         """Return how far the run is."""
-        return {"epoch": self.sampler.epoch, "n_drawn": self._n_drawn}
+        epoch = self.sampler.epoch if isinstance(self.sampler, EpochSampler) else 0
+        return {"epoch": epoch, "n_drawn": self._n_drawn}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Leave out, when that epoch is iterated next, the batches that were handed out."""

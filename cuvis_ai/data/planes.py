@@ -1,6 +1,6 @@
 """Masks and labels of whole cubes as functions of the cube's (h, w), which pickle for worker processes.
 
-Imports the data layer only.
+Imports errors and the data layer only.
 """
 
 from collections import Counter
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cuvis_ai.data.coco_masks import Category, CocoMasks
 from cuvis_ai.data.masks import read_mask
+from cuvis_ai.errors import ConfigError
 
 PlaneSource = Callable[[tuple[int, int]], NDArray[Any]]
 """Given a whole cube's (h, w), returns a plane of that shape."""
@@ -49,9 +50,15 @@ def coco_masks(path: Path, normal: tuple[Category, ...] = ()) -> CocoMasks:
 def coco_image_ids(names: Sequence[str], images: Mapping[int, str]) -> list[int | None]:
     """Return the image id of each cube, None where no image is called like it.
 
+    An image and a cube belong together when their paths are equal, or else their last parts, if these
+    are unique among the images and among the cubes.
+
     Args:
         names: names of cubes, without suffix, with or without folders.
-        images: file names by image id; folders count where they are given on both sides.
+        images: file names by image id.
+
+    Raises:
+        ConfigError: the name of an image without folders fits cubes in several folders.
     """
     paths = {image: PurePosixPath(file_name.replace("\\", "/")) for image, file_name in images.items()}
     by_path = {str(path.with_suffix("")): image for image, path in paths.items()}
@@ -62,7 +69,15 @@ def coco_image_ids(names: Sequence[str], images: Mapping[int, str]) -> list[int 
     for name in names:
         short = PurePosixPath(name).name
         image = by_path.get(name)
-        found.append(by_stem.get(short) if image is None and short_names[short] == 1 else image)
+        if image is None and short_names[short] == 1:
+            image = by_stem.get(short)
+        elif image is None and short in by_path:
+            alike = [other for other in names if PurePosixPath(other).name == short]
+            raise ConfigError(
+                "annotations: expected file names that tell the cubes apart, got "
+                f"`{images[by_path[short]]}`, which fits {alike}. Write the folder into `file_name`."
+            )
+        found.append(image)
     return found
 
 

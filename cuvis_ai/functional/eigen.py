@@ -1,6 +1,6 @@
 """Closed forms from a covariance: principal components and whitening factors, in float64.
 
-May import: `types`.
+May import: `types`, `errors`.
 """
 
 from typing import NamedTuple
@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from cuvis_ai.errors import GraphError
 
 
 class Components(NamedTuple):
@@ -56,6 +58,25 @@ def whitening(
     factor = _sign_fixed(vectors[:, kept].T) / values[kept].sqrt()[:, None]
     condition = float(values[kept][-1] / values[kept][0]) if bool(kept.any()) else float("inf")
     return Whitening(factor, condition)
+
+
+def cholesky_whitening(covariance: Float[Tensor, "c c"], eps: float, where: str) -> Float[Tensor, "c c"]:
+    """Return the inverse Cholesky factor of covariance + eps I: a whitening factor with a stable gradient.
+
+    The gradient of eigenvectors blows up where eigenvalues meet; this one does not.
+
+    Raises:
+        GraphError: the matrix is singular; `where` names the node.
+    """
+    eye = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
+    lower, failed = torch.linalg.cholesky_ex(covariance + eps * eye)
+    if int(failed):
+        raise GraphError(
+            f"{where}: expected a covariance of full rank, got a singular one. Give `eps` a small positive "
+            f"value, or let fewer components enter."
+        )
+    factor: Tensor = torch.linalg.solve_triangular(lower, eye, upper=False)
+    return factor
 
 
 def _sign_fixed(rows: Float[Tensor, "r c"]) -> Float[Tensor, "r c"]:

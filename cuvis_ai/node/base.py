@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from cuvis_ai.affine import Affine
 from cuvis_ai.errors import ConfigError, GraphError, NotFittedError
@@ -81,6 +82,26 @@ class Node(nn.Module, ABC):
         """Names of nodes whose weights or input this node uses without reading their output."""
         return ()
 
+    @property
+    def decodes(self) -> str | None:
+        """The name of the node whose input this one gives back; None for a node that is no decoder."""
+        return None
+
+    @property
+    def fitted_with_input_of(self) -> str | None:
+        """A node whose input comes, as further channels, before this node's own when it is fitted."""
+        return None
+
+    @property
+    def emits_logits(self) -> bool:
+        """Whether the output is a logit, so that a sigmoid makes a probability of it."""
+        return False
+
+    @property
+    def follows(self) -> bool:
+        """Whether the statistics are derived anew from moments further upstream, see `followed`."""
+        return False
+
     def bind(self, referenced: Mapping[str, "Node"]) -> None:
         """Receive the nodes named in `references`, to be kept as plain references, not as submodules."""
         return
@@ -111,6 +132,14 @@ class Node(nn.Module, ABC):
             f"{self.label}: `requires_initial_fit` is True, but `initialize_from_data` is not implemented."
         )
 
+    def initial_state(self) -> Mapping[str, Tensor]:
+        """State that is known without data."""
+        return {}
+
+    def remember(self, upstream: Sketch) -> None:
+        """Keep the sketch from which a node that `follows` derives its statistics."""
+        raise NotImplementedError(f"{type(self).__name__} follows nothing.")
+
     def fit_report(self) -> list[str]:
         """Lines for the console after fitting."""
         return []
@@ -118,6 +147,8 @@ class Node(nn.Module, ABC):
     def set_state(self, **state: Tensor) -> None:
         """Set buffers or parameters, of any shape, in the node's dtype and device."""
         for key, value in state.items():
+            if parametrize.is_parametrized(self, key):
+                parametrize.remove_parametrizations(self, key)
             old = getattr(self, key)
             new = value.detach().to(old.device, old.dtype).contiguous().clone()
             if isinstance(old, nn.Parameter):
@@ -135,6 +166,7 @@ class Node(nn.Module, ABC):
         for state in self.state_names:
             old = getattr(self, state)
             self.register_buffer(state, torch.empty(0, dtype=old.dtype, device=old.device))
+        self.set_state(**self.initial_state())
 
     # Training.
 
@@ -145,13 +177,30 @@ class Node(nn.Module, ABC):
             return
         for state in self.trained_names:
             value = getattr(self, state)
-            if not isinstance(value, nn.Parameter):
+            if not (isinstance(value, nn.Parameter) or parametrize.is_parametrized(self, state)):
                 delattr(self, state)
                 self.register_parameter(state, nn.Parameter(value.detach().clone()))
+        self.constrain()
+
+    def constrain(self) -> None:
+        """Put parametrizations on parameters that have to keep a property while they are trained."""
+        return
+
+    @property
+    def constrained(self) -> bool:
+        """Whether a parametrization stands behind some parameter."""
+        return bool(parametrize.is_parametrized(self))
+
+    def plain_state(self) -> dict[str, Tensor]:
+        """The state dict, with the value of a parametrized parameter under its own name."""
+        state = {k: v for k, v in self.state_dict().items() if not k.startswith("parametrizations.")}
+        return state | {name: getattr(self, name).detach() for name in self.state_names if name not in state}
 
     def freeze(self) -> None:
         """Turn parameters back into buffers; undoes `prepare_for_train`."""
         for state in self.trained_names:
+            if parametrize.is_parametrized(self, state):
+                parametrize.remove_parametrizations(self, state)
             value = getattr(self, state)
             if isinstance(value, nn.Parameter):
                 delattr(self, state)
@@ -162,6 +211,14 @@ class Node(nn.Module, ABC):
     def affine(self) -> Affine:
         """The affine map that the node begins with; only for a `structure` that is not OPAQUE."""
         raise NotImplementedError(f"{self.label} has no affine form.")
+
+    def followed(self, path: Affine | None) -> Affine:
+        """The affine map of a node that `follows`, given the map from the remembered sketch to its input."""
+        raise NotImplementedError(f"{type(self).__name__} follows nothing.")
+
+    def refresh(self, path: Affine | None) -> None:
+        """Set the state of a node that `follows` to what it derives at present."""
+        raise NotImplementedError(f"{type(self).__name__} follows nothing.")
 
     def head(self, projected: CubeTensor) -> MappedCube:
         """What follows the affine map: nothing, unless `has_head`."""
@@ -179,7 +236,8 @@ class Node(nn.Module, ABC):
     @property
     def label(self) -> str:
         """How messages name the node: its class, and its name in the graph."""
-        return f"{type(self).__name__} `{self.name}`" if self.name else type(self).__name__
+        kind = class_of(self).__name__
+        return f"{kind} `{self.name}`" if self.name else kind
 
     def check_channels(self, expected: int, got: int) -> None:
         """Raise a `GraphError` unless an input has the expected number of channels."""
@@ -210,6 +268,9 @@ class HasComponents(Protocol):
     components: Tensor
     """(k, c), one component a row."""
 
+    mean: Tensor
+    """(c,), what is subtracted before the projection."""
+
     @property
     def scale(self) -> Float[Tensor, " k"]:
         """What each score is multiplied with after the projection: 1, or 1/σ for whitened scores."""
@@ -217,7 +278,12 @@ class HasComponents(Protocol):
 
 def hyperparameters(module: nn.Module) -> dict[str, Any]:
     """Return the constructor arguments of a node or leaf, read back from its attributes."""
-    return {name: getattr(module, name) for name in inspect.signature(type(module)).parameters}
+    return {name: getattr(module, name) for name in inspect.signature(class_of(module)).parameters}
+
+
+def class_of(module: nn.Module) -> type[nn.Module]:
+    """Return a module's class; torch gives a parametrized module a class of its own."""
+    return parametrize.type_before_parametrizations(module)
 
 
 def require(condition: bool, where: str, expected: str, got: object, remedy: str = "") -> None:

@@ -3,9 +3,12 @@
 May import: `node.base` and what it may import.
 """
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.utils.parametrizations import orthogonal as orthogonal_parametrization
 
 from cuvis_ai.affine import Affine
 from cuvis_ai.errors import GraphError
@@ -30,6 +33,8 @@ class TrainablePCA(Node):
         trainable: whether W becomes a parameter in the gradient phase.
         whiten: whether scores are scaled to unit variance; the scale stays as fitted.
         eps: added to the variances before whitening, in squared units of the input; 0 or more.
+        orthogonal: "soft" leaves it to `OrthogonalityLoss` to keep W orthonormal in training; "hard"
+            keeps it so exactly, to rounding, by training the Cayley map's argument instead of W.
 
     State:
         components (k, c): W; set by the statistical phase, changed by training if `trainable`.
@@ -38,7 +43,8 @@ class TrainablePCA(Node):
         total_variance (1,): sum of the channel variances of the training data.
 
     Reference:
-        Jolliffe, "Principal Component Analysis", 2002, §1.1.
+        Jolliffe, "Principal Component Analysis", 2002, §1.1. Hard mode: Lezcano-Casado,
+        "Trivializations for gradient-based optimization on manifolds", 2019, §6.
     """
 
     state_names = ("components", "mean", "explained_variance", "total_variance")
@@ -49,14 +55,22 @@ class TrainablePCA(Node):
     total_variance: Tensor
 
     def __init__(
-        self, n_components: int, *, trainable: bool = False, whiten: bool = False, eps: float = 1e-6
+        self,
+        n_components: int,
+        *,
+        trainable: bool = False,
+        whiten: bool = False,
+        eps: float = 1e-6,
+        orthogonal: Literal["soft", "hard"] = "soft",
     ) -> None:
         require(n_components >= 1, "TrainablePCA: n_components", "1 or more", n_components)
         require(eps >= 0, "TrainablePCA: eps", "0 or more", eps)
+        require(orthogonal in ("soft", "hard"), "TrainablePCA: orthogonal", "'soft' or 'hard'", orthogonal)
         super().__init__(trainable=trainable)
         self.n_components = n_components
         self.whiten = whiten
         self.eps = eps
+        self.orthogonal = orthogonal
 
     @property
     def structure(self) -> Structure:
@@ -103,6 +117,11 @@ class TrainablePCA(Node):
             explained_variance=variances,
             total_variance=covariance.diagonal().sum().reshape(1),
         )
+
+    def constrain(self) -> None:
+        """Put the Cayley map behind W, in hard mode."""
+        if self.orthogonal == "hard" and not self.constrained:
+            orthogonal_parametrization(self, "components", orthogonal_map="cayley")
 
     def fit_report(self) -> list[str]:
         """The explained variance, per component and in total."""

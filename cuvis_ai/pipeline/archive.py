@@ -28,7 +28,7 @@ from torch import Tensor
 
 from cuvis_ai import __version__
 from cuvis_ai.errors import ArchiveError, ConfigError
-from cuvis_ai.node.base import Node, hyperparameters
+from cuvis_ai.node.base import Node, class_of, hyperparameters
 from cuvis_ai.pipeline.class_path import class_path, resolve
 from cuvis_ai.training.leaf import Leaf
 
@@ -98,7 +98,7 @@ def _described(module: Node | Leaf) -> dict[str, Any]:
             f"{module.label}: cannot be saved: {err}. Constructor arguments must be numbers, strings, "
             f"booleans, None, or lists and dicts of these."
         ) from err
-    return {"class": class_path(type(module)), "arguments": arguments}
+    return {"class": class_path(class_of(module)), "arguments": arguments}
 
 
 def _sealed(contents: Sequence[bytes]) -> bytes:

@@ -60,6 +60,16 @@ class Execution:
             return point
         return self.base(self.topology.input_of(point[0]), least, keep)
 
+    def channels(self, point: Point) -> int | None:
+        """The number of channels at a point; None if it depends on cubes that are not seen yet."""
+        if point == CUBE:
+            return None
+        counts = [
+            self.nodes[name].out_channels(self.channels(self.topology.input_of(name))) for name in point
+        ]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
+
     def affine(self, point: Point, base: Point, channels: int | None = None) -> Affine | None:
         """The composed map from `base` to `point`, from the current weights; None for the identity.
 
@@ -79,11 +89,23 @@ class Execution:
         node = self.nodes[name]
         inner = self.affine(self.topology.input_of(name), base, channels)
         node.require_fitted()
-        own = node.affine()
+        own = node.followed(self._path_to(name)) if node.follows else node.affine()
         entering = channels if inner is None else inner.out_channels
         if entering is not None:
             node.check_channels(own.in_channels, entering)
         return own.after(inner)
+
+    def _path_to(self, name: str) -> Affine | None:
+        """The current map from the point where the node's sketch was taken to its input."""
+        point = self.topology.input_of(name)
+        return self.affine(point, self.base(point))
+
+    @torch.no_grad()
+    def refresh_followers(self) -> None:
+        """Set the state of nodes that derive it to what they derive at present."""
+        for name, node in self.nodes.items():
+            if node.follows and node.fitted:
+                node.refresh(self._path_to(name))
 
     def evaluate(
         self, cube: CubeTensor, points: Iterable[Point], valid: PixelMask | None = None

@@ -8,25 +8,27 @@ May import: everything below it. Lightning is imported by `train` and `evaluate`
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from cuvis_ai.errors import ArchiveError, GraphError, NotFittedError
 from cuvis_ai.node.base import Node
-from cuvis_ai.pipeline import archive
+from cuvis_ai.pipeline import archive, structure
 from cuvis_ai.pipeline.execution import Evaluation, Execution, check_cube
+from cuvis_ai.pipeline.probe import check_probe, probe
 from cuvis_ai.pipeline.topology import Point, Topology
-from cuvis_ai.stats import Structure
 from cuvis_ai.training.config import TrainingConfig
 from cuvis_ai.training.epoch import Hung
-from cuvis_ai.training.leaf import Leaf, Loss, Metric
+from cuvis_ai.training.leaf import CompositeLoss, Leaf, Loss, Metric
 from cuvis_ai.training.monitors import Monitor
 from cuvis_ai.types import CubeTensor, GraphOutput, Labels, PixelMask
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningDataModule, Trainer
+
+    from cuvis_ai.training.trainer import Parts
 
 AnyNode = TypeVar("AnyNode", bound=Node)
 AnyLeaf = TypeVar("AnyLeaf", bound=Leaf)
@@ -103,18 +105,37 @@ class Graph:
         self._check_free(leaf)
         new = self.topology.new_name(name, type(leaf).__name__)
         [of] = self._names(parent)
-        leaf.check_parent(self._node(of), self._channels((of,)))
+        leaf.check_parent(self._node(of), self._execution().channels((of,)))
+        if isinstance(leaf, CompositeLoss):
+            self._adopt(leaf, of)
         self.topology.add_leaf(new, of)
         leaf.name = new
         self.leaves[new] = leaf
         return leaf
+
+    def _adopt(self, composite: CompositeLoss, parent: str) -> None:
+        """Check a composite's children, then hang those that hang nowhere on its parent."""
+        owned = {name for one in self._hung(CompositeLoss) for name in one.leaf.child_losses}  # type: ignore[type-abstract]
+        new = []
+        for child in composite.child_losses:
+            if isinstance(child, Loss):
+                child.check_parent(self._node(parent), self._execution().channels((parent,)))
+                new.append(child)
+            elif child in owned:
+                raise GraphError(
+                    f"{composite.label}: `{child}` is combined by another leaf. Give each loss once."
+                )
+            elif child not in self.leaves or not isinstance(self._leaf(child), Loss):
+                raise GraphError(f"{composite.label}: `{child}` is no loss of this graph.")
+        for child in new:
+            self.add_leaf_node(child, parent)
 
     def possible_parents(self, leaf: Leaf) -> list[str]:
         """Return the names of the nodes that a leaf can hang on."""
         found = []
         for name in self.topology.order():
             try:
-                leaf.check_parent(self._node(name), self._channels((name,)))
+                leaf.check_parent(self._node(name), self._execution().channels((name,)))
             except GraphError:
                 continue
             found.append(name)
@@ -134,7 +155,7 @@ class Graph:
         name = self._name(child)
         parents = self._names(parent)
         if name in self.leaves and len(parents) == 1:
-            self._leaf(name).check_parent(self._node(parents[0]), self._channels((parents[0],)))
+            self._leaf(name).check_parent(self._node(parents[0]), self._execution().channels((parents[0],)))
         self.topology.set_parents(name, parents)
 
     def remove_node(self, node: Node | Leaf | str) -> None:
@@ -180,25 +201,53 @@ class Graph:
             raise GraphError(f"graph `{self.name}`: nothing to train. Add a node first.")
         if not isinstance(datamodule, LightningDataModule):
             raise GraphError(f"train: expected a LightningDataModule, got {type(datamodule).__name__}.")
-        parts = trainer.Parts(
+        done = trainer.train(self._parts(), datamodule, training_config or TrainingConfig(), ckpt_path)
+        known = getattr(datamodule, "wavelengths", None)
+        self.wavelengths = None if known is None else [float(nm) for nm in known]
+        return done
+
+    def _parts(self) -> "Parts":
+        from cuvis_ai.training.trainer import Parts
+
+        return Parts(
             name=self.name,
             structure=self.mermaid(),
             execution=self._execution(),
             nodes=self.nodes,
             leaves=self.leaves,
             losses=self._hung(Loss),  # type: ignore[type-abstract]
+            composites=[one.leaf for one in self._hung(CompositeLoss)],  # type: ignore[type-abstract]
             metrics=self._hung(Metric),  # type: ignore[type-abstract]
             monitors=self.monitors,
         )
-        done = trainer.train(parts, datamodule, training_config or TrainingConfig(), ckpt_path)
-        known = getattr(datamodule, "wavelengths", None)
-        self.wavelengths = None if known is None else [float(nm) for nm in known]
-        return done
+
+    def evaluate(
+        self,
+        datamodule: "LightningDataModule",
+        split: Literal["train", "val", "test"] = "test",
+        training_config: TrainingConfig | None = None,
+    ) -> dict[str, float]:
+        """Return losses and metrics of one split, by logged name: `test/metric/anomaly_auroc`, ….
+
+        Args:
+            datamodule: where the split is.
+            split: which one.
+            training_config: device and precision are taken from it.
+
+        Raises:
+            GraphError: the split has no data.
+            NotFittedError: the statistical phase has not run.
+        """
+        from cuvis_ai.training import trainer  # Lightning takes seconds to import.
+
+        return trainer.evaluate(self._parts(), datamodule, split, training_config or TrainingConfig())
 
     def reset(self) -> None:
         """Forget all statistics and trained weights; the structure stays."""
         for node in self._typed_nodes().values():
             node.forget()
+        for loss in self._hung(Loss):  # type: ignore[type-abstract]
+            loss.leaf.forget()
 
     # Applying.
 
@@ -271,56 +320,23 @@ class Graph:
             for name, (leaf, parent) in saved.leaves.items():
                 graph.add_leaf_node(leaf, parent, name=name)
             graph.to(saved.dtype).load_state_dict(saved.weights)
-            graph._check_weights()
-            graph._check_probe(saved.probe)
+            check_probe(graph._execution(), saved.probe)
         except (GraphError, NotFittedError, RuntimeError, TypeError) as err:
             raise ArchiveError(f"{path}: the weights do not fit the graph: {err}") from err
         return graph
-
-    def _check_weights(self) -> None:
-        """Raise a `GraphError` if a node's weights do not have the shape that its arguments promise."""
-        for name, node in self._typed_nodes().items():
-            if node.structure is Structure.OPAQUE or node.has_head or not node.fitted:
-                continue
-            affine = node.affine()
-            promised = node.out_channels(affine.in_channels)
-            if promised != affine.out_channels:
-                raise GraphError(
-                    f"node `{name}`: expected weights for {promised} channels, got {affine.out_channels}."
-                )
 
     def _saved(self) -> archive.Saved:
         nodes = {name: (node, self.topology.parents[name]) for name, node in self._typed_nodes().items()}
         leaves = {name: (self._leaf(name), parent) for name, parent in self.topology.leaves.items()}
         return archive.Saved(
-            self.name, self.dtype, nodes, leaves, self.state_dict(), self.wavelengths, self._probe()
+            self.name,
+            self.dtype,
+            nodes,
+            leaves,
+            self.state_dict(),
+            self.wavelengths,
+            probe(self._execution()),
         )
-
-    def _probe(self) -> dict[str, Any] | None:
-        """What the end nodes make of a fixed spectrum; None for a graph that cannot be run yet."""
-        nodes = self._typed_nodes().values()
-        if not self.nodes or not all(node.fitted for node in nodes):
-            return None
-        root = self._node(self.topology.order()[0])
-        channels = None if root.structure is Structure.OPAQUE else root.affine().in_channels
-        return None if channels is None else {"channels": channels, "outputs": self._probe_outputs(channels)}
-
-    def _probe_outputs(self, channels: int) -> dict[str, list[float]]:
-        device = next(iter(self.nodes.state_dict().values())).device
-        ramp = torch.linspace(-1.0, 1.0, channels, dtype=torch.float64).to(device, self.dtype)
-        with torch.no_grad():
-            outputs = self.run(ramp[None, :, None, None], self.topology.ends())
-        return {name: output.double().flatten().tolist() for name, output in outputs.items()}
-
-    def _check_probe(self, probe: Mapping[str, Any] | None) -> None:
-        if probe is None:
-            return
-        for name, values in self._probe_outputs(int(probe["channels"])).items():
-            got, expected = torch.tensor(values), torch.tensor(probe["outputs"][name])
-            scale = float(expected.abs().max())
-            # Loose: another machine's products may round otherwise; another graph is off by much more.
-            if got.shape != expected.shape or not bool(((got - expected).abs() <= 1e-3 * scale).all()):
-                raise GraphError(f"node `{name}` gives another output than when it was saved.")
 
     # As a module, without being one: `train` would hide `nn.Module.train`.
 
@@ -353,42 +369,35 @@ class Graph:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return all fitted and trained state, by name."""
-        return {**self.nodes.state_dict(prefix="nodes."), **self.leaves.state_dict(prefix="leaves.")}
+        of_nodes = {
+            f"nodes.{name}.{key}": value
+            for name, node in self._typed_nodes().items()
+            for key, value in node.plain_state().items()
+        }
+        return {**of_nodes, **self.leaves.state_dict(prefix="leaves.")}
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
         """Take the state that `state_dict` returned."""
+        constrained = [node for node in self._typed_nodes().values() if node.constrained]
+        for node in constrained:
+            node.freeze()
         for modules, prefix in ((self.nodes, "nodes."), (self.leaves, "leaves.")):
             part = {k.removeprefix(prefix): v for k, v in state_dict.items() if k.startswith(prefix)}
             modules.load_state_dict(part)
+        for node in constrained:
+            node.prepare_for_train()
 
     # Looking at it.
 
     def __repr__(self) -> str:
         """Return the structure as a tree, each node with its arguments, its leaves below it."""
-        lines = [f"Graph `{self.name}`"]
-        depth: dict[str, int] = {}
-        for name in self.topology.order():
-            parents = self.topology.parents[name]
-            depth[name] = 1 + max((depth[p] for p in parents), default=0)
-            node = self._node(name)
-            also = f" <- {', '.join(parents)}" if len(parents) > 1 else ""
-            state = "fitted" if node.fitted else "not fitted"
-            indent = "  " * depth[name]
-            lines.append(f"{indent}{name}: {node!r}{also} [{state}]")
-            leaves = [leaf for leaf, of in self.topology.leaves.items() if of == name]
-            lines += [f"{indent}  · {leaf}: {type(self.leaves[leaf]).__name__}" for leaf in leaves]
-        return "\n".join(lines)
+        return "\n".join(
+            [f"Graph `{self.name}`", *structure.tree(self.topology, self._typed_nodes(), self.leaves)]
+        )
 
     def mermaid(self) -> str:
         """Return the graph as Mermaid text, which GitHub and many editors draw."""
-        lines = ["flowchart LR", "  cube([cube])"]
-        for name in self.topology.order():
-            lines.append(f'  {name}["{name}<br/><small>{type(self.nodes[name]).__name__}</small>"]')
-            lines += [f"  {parent} --> {name}" for parent in self.topology.parents[name] or ("cube",)]
-        for name, parent in self.topology.leaves.items():
-            lines.append(f'  {name}(["{name}"])')
-            lines.append(f"  {parent} -.- {name}")
-        return "\n".join(lines)
+        return structure.mermaid(self.topology, self._typed_nodes())
 
     # Names and modules.
 
@@ -428,17 +437,6 @@ class Graph:
             raise GraphError(
                 f"{module.label} is in a graph already. Make a new one, or remove it there first."
             )
-
-    def _channels(self, point: Point) -> int | None:
-        """Channels at a point, as far as known before data are seen."""
-        counts = [
-            self._node(name).out_channels(
-                self._channels(self.topology.parents[name]) if self.topology.parents[name] else None
-            )
-            for name in point
-        ]
-        known = [count for count in counts if count is not None]
-        return sum(known) if len(known) == len(counts) else None
 
     def _hung(self, kind: type[AnyLeaf]) -> list[Hung[AnyLeaf]]:
         typed = ((self._leaf(name), parent) for name, parent in self.topology.leaves.items())

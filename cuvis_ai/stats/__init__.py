@@ -1,5 +1,6 @@
 """Mergeable statistics of pixel streams."""
 
+from cuvis_ai.stats.classes import ClassCounts
 from cuvis_ai.stats.extrema import Extrema
 from cuvis_ai.stats.moments import ChannelMoments, Moments
 from cuvis_ai.stats.ranks import merged_over_ranks
@@ -8,6 +9,7 @@ from cuvis_ai.stats.sketch import Sketch, Structure, update_all
 
 __all__ = [
     "ChannelMoments",
+    "ClassCounts",
     "Extrema",
     "Moments",
     "ScoreDistribution",

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 from cuvis_ai.affine import pixels_of
-from cuvis_ai.errors import GraphError
+from cuvis_ai.errors import GraphError, NonFiniteLossError
 from cuvis_ai.functional.regions import region_weights
 from cuvis_ai.node.base import Node
 from cuvis_ai.pipeline.execution import Evaluation, Execution
 from cuvis_ai.pipeline.topology import Point, snake_case, unique_name
 from cuvis_ai.stats import Sketch, Structure, merged_over_ranks, update_all
 from cuvis_ai.stats.ranks import sum_over_ranks
-from cuvis_ai.training.leaf import Leaf, Loss, Metric, Read, View
+from cuvis_ai.training.leaf import CompositeLoss, Leaf, Loss, Metric, Read, View
 
 L = TypeVar("L", bound=Leaf)
 
@@ -47,14 +47,20 @@ def free_name(name: str, parent: str, taken: Iterable[str]) -> str:
 
 
 class Losses:
-    """The losses of a graph that count in its total."""
+    """The losses of a graph, and the composites through which some of them count in the total."""
 
-    def __init__(self, execution: Execution, hung: Iterable[Hung[Loss]]) -> None:
+    def __init__(
+        self, execution: Execution, hung: Iterable[Hung[Loss]], composites: Iterable[CompositeLoss] = ()
+    ) -> None:
         self.execution = execution
         self.by_name: dict[str, Hung[Loss]] = {}
+        self.composites = list(composites)
         for one in hung:
             stem = one.leaf.log_name or snake_case(type(one.leaf).__name__)
             self.by_name[free_name(stem, one.parent, self.by_name)] = one
+        owned = {name for composite in self.composites for name in composite.child_losses}
+        self._logged_as = {one.leaf.name: name for name, one in self.by_name.items()}
+        self._free = [name for name, one in self.by_name.items() if one.leaf.name not in owned]
 
     def points(self) -> tuple[Point, ...]:
         """Where the losses read."""
@@ -71,7 +77,9 @@ class Losses:
         places: dict[Read, Callable[[], Point]] = {
             Read.INPUT: lambda: topology.input_of(one.parent),
             Read.OUTPUT: lambda: (one.parent,),
-            Read.ENCODER_INPUT: lambda: topology.input_of(topology.references[one.parent][0]),
+            Read.ENCODER_INPUT: lambda: topology.input_of(
+                self.execution.nodes[one.parent].decodes or one.parent
+            ),
         }
         return {read: places[read]() for read in one.leaf.reads() if read in places}
 
@@ -98,9 +106,17 @@ class Losses:
             raise GraphError(f"{one.leaf.label}: expected a scalar loss, got shape {tuple(result.shape)}.")
         return result
 
-    def total(self, values: Mapping[str, Any]) -> Any:
-        """Return the weighted sum."""
-        return sum(one.leaf.weight * values[name] for name, one in self.by_name.items())
+    def total(self, values: Mapping[str, Tensor]) -> Tensor:
+        """Return the sum of what counts: free losses by their weights, and the composites."""
+        terms = [self.by_name[name].leaf.weight * values[name] for name in self._free]
+        for composite in self.composites:
+            children = [values[self._logged_as[str(name)]] for name in composite.child_losses]
+            terms.append(composite.combine(torch.stack(children)))
+        return torch.stack(terms).sum()
+
+    def unfitted(self) -> list[Loss]:
+        """The losses that are fitted from training masks."""
+        return [one.leaf for one in self.by_name.values() if one.leaf.sketch is not None]
 
     def reached(self) -> set[str]:
         """Nodes whose weights some loss depends on."""
@@ -111,6 +127,31 @@ class Losses:
             found.add(one.parent)
             found.update(*(topology.ancestors(point) for point in points))
         return found
+
+
+class LossGuard:
+    """Notices losses that are not finite, on the device: looking at the flags is left to `raise_if_seen`."""
+
+    def __init__(self, losses: Losses) -> None:
+        self.losses = losses
+        self._seen: Tensor | None = None
+
+    def look_at(self, values: Mapping[str, Tensor]) -> None:
+        """Keep which losses of a batch are not finite."""
+        bad = ~torch.isfinite(torch.stack([value.detach() for value in values.values()]))
+        self._seen = bad if self._seen is None else self._seen | bad
+
+    def raise_if_seen(self, epoch: int) -> None:
+        """Raise a `NonFiniteLossError` that names the leaves, if any loss was not finite so far."""
+        if self._seen is None or not bool(self._seen.any()):
+            return
+        hung = list(self.losses.by_name.values())
+        named = ", ".join(one.leaf.label for one, bad in zip(hung, self._seen.tolist(), strict=True) if bad)
+        raise NonFiniteLossError(
+            f"{named}: NaN or infinite in epoch {epoch + 1}. Lower the learning rate, clip gradients with "
+            f"gradient_clip_val, or look for extreme values in the data. Training stopped; no checkpoint was "
+            f"written since."
+        )
 
 
 class LossMeans:
@@ -135,9 +176,12 @@ class LossMeans:
         if not self.sums:
             return {}
         stacked = sum_over_ranks(torch.stack(list(self.sums.values())))
-        means = dict(zip(self.sums, (stacked[:, 0] / stacked[:, 1].clamp(min=1)).tolist(), strict=True))
-        named = {logged(stage, "loss", name): value for name, value in means.items()}
-        return {**named, logged(stage, "loss", "total"): float(self.losses.total(means))}
+        means = dict(zip(self.sums, stacked[:, 0] / stacked[:, 1].clamp(min=1), strict=True))
+        with torch.no_grad():
+            total = self.losses.total(means)
+        return {
+            logged(stage, "loss", name): float(value) for name, value in {**means, "total": total}.items()
+        }
 
 
 _Key = tuple[Point, object, bool]
@@ -192,6 +236,8 @@ class Metrics:
         merged = {key: merged_over_ranks(sketch, self.device) for key, sketch in self.sketches.items()}
         values: dict[str, float] = {}
         for one, wanted in zip(self.hung, self._wanted, strict=True):
+            if stage not in one.leaf.stages:
+                continue
             of_leaf = {name: self._carried(point, key, merged[key]) for name, (point, key) in wanted.items()}
             for name, value in one.leaf.compute(self._node(one), of_leaf).items():
                 values[free_name(name, one.parent, values)] = float(value)

@@ -10,7 +10,7 @@ May import: `types`, `errors`, `affine`, `stats`, `node.base`, `pipeline.topolog
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +22,9 @@ from cuvis_ai.affine import pixels_of
 from cuvis_ai.errors import GraphError
 from cuvis_ai.node.base import Node
 from cuvis_ai.pipeline.execution import Execution, check_cube
-from cuvis_ai.pipeline.topology import Point
+from cuvis_ai.pipeline.topology import CUBE, Point
 from cuvis_ai.stats import Sketch, merged_over_ranks, update_all
+from cuvis_ai.training.leaf import Loss
 from cuvis_ai.types import CubeTensor
 
 logger = logging.getLogger(__name__)
@@ -75,16 +76,21 @@ def plan(execution: Execution) -> list[Pass]:
 
 
 def fit_point(execution: Execution, name: str) -> Point:
-    """The point whose pixels a node is fitted to: its input."""
-    return execution.topology.input_of(name)
+    """The point whose pixels a node is fitted to: its input, or another node's input and its own."""
+    other = execution.nodes[name].fitted_with_input_of
+    first = () if other is None else execution.topology.input_of(other)
+    return (*first, *execution.topology.input_of(name))
 
 
 @torch.no_grad()
-def fit_statistics(execution: Execution, batches: Batches, device: torch.device) -> None:
+def fit_statistics(
+    execution: Execution, losses: Sequence[Loss], batches: Batches, device: torch.device
+) -> None:
     """Fit every unfitted node; if anything fails, no node is left fitted that was not before.
 
     Args:
         execution: the graph's nodes.
+        losses: losses that are fitted from the training masks; their sketches join the first pass.
         batches: starts a pass over this rank's training data, each item a mapping with `cube`.
         device: where the nodes are.
 
@@ -92,6 +98,8 @@ def fit_statistics(execution: Execution, batches: Batches, device: torch.device)
         GraphError: there is no data, no valid pixel, or a node does not fit its input.
     """
     passes = plan(execution)
+    if losses and not (passes and passes[0].observed):
+        passes = [Pass(()), *passes]
     if not passes:
         return
     logger.info("Phase 1: Initializing statistical nodes...")
@@ -100,10 +108,10 @@ def fit_statistics(execution: Execution, batches: Batches, device: torch.device)
     try:
         for number, one in enumerate(passes, 1):
             stream = _progress(batches(), f"Statistics, pass {number} of {len(passes)}", device)
-            if one.observed:
-                _fit_from_sketches(execution, one, stream, device)
-            else:
+            if one.fits and not one.observed:
                 _fit_plain(execution, one.fits[0], stream)
+            else:
+                _fit_from_sketches(execution, one, losses if number == 1 else (), stream, device)
             for name in one.fits:
                 _report(execution.nodes[name])
         complete = True
@@ -115,26 +123,37 @@ def fit_statistics(execution: Execution, batches: Batches, device: torch.device)
 
 
 def _fit_from_sketches(
-    execution: Execution, one: Pass, stream: Iterable[Mapping[str, Any]], device: torch.device
+    execution: Execution,
+    one: Pass,
+    losses: Sequence[Loss],
+    stream: Iterable[Mapping[str, Any]],
+    device: torch.device,
 ) -> None:
     nodes = execution.nodes
+    of_losses = {loss: loss.sketch() for loss in losses if loss.sketch is not None}
     sketches: dict[tuple[Point, type[Sketch]], Sketch] = {}
     for name, base in one.observed.items():
         kind = _sketch_of(nodes[name])
         sketches.setdefault((base, kind), kind())
-    points = tuple(dict.fromkeys(point for point, _ in sketches))
+    points = tuple(dict.fromkeys([*(point for point, _ in sketches), *([CUBE] if of_losses else [])]))
     for batch in stream:
         evaluation = execution.evaluate(batch["cube"], points, batch.get("valid"))
         valid = None if evaluation.valid is None else evaluation.valid.flatten()
         for point in points:
             here = [sketch for (at, _), sketch in sketches.items() if at == point]
             update_all(here, pixels_of(evaluation.values[point]), valid)
+        if of_losses and (mask := batch.get("mask")) is not None:
+            update_all(of_losses.values(), pixels_of(evaluation.values[CUBE]), valid, mask.flatten())
     sketches = {key: merged_over_ranks(sketch, device) for key, sketch in sketches.items()}
+    for loss, counted in of_losses.items():
+        loss.finalize(merged_over_ranks(counted, device))
     for name, base in one.observed.items():
         node = nodes[name]
         sketch = sketches[base, _sketch_of(node)]
         _check_count(node, sketch)
         affine = execution.affine(fit_point(execution, name), base, sketch.channels)
+        if node.follows:
+            node.remember(sketch)
         node.finalize(sketch if affine is None else sketch.through(affine))
 
 

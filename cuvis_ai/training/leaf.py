@@ -8,7 +8,7 @@ May import: `types`, `errors`, `stats`, `node.base`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -110,13 +110,56 @@ class Loss(Leaf):
         """What `forward` needs; nothing for a loss on weights alone."""
         return frozenset()
 
+    @property
+    def sketch(self) -> type[Sketch] | None:
+        """What of the training cubes and masks the loss is fitted from; None if from nothing."""
+        return None
+
+    def forget(self) -> None:
+        """Return to the unfitted state."""
+        return
+
+    def finalize(self, sketch: Sketch) -> None:
+        """Set what is fitted."""
+        raise NotImplementedError(f"{type(self).__name__} declares a sketch but no `finalize`.")
+
     @abstractmethod
     def forward(self, view: View) -> Float[Tensor, ""]:
         """Return the unweighted loss of a batch."""
 
 
+class CompositeLoss(Leaf):
+    """Combines losses, which then count in the total through this leaf alone.
+
+    Attributes:
+        child_losses: as given; once in a graph, the children's names.
+    """
+
+    def __init__(self, child_losses: Sequence["Loss | str"]) -> None:
+        super().__init__()
+        # In a tuple of its own, so that children are not submodules: the graph holds them.
+        self._children: tuple[Loss | str, ...] = tuple(child_losses)
+
+    @property
+    def child_losses(self) -> list["Loss | str"]:
+        """The children; by name those that are in a graph."""
+        return [child if isinstance(child, str) else child.name or child for child in self._children]
+
+    @property
+    def children_given(self) -> tuple["Loss | str", ...]:
+        """The children as given."""
+        return self._children
+
+    @abstractmethod
+    def combine(self, losses: Float[Tensor, " m"]) -> Float[Tensor, ""]:
+        """Return the combined loss, given the children's in their order."""
+
+
 class Metric(Leaf):
     """Values that are logged per epoch and drive no gradient."""
+
+    stages: ClassVar[frozenset[str]] = frozenset({"train", "val", "test"})
+    """Stages in which it is computed."""
 
     def observes(self) -> Mapping[str, Observation]:
         """The sketches that `compute` needs, by a name of the metric's own; none for weights alone."""
@@ -179,6 +222,15 @@ def components_of(parent: Node, leaf: Leaf) -> HasComponents:
             f"Pass `parent=` the PCA node."
         )
     return parent
+
+
+def require_score(parent: Node, channels: int | None, leaf: Leaf) -> None:
+    """Raise a `GraphError` unless the parent's output is a single channel, as far as known."""
+    if channels not in (None, 1):
+        raise GraphError(
+            f"{leaf.label}: expected a parent with one output channel, such as RXGlobal, got {parent.label} "
+            f"with {channels}."
+        )
 
 
 def pooled(per_pixel: Float[Tensor, "b 1 h w"], valid: PixelMask | None) -> Float[Tensor, ""]:

@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from cuvis_ai.pipeline.execution import Evaluation, Execution
 from cuvis_ai.training.config import OptimizerConfig, TrainingConfig
-from cuvis_ai.training.epoch import Losses, LossMeans, Metrics, logged
+from cuvis_ai.training.epoch import Losses, LossGuard, LossMeans, Metrics, logged
 from cuvis_ai.training.initialization import checked_batch, fit_statistics
 from cuvis_ai.training.monitors import Recorder
 
@@ -44,6 +44,7 @@ class GraphModule(LightningModule):
         config: the settings.
         gradient_phase: whether gradients will be computed; else only the statistical phase runs.
         training_batches: starts a pass over this rank's training data, for the statistical phase.
+        evaluated_split: what a test run logs as its stage.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class GraphModule(LightningModule):
         *,
         gradient_phase: bool,
         training_batches: Callable[[], Iterable[Any]],
+        evaluated_split: str = "test",
     ) -> None:
         super().__init__()
         self.nodes = nodes
@@ -69,9 +71,11 @@ class GraphModule(LightningModule):
         self.config = config
         self.gradient_phase = gradient_phase
         self.training_batches = training_batches
+        self.evaluated_split = evaluated_split
         self.best: tuple[float, int] | None = None
         self._scheduler: ReduceLROnPlateau | None = None
         self._scheduler_state: dict[str, Any] | None = None
+        self._guard = LossGuard(losses)
         self._means: LossMeans | None = None
         self._metrics: Metrics | None = None
 
@@ -83,7 +87,8 @@ class GraphModule(LightningModule):
             return
         device = self.trainer.strategy.root_device
         self.nodes.to(device)
-        fit_statistics(self.execution, self.training_batches, device)
+        self.leaves.to(device)
+        fit_statistics(self.execution, self.losses.unfitted(), self.training_batches, device)
         if self.gradient_phase:
             self._prepare_nodes()
 
@@ -103,12 +108,21 @@ class GraphModule(LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer | None:
         """Return the optimizer of everything that requires a gradient."""
-        parameters = [p for p in self.parameters() if p.requires_grad]
-        if not (self.gradient_phase and parameters):
+        named = [(name, p) for name, p in self.named_parameters() if p.requires_grad]
+        if not (self.gradient_phase and named):
             return None
         settings = self.config.optimizer
         cls, extra = OPTIMIZERS[settings.name](settings)
-        optimizer = cls(parameters, lr=settings.lr, weight_decay=settings.weight_decay, **extra)  # type: ignore[call-arg]
+        # Weight decay shrinks what stands behind a parametrization, which is no shrinking of the
+        # weights themselves: with it orthogonal components can collapse.
+        groups: list[dict[str, Any]] = [
+            {"params": [p for name, p in named if "parametrizations." not in name]},
+            {"params": [p for name, p in named if "parametrizations." in name], "weight_decay": 0.0},
+        ]
+        optimizer = cls(
+            [group for group in groups if group["params"]],
+            lr=settings.lr, weight_decay=settings.weight_decay, **extra,  # type: ignore[call-arg]
+        )  # fmt: skip
         plateau = self.config.scheduler
         self._scheduler = ReduceLROnPlateau(
             optimizer, factor=plateau.factor, patience=plateau.patience, min_lr=plateau.min_lr
@@ -121,7 +135,8 @@ class GraphModule(LightningModule):
     # a resumed run differ; so this one is stepped and kept here.
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the scheduler's state and the best loss."""
+        """Keep the scheduler's state and the best loss; refuse weights behind a non-finite loss."""
+        self._guard.raise_if_seen(self.current_epoch)
         state = None if self._scheduler is None else dict(self._scheduler.state_dict())
         checkpoint["cuvis_ai"] = {"scheduler": state, "best": self.best}
 
@@ -142,12 +157,14 @@ class GraphModule(LightningModule):
         evaluation, batch = self._evaluated(batch, self.losses.points() if self.losses.read_data else ())
         values = self.losses(evaluation, batch)
         self._train_means.update(values, _n_valid(evaluation))
-        total: Tensor = self.losses.total(values)
+        self._guard.look_at(values)
+        total = self.losses.total(values)
         if (self.global_step + 1) % self.config.trainer.log_every_n_steps == 0:
             self._log_step({**values, "total": total.detach()})
         return total
 
     def _log_step(self, values: Mapping[str, Tensor]) -> None:
+        self._guard.raise_if_seen(self.current_epoch)
         fetched = torch.stack([value.detach().float() for value in values.values()]).tolist()
         named = {
             logged("train", "loss", f"{name}_step"): value
@@ -160,12 +177,17 @@ class GraphModule(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the training losses of the epoch."""
+        self._guard.raise_if_seen(self.current_epoch)
         values = self._train_means.compute("train")
         if not self.has_validation:
             self._finish_epoch_loss(values)
         optimizer = self.trainer.optimizers[0]
         values[logged("train", "metric", "learning_rate")] = optimizer.param_groups[0]["lr"]
         self._publish(values, "train")
+
+    def on_train_end(self) -> None:
+        """Leave nodes that derive their statistics with those of the trained weights."""
+        self.execution.refresh_followers()
 
     def _start_evaluation(self) -> None:
         self._means = LossMeans(self.losses, self.device)
@@ -199,6 +221,7 @@ class GraphModule(LightningModule):
         """Log losses and metrics, and step the scheduler; not for the sanity check."""
         if self.trainer.sanity_checking:
             return
+        self._guard.raise_if_seen(self.current_epoch)
         values = self._end_evaluation("val")
         if logged("val", "loss", "total") in values:
             # The tutorial's checkpoint file name asks for it under this name.
@@ -216,7 +239,7 @@ class GraphModule(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Log losses and metrics."""
-        self._end_evaluation("test")
+        self._end_evaluation(self.evaluated_split)
 
     # What the hooks share.
 

@@ -1,14 +1,28 @@
 """Losses; each formula lives in `functional`.
 
-May import: `types`, `errors`, `functional`, `node.base`, `training.leaf`.
+May import: `types`, `errors`, `stats`, `functional`, `node.base`, `training.leaf`.
 """
 
-from jaxtyping import Float
-from torch import Tensor
+from collections.abc import Sequence
+from typing import Literal
 
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cuvis_ai.errors import GraphError
 from cuvis_ai.functional.components import orthogonality_penalty
-from cuvis_ai.node.base import Node
-from cuvis_ai.training.leaf import Loss, View, components_of
+from cuvis_ai.functional.losses import logistic_loss, squared_error, uncertainty_weighted
+from cuvis_ai.node.base import Node, require
+from cuvis_ai.stats import ClassCounts, Sketch
+from cuvis_ai.training.leaf import (
+    CompositeLoss,
+    Loss,
+    Read,
+    View,
+    components_of,
+    pooled,
+)
 
 
 class OrthogonalityLoss(Loss):
@@ -23,9 +37,6 @@ class OrthogonalityLoss(Loss):
 
     log_name = "orthogonality"
 
-    def __init__(self, weight: float = 1.0) -> None:
-        super().__init__(weight)
-
     def check_parent(self, parent: Node, channels: int | None) -> None:
         """The parent needs components."""
         components_of(parent, self)
@@ -33,3 +44,163 @@ class OrthogonalityLoss(Loss):
     def forward(self, view: View) -> Float[Tensor, ""]:
         """Return the penalty on the parent's components."""
         return orthogonality_penalty(components_of(view.parent, self).components)
+
+
+class MSEReconstructionLoss(Loss):
+    """Mean squared error of a decoder's output, over channels and valid pixels: ‖X − X̂‖² / (n c).
+
+    The target is the cube that entered the encoder, so a normalizer before it does not matter.
+
+    Args:
+        weight: factor in the total loss; 0 or more.
+        use_labels_as_target: whether the target is `batch["labels"]`, a cube of the output's shape.
+    """
+
+    log_name = "reconstruction"
+
+    def __init__(self, weight: float = 1.0, *, use_labels_as_target: bool = False) -> None:
+        super().__init__(weight)
+        self.use_labels_as_target = use_labels_as_target
+
+    def reads(self) -> frozenset[Read]:
+        """The output and its target."""
+        return frozenset({Read.OUTPUT, Read.LABELS if self.use_labels_as_target else Read.ENCODER_INPUT})
+
+    def check_parent(self, parent: Node, channels: int | None) -> None:
+        """The parent needs to say what it decodes, unless labels are the target."""
+        if parent.decodes is None and not self.use_labels_as_target:
+            raise GraphError(
+                f"{self.label}: expected a decoder as parent, such as PCADecoder or LinearDecoder, got "
+                f"{parent.label}. For another target pass use_labels_as_target=True."
+            )
+
+    def forward(self, view: View) -> Float[Tensor, ""]:
+        """Return the mean squared error."""
+        output = view[Read.OUTPUT]
+        target = view[Read.LABELS if self.use_labels_as_target else Read.ENCODER_INPUT]
+        if target.shape != output.shape:
+            raise GraphError(
+                f"{self.label}: expected a target of shape {tuple(output.shape)}, got {tuple(target.shape)}."
+            )
+        return pooled(squared_error(output, target.to(output.dtype)), view.valid)
+
+
+class AnomalyBCEWithLogits(Loss):
+    """Binary cross-entropy between a logit and `batch["mask"]`, averaged over valid pixels.
+
+    Args:
+        weight: factor in the total loss; 0 or more.
+        pos_weight: factor of anomalous pixels; "balanced" takes normal over anomalous pixels of the
+            training masks; None is 1.
+
+    State:
+        positive_weight (): the factor in use; set by the statistical phase if "balanced".
+    """
+
+    log_name = "bce"
+    positive_weight: Tensor
+
+    def __init__(self, weight: float = 1.0, *, pos_weight: float | Literal["balanced"] | None = None) -> None:
+        super().__init__(weight)
+        is_number = isinstance(pos_weight, int | float) and pos_weight > 0
+        require(
+            pos_weight in (None, "balanced") or is_number,
+            "AnomalyBCEWithLogits: pos_weight", "a number above 0, 'balanced' or None", pos_weight,
+        )  # fmt: skip
+        self.pos_weight = pos_weight
+        self.register_buffer("positive_weight", torch.empty(()))
+        self.forget()
+
+    def reads(self) -> frozenset[Read]:
+        """The logits and the mask."""
+        return frozenset({Read.OUTPUT, Read.MASK})
+
+    def check_parent(self, parent: Node, channels: int | None) -> None:
+        """The parent needs to emit logits: scores would give a wrong loss without a word."""
+        if not parent.emits_logits:
+            raise GraphError(
+                f"{self.label}: expected a parent that emits logits, such as RXLogitHead, got {parent.label}."
+            )
+
+    @property
+    def sketch(self) -> type[Sketch] | None:
+        """Class counts, if "balanced" and not counted yet."""
+        return ClassCounts if bool(self.positive_weight.isnan()) else None
+
+    def forget(self) -> None:
+        """Return to the factor given; NaN if it has to be counted."""
+        if self.pos_weight == "balanced":
+            given = float("nan")
+        else:
+            given = 1.0 if self.pos_weight is None else float(self.pos_weight)
+        self.positive_weight = torch.full_like(self.positive_weight, given)
+
+    def finalize(self, sketch: Sketch) -> None:
+        """Set the factor of anomalous pixels."""
+        assert isinstance(sketch, ClassCounts)
+        if sketch.positive == 0:
+            raise GraphError(
+                f"{self.label}: pos_weight='balanced': expected anomalous pixels in the training masks, got "
+                f"none in {sketch.count} valid pixels. Pass a number, or another split."
+            )
+        ratio = (sketch.count - sketch.positive) / sketch.positive
+        self.positive_weight = torch.tensor(ratio).to(self.positive_weight)
+
+    def forward(self, view: View) -> Float[Tensor, ""]:
+        """Return the mean cross-entropy."""
+        factor = None if self.pos_weight is None else self.positive_weight
+        return pooled(logistic_loss(view[Read.OUTPUT], view[Read.MASK], factor), view.valid)
+
+
+class WeightedMultiLoss(CompositeLoss):
+    """Combines losses: Σ wᵢ Lᵢ with fixed weights, or weights learnt from each loss' uncertainty.
+
+    A child that hangs on a node already stays there; one that does not takes this leaf's parent.
+    Either way it is logged by its own name and counts in the total through this leaf alone, with the
+    weight given here: its own `weight` is not applied.
+
+    Args:
+        child_losses: the losses, or the names of losses in the graph.
+        weights: one for each child, 0 or more (above 0 if learnable); by default the children's own.
+        learnable: whether the weights are learnt, Σ ½ exp(−sᵢ) Lᵢ + ½ sᵢ, starting from `weights`.
+
+    State:
+        log_variances (m,): sᵢ, a parameter, if learnable.
+
+    Reference:
+        See `functional.losses.uncertainty_weighted`.
+    """
+
+    def __init__(
+        self,
+        child_losses: Sequence[Loss | str],
+        weights: Sequence[float] | None = None,
+        *,
+        learnable: bool = False,
+    ) -> None:
+        where = "WeightedMultiLoss"
+        require(len(child_losses) > 0, f"{where}: child_losses", "at least one loss", list(child_losses))
+        distinct = len({id(child) if isinstance(child, Loss) else child for child in child_losses})
+        require(distinct == len(child_losses), f"{where}: child_losses", "each loss once", list(child_losses))
+        if weights is None:
+            missing = any(isinstance(child, str) for child in child_losses)
+            require(not missing, f"{where}: weights", "a weight for each name", None)
+            weights = [child.weight for child in child_losses if isinstance(child, Loss)]
+        require(
+            len(weights) == len(child_losses) and all(w > 0 or (w == 0 and not learnable) for w in weights),
+            f"{where}: weights",
+            f"{len(child_losses)} numbers, {'above 0' if learnable else '0 or more'}",
+            list(weights),
+        )
+        super().__init__(child_losses)
+        self.weights = [float(w) for w in weights]
+        self.learnable = learnable
+        if learnable:
+            # ½ exp(−s) = w at the start.
+            self.log_variances = nn.Parameter(-torch.log(2 * torch.tensor(self.weights)))
+
+    def combine(self, losses: Float[Tensor, " m"]) -> Float[Tensor, ""]:
+        """Return the combined loss."""
+        if self.learnable:
+            return uncertainty_weighted(losses, self.log_variances.to(losses))
+        return (torch.tensor(self.weights).to(losses) * losses).sum()

@@ -3,14 +3,29 @@
 May import: `types`, `errors`, `stats`, `functional`, `node.base`, `training.leaf`.
 """
 
+import logging
+import math
 from collections.abc import Mapping
 
 import torch
 
+from cuvis_ai.errors import GraphError
 from cuvis_ai.functional.components import explained_variance, orthogonality_error
-from cuvis_ai.node.base import Node
-from cuvis_ai.stats import ChannelMoments, Moments, Sketch
-from cuvis_ai.training.leaf import Metric, Observation, Read, components_of
+from cuvis_ai.functional.detection import (
+    aupro,
+    auroc,
+    average_precision,
+    best_f1,
+    f1,
+    iou,
+    precision,
+    recall,
+)
+from cuvis_ai.node.base import Node, require
+from cuvis_ai.stats import ChannelMoments, Moments, ScoreDistribution, Sketch
+from cuvis_ai.training.leaf import Metric, Observation, Read, components_of, require_score
+
+logger = logging.getLogger(__name__)
 
 
 class ExplainedVarianceMetric(Metric):
@@ -62,3 +77,103 @@ class ComponentOrthogonalityMetric(Metric):
         """Return the error."""
         components = components_of(parent, self).components.detach().cpu().double()
         return {"component_orthogonality_error": float(orthogonality_error(components))}
+
+
+class ScoreStatisticsMetric(Metric):
+    """Statistics of all scores of the epoch.
+
+    Logs `score_mean`, `score_std` (denominator n − 1), `score_min`, `score_max` and the quartiles
+    `score_q25`, `score_q50`, `score_q75`, whose rank is right to 1e-3 (exact up to 2^22 pixels).
+    """
+
+    def check_parent(self, parent: Node, channels: int | None) -> None:
+        """The parent needs a single channel."""
+        require_score(parent, channels, self)
+
+    def observes(self) -> Mapping[str, Observation]:
+        """The distribution of the scores."""
+        return {"scores": Observation(Read.OUTPUT, ScoreDistribution)}
+
+    def compute(self, parent: Node, sketches: Mapping[str, Sketch]) -> dict[str, float]:
+        """Return the statistics."""
+        scores = sketches["scores"]
+        assert isinstance(scores, ScoreDistribution)
+        if scores.count == 0:
+            return {}
+        values = {"mean": scores.mean, "std": scores.std, "min": scores.low, "max": scores.high}
+        values |= {f"q{q}": scores.quantile(q / 100) for q in (25, 50, 75)}
+        return {f"score_{name}": value for name, value in values.items() if not math.isnan(value)}
+
+
+class AnomalyDetectionMetrics(Metric):
+    """How well scores tell anomalies from the rest, over all pixels of the epoch.
+
+    Logs, at one threshold, `anomaly_precision`, `anomaly_recall`, `anomaly_f1` and `anomaly_iou`,
+    with `anomaly_threshold` itself; and over all thresholds `anomaly_auroc`,
+    `anomaly_average_precision`, `anomaly_f1_max` with `anomaly_f1_max_threshold`, and
+    `anomaly_aupro` (per-region overlap, to a false-positive rate of 0.3). A pixel is predicted to be
+    an anomaly where its score is above the threshold. Values that are not defined, because there is
+    no anomaly or nothing else, are left out. Needs `batch["mask"]`; without masks nothing is logged,
+    with one warning.
+
+    Args:
+        threshold_multiplier: k in the threshold, the epoch's mean + k · standard deviation.
+        threshold: a probability in (0, 1) instead, for a parent that emits logits.
+    """
+
+    def __init__(self, threshold_multiplier: float = 2.0, *, threshold: float | None = None) -> None:
+        require(
+            threshold is None or 0 < threshold < 1,
+            "AnomalyDetectionMetrics: threshold", "a probability in (0, 1)", threshold,
+        )  # fmt: skip
+        super().__init__()
+        self.threshold_multiplier = threshold_multiplier
+        self.threshold = threshold
+        self._warned = False
+
+    def check_parent(self, parent: Node, channels: int | None) -> None:
+        """The parent needs a single channel, and to emit logits if the threshold is a probability."""
+        require_score(parent, channels, self)
+        if self.threshold is not None and not parent.emits_logits:
+            raise GraphError(
+                f"{self.label}: threshold={self.threshold} is a probability: expected a parent that emits "
+                f"logits, such as RXLogitHead, got {parent.label}. Use threshold_multiplier for scores."
+            )
+
+    def observes(self) -> Mapping[str, Observation]:
+        """The distribution of the scores, by class."""
+        return {"scores": Observation(Read.OUTPUT, ScoreDistribution, with_truth=True)}
+
+    def compute(self, parent: Node, sketches: Mapping[str, Sketch]) -> dict[str, float]:
+        """Return what is defined."""
+        scores = sketches["scores"]
+        assert isinstance(scores, ScoreDistribution)
+        if scores.count == 0:
+            if not self._warned:
+                logger.warning('%s: no batch["mask"], so anomaly metrics are left out', self.label)
+            self._warned = True
+            return {}
+        values = {**self._at_threshold(scores), **_over_thresholds(scores)}
+        return {f"anomaly_{name}": value for name, value in values.items() if value is not None}
+
+    def _at_threshold(self, scores: ScoreDistribution) -> dict[str, float | None]:
+        if self.threshold is not None:
+            threshold = math.log(self.threshold / (1 - self.threshold))
+        else:
+            spread = 0.0 if math.isnan(scores.std) else scores.std
+            threshold = scores.mean + self.threshold_multiplier * spread
+        confusion = scores.confusion(threshold)
+        rates = {"precision": precision, "recall": recall, "f1": f1, "iou": iou}
+        return {"threshold": threshold, **{name: rate(confusion) for name, rate in rates.items()}}
+
+
+def _over_thresholds(scores: ScoreDistribution) -> dict[str, float | None]:
+    curve = scores.curve()
+    best = best_f1(curve)
+    return {
+        "auroc": auroc(curve),
+        "average_precision": average_precision(curve),
+        "aupro": aupro(curve),
+        "f1_max": None if best is None else best.value,
+        "f1_max_threshold": None if best is None else best.threshold,
+    }

@@ -6,7 +6,8 @@ May import: everything below it (`types` … `training.lightning_module`).
 import logging
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from lightning.pytorch import LightningDataModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import nn
 
-from cuvis_ai.errors import ConfigError
+from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.pipeline.execution import Execution
 from cuvis_ai.training.batches import (
     CheckMonitoredValues,
@@ -26,7 +27,7 @@ from cuvis_ai.training.batches import (
 )
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
 from cuvis_ai.training.epoch import Hung, Losses, Metrics
-from cuvis_ai.training.leaf import Loss, Metric
+from cuvis_ai.training.leaf import CompositeLoss, Loss, Metric
 from cuvis_ai.training.lightning_module import GraphModule
 from cuvis_ai.training.monitors import Monitor, Recorder, Run
 from cuvis_ai.training.progress import EpochProgressBar
@@ -69,7 +70,7 @@ class Parts:
         structure: the graph as Mermaid text, for monitors.
         execution: how the nodes are evaluated.
         nodes, leaves: all modules, by name.
-        losses, metrics: the leaves that count, with their parents.
+        losses, composites, metrics: the leaves, with their parents where these matter.
         monitors: where values go.
     """
 
@@ -79,6 +80,7 @@ class Parts:
     nodes: nn.ModuleDict
     leaves: nn.ModuleDict
     losses: Sequence[Hung[Loss]]
+    composites: Sequence[CompositeLoss]
     metrics: Sequence[Hung[Metric]]
     monitors: Sequence[Monitor]
 
@@ -100,7 +102,7 @@ def train(
     logger.info("Starting training with config: %s", config)
     if config.seed is not None:
         seed_everything(config.seed, workers=True, verbose=False)
-    losses = Losses(parts.execution, parts.losses)
+    losses = Losses(parts.execution, parts.losses, parts.composites)
     gradients = _has_gradient_phase(parts, losses, config.trainer.max_epochs)
     trainer = make_trainer(config.trainer, max_epochs=config.trainer.max_epochs if gradients else 0)
     recorder = Recorder(parts.monitors, active=trainer.is_global_zero)
@@ -127,6 +129,29 @@ def train(
     return trainer
 
 
+def evaluate(
+    parts: Parts, datamodule: LightningDataModule, split: str, config: TrainingConfig
+) -> dict[str, float]:
+    """Return losses and metrics of one split, logged nowhere."""
+    for node in parts.execution.nodes.values():
+        node.require_fitted()
+    datamodule.setup({"train": "fit", "val": "validate"}.get(split, "test"))
+    loader = getattr(datamodule, f"{split}_dataloader")()
+    if not sized_and_filled(loader):
+        raise GraphError(f"evaluate: expected cubes in the split `{split}`, got none. Check the data module.")
+    losses = Losses(parts.execution, parts.losses, parts.composites)
+    module = GraphModule(
+        parts.execution, parts.nodes, parts.leaves, losses,
+        lambda device: Metrics(parts.execution, parts.metrics, device),
+        Recorder([]), config,
+        gradient_phase=False, training_batches=lambda: loader, evaluated_split=split,
+    )  # fmt: skip
+    trainer = make_trainer(replace(config.trainer, callbacks=[]), max_epochs=0)
+    with _expected_warnings():
+        trainer.test(module, dataloaders=loader, verbose=False)
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
 def _run(
     trainer: Trainer,
     module: GraphModule,
@@ -136,14 +161,7 @@ def _run(
     gradients: bool,
 ) -> None:
     start = time.perf_counter()
-    with warnings.catch_warnings():
-        # Cubes read from memory or from one file need no worker processes. Without a gradient phase
-        # there is no optimizer, without a validation set no batch: both are meant. And Lightning
-        # 2.6 uses a name that torch has deprecated.
-        warnings.filterwarnings("ignore", message=r"The '\w+_dataloader' does not have many workers")
-        warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
-        warnings.filterwarnings("ignore", message=r"Total length of `list` across ranks is zero")
-        warnings.filterwarnings("ignore", message=r"`LightningModule.configure_optimizers` returned `None`")
+    with _expected_warnings():
         trainer.fit(module, datamodule=source, ckpt_path=ckpt_path, weights_only=True)
         if not gradients and sized_and_filled(source.val_dataloader()):
             trainer.validate(module, datamodule=source, verbose=False)
@@ -156,12 +174,26 @@ def _run(
             logger.info("Best %s loss: %.4g at epoch %d", kind, module.best[0], module.best[1] + 1)
 
 
+@contextmanager
+def _expected_warnings() -> Iterator[None]:
+    """Leave out warnings of Lightning about what is meant."""
+    with warnings.catch_warnings():
+        # Cubes read from memory or from one file need no worker processes. Without a gradient phase
+        # there is no optimizer, without a validation set no batch: both are meant. And Lightning
+        # 2.6 uses a name that torch has deprecated.
+        warnings.filterwarnings("ignore", message=r"The '\w+_dataloader' does not have many workers")
+        warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+        warnings.filterwarnings("ignore", message=r"Total length of `list` across ranks is zero")
+        warnings.filterwarnings("ignore", message=r"`LightningModule.configure_optimizers` returned `None`")
+        yield
+
+
 def _has_gradient_phase(parts: Parts, losses: Losses, max_epochs: int) -> bool:
     """Return whether gradients are wanted and possible; warn if only wanted."""
     reached = losses.reached()
     trainable = [name for name, node in parts.execution.nodes.items() if node.trainable]
     possible = any(name in reached for name in trainable) or any(
-        p.requires_grad for one in parts.losses for p in one.leaf.parameters()
+        p.requires_grad for p in parts.leaves.parameters()
     )
     if max_epochs and not possible:
         reason = "no node is trainable" if not trainable else "no loss depends on a trainable node"
@@ -174,13 +206,19 @@ def _allocate_from_checkpoint(parts: Parts, path: Path) -> int:
     if not path.is_file():
         raise ConfigError(f"ckpt_path: expected a checkpoint file, got {str(path)!r}, which does not exist.")
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    stored = checkpoint["state_dict"]
     for name, node in parts.execution.nodes.items():
-        shapes = {
-            state: checkpoint["state_dict"][key].shape
+        # A parametrized weight is stored as its argument, of the same shape.
+        places = {
+            state: (f"nodes.{name}.{state}", f"nodes.{name}.parametrizations.{state}.original")
             for state in node.state_names
-            if (key := f"nodes.{name}.{state}") in checkpoint["state_dict"]
         }
+        shapes = {s: stored[k].shape for s, keys in places.items() for k in keys if k in stored}
         node.allocate(shapes)
+    prefix = "leaves."
+    parts.leaves.load_state_dict(
+        {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
+    )
     return int(checkpoint["epoch"]) + 1
 
 

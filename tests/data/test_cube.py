@@ -4,6 +4,7 @@ import pickle
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -163,8 +164,13 @@ def test_empty_cube_is_refused(tmp_path: Path) -> None:
         read_cube(tmp_path / "cube.npy")
 
 
-def test_contents_count_more_than_the_suffix(tmp_path: Path) -> None:
-    path = tmp_path / "cube.dat"
+@pytest.mark.parametrize("name", ["cube.dat", "cube", "cube.npz"])
+def test_contents_count_more_than_the_suffix(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
     with path.open("wb") as file:
         np.save(file, V)
+    np.testing.assert_array_equal(np.asarray(read_cube(path).values), V)
+    path.unlink()
+    with h5py.File(path, "w") as file:
+        file["cube"] = V
     np.testing.assert_array_equal(np.asarray(read_cube(path).values), V)

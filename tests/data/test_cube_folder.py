@@ -146,6 +146,19 @@ def test_annotations_beside_the_split_folders_go_by_path(tmp_path: Path) -> None
     assert batches["train"]["mask"].nonzero().tolist() == [[0, 0, 1], [1, 0, 2]]
 
 
+def test_an_image_that_fits_cubes_of_two_splits_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools", reason="needs pycocotools for COCO annotations")
+    _save(tmp_path / "train", "ab")
+    _save(tmp_path / "test", "a")
+    (tmp_path / "coco.json").write_text(_coco(["a.npy"]))
+    with pytest.raises(ConfigError, match=r"`a\.npy`, which fits \['train/a', 'test/a'\].*`file_name`"):
+        CubeFolder(tmp_path).setup()
+    (tmp_path / "coco.json").write_text(_coco(["test/a.npy"]))  # not of train/a
+    batches = _batches(CubeFolder(tmp_path))
+    assert "mask" not in batches["train"]
+    assert batches["test"]["mask"].sum() == 1
+
+
 def test_annotations_in_a_split_folder_are_its_own(tmp_path: Path) -> None:
     pytest.importorskip("pycocotools", reason="needs pycocotools for COCO annotations")
     _save(tmp_path / "train", "a")

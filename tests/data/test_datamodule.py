@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cuvis_ai.data.datamodule import CubeDataModule, SplitItems
 from cuvis_ai.data.dataset import CubeItem, OnError
 from cuvis_ai.data.planes import plane_in_memory
+from cuvis_ai.data.sampler import EpochSampler
 from cuvis_ai.errors import ConfigError, CubeFormatError
 from cuvis_ai.types import Batch
 
@@ -269,6 +270,7 @@ def test_worker_processes_give_the_same_batches_epoch_after_epoch(tmp_path: Path
     plain, parallel = (Files(tmp_path, (5, 0, 0), num_workers=n).train_dataloader() for n in (0, 2))
     for epoch in range(2):
         for loader in (plain, parallel):
+            assert isinstance(loader.sampler, EpochSampler)
             loader.sampler.set_epoch(epoch)
         for expected, batch in zip(plain, parallel, strict=True):
             assert batch["name"] == expected["name"]
@@ -343,6 +345,25 @@ def test_a_resumed_run_draws_what_an_uninterrupted_one_draws(tmp_path: Path, num
     assert [step for _, step, _ in uninterrupted] == [0, 1, 2, 0, 1, 2]
     for n_steps in (1, 3, 5):  # within the first epoch, between the epochs, within the second
         assert run([], tmp_path / f"step={n_steps}.ckpt") == uninterrupted[n_steps:]
+
+
+@pytest.mark.usefixtures("quiet_lightning")
+@pytest.mark.filterwarnings("ignore:Total length of `list` across ranks is zero")
+@pytest.mark.filterwarnings("ignore:You requested to overfit")
+def test_overfitting_draws_the_same_batch_again_and_again(tmp_path: Path) -> None:
+    _write(tmp_path, 5)
+    module = Recorder()
+    trainer = Trainer(
+        max_epochs=2,
+        overfit_batches=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, datamodule=Files(tmp_path, (5, 0, 0)))
+    assert module.seen == [(0, 0, ["c00", "c01"]), (1, 0, ["c00", "c01"])]
 
 
 def test_memory_is_pinned_for_a_gpu_only(tmp_path: Path) -> None:

@@ -113,6 +113,17 @@ def test_pickled_objects_beside_the_cube_do_no_harm(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(read_cube(path).values), V)
 
 
+def test_uncompressed_archive_is_not_decoded_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "cube.npz"
+    np.savez(path, cube=V)
+
+    def load(*args: object, **options: object) -> None:
+        raise AssertionError("decoded whole")
+
+    monkeypatch.setattr(np, "load", load)
+    np.testing.assert_array_equal(np.asarray(read_cube(path).values), V)
+
+
 def test_file_that_is_no_npz_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cube.npz").write_bytes(b"no archive")
     with pytest.raises(CubeFormatError, match=r"expected a \.npy or \.npz file, got 10 bytes"):

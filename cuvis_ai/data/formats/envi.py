@@ -115,10 +115,10 @@ class _Header:
         return int(value)
 
     def only_number(self, name: str) -> float | None:
-        values = self.numbers(name) or [None]
+        values = self.numbers(name) or []
         if len(set(values)) > 1:
             raise CubeFormatError(f"{self.path}: expected one number for `{name}`, got {values}. Keep one.")
-        return values[0]
+        return values[0] if values else None
 
     def numbers(self, name: str) -> list[float] | None:
         if name not in self.fields:

@@ -1,0 +1,43 @@
+"""Loss formulas, by pixel; `training.losses` pools them over valid pixels.
+
+May import: `types`.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as torch_functional
+
+from cuvis_ai.types import PixelMask
+
+
+def squared_error(
+    output: Float[Tensor, "b c h w"], target: Float[Tensor, "b c h w"]
+) -> Float[Tensor, "b 1 h w"]:
+    """Return each pixel's squared error, averaged over channels."""
+    return (output - target).square().mean(1, keepdim=True)
+
+
+def logistic_loss(
+    logits: Float[Tensor, "b 1 h w"], mask: PixelMask, positive_weight: Float[Tensor, ""] | None = None
+) -> Float[Tensor, "b 1 h w"]:
+    """Return each pixel's binary cross-entropy, −w y log σ(z) − (1 − y) log(1 − σ(z))."""
+    with torch.autocast(logits.device.type, enabled=False):
+        return torch_functional.binary_cross_entropy_with_logits(
+            logits.float() if logits.dtype.itemsize < 4 else logits,
+            mask[:, None].to(logits.dtype),
+            pos_weight=positive_weight,
+            reduction="none",
+        )
+
+
+def uncertainty_weighted(
+    losses: Float[Tensor, " m"], log_variances: Float[Tensor, " m"]
+) -> Float[Tensor, ""]:
+    """Return Σ ½ exp(−sᵢ) Lᵢ + ½ sᵢ with sᵢ = log σᵢ².
+
+    Reference:
+        Kendall, Gal, Cipolla, "Multi-task learning using uncertainty to weigh losses for scene
+        geometry and semantics", 2018, eq. 7 and the text behind it.
+    """
+    return 0.5 * ((-log_variances).exp() * losses + log_variances).sum()

@@ -1,0 +1,116 @@
+"""A threshold on scores, as an object of its own that is saved with the graph.
+
+May import: `types`, `errors`, `stats`, `functional`, `node.base`, `training.leaf`.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from cuvis_ai.errors import GraphError, NotFittedError
+from cuvis_ai.functional.detection import best_f1
+from cuvis_ai.node.base import Node, require
+from cuvis_ai.stats import ScoreDistribution, Sketch
+from cuvis_ai.training.leaf import Metric, Observation, Read, require_score
+from cuvis_ai.types import CubeTensor
+
+Rule = Literal["mean_std", "quantile", "best_f1", "value"]
+
+
+class Threshold(Metric):
+    """Turns scores into a mask: an anomaly is where the score is above `value`.
+
+    The value is set anew at the end of each validation epoch, by a rule on all its scores, and
+    logged as `threshold`. "mean_std" and "quantile" need no masks, so they work on normal data
+    alone; "best_f1" needs `batch["mask"]`; "value" is a fixed number. It is saved with the graph,
+    and `threshold.value = 3.2` changes it at any time.
+
+    Args:
+        rule: mean_std, quantile, best_f1 or value.
+        parameter: k in mean + k · standard deviation (default 2), the quantile (default 0.99), or the
+            number; best_f1 takes none.
+
+    State:
+        stored (1,): the value; NaN before it is known.
+
+    Example:
+        >>> threshold = Threshold("value", 3.0)
+        >>> threshold(torch.tensor([[[[2.0, 4.0]]]])).tolist()
+        [[[[False, True]]]]
+    """
+
+    stages = frozenset({"val"})
+    stored: Tensor
+
+    def __init__(self, rule: Rule = "mean_std", parameter: float | None = None) -> None:
+        known = ("mean_std", "quantile", "best_f1", "value")
+        require(rule in known, "Threshold: rule", f"one of {', '.join(known)}", rule)
+        needed = {"mean_std": 2.0, "quantile": 0.99}.get(rule)
+        parameter = needed if parameter is None else parameter
+        require(
+            (parameter is None) == (rule == "best_f1"),
+            "Threshold: parameter", "None" if rule == "best_f1" else "a number", parameter,
+        )  # fmt: skip
+        require(
+            rule != "quantile" or (parameter is not None and 0 <= parameter <= 1),
+            "Threshold: parameter", "a quantile in [0, 1]", parameter,
+        )  # fmt: skip
+        super().__init__()
+        self.rule: Rule = rule
+        self.parameter = parameter
+        fixed = parameter if rule == "value" and parameter is not None else float("nan")
+        self.register_buffer("stored", torch.tensor([fixed]))
+
+    @property
+    def value(self) -> float:
+        """The threshold in use."""
+        if bool(self.stored.isnan()):
+            raise NotFittedError(
+                f"{self.label} has no value yet. Run `graph.train` with a validation set, or set `value`."
+            )
+        return float(self.stored)
+
+    @value.setter
+    def value(self, value: float) -> None:
+        self.stored = torch.full_like(self.stored, float(value))
+
+    def check_parent(self, parent: Node, channels: int | None) -> None:
+        """The parent needs a single channel."""
+        require_score(parent, channels, self)
+
+    def observes(self) -> Mapping[str, Observation]:
+        """The distribution of the scores, by class for best_f1."""
+        if self.rule == "value":
+            return {}
+        return {"scores": Observation(Read.OUTPUT, ScoreDistribution, with_truth=self.rule == "best_f1")}
+
+    def compute(self, parent: Node, sketches: Mapping[str, Sketch]) -> dict[str, float]:
+        """Set the value by the rule and return it."""
+        if self.rule != "value":
+            scores = sketches["scores"]
+            assert isinstance(scores, ScoreDistribution)
+            self.value = self._by_rule(scores)
+        return {"threshold": self.value}
+
+    def _by_rule(self, scores: ScoreDistribution) -> float:
+        if scores.count == 0:
+            raise GraphError(
+                f"{self.label}: rule {self.rule!r}: expected validation scores"
+                f"{' with masks' if self.rule == 'best_f1' else ''}, got none. Add them, or use another rule."
+            )
+        if self.rule == "best_f1":
+            best = best_f1(scores.curve())
+            if best is None:
+                raise GraphError(f"{self.label}: best_f1: expected anomalous pixels in the masks, got none.")
+            return best.threshold
+        assert self.parameter is not None
+        if self.rule == "quantile":
+            return scores.quantile(self.parameter)
+        return scores.mean + self.parameter * (scores.std if scores.count > 1 else 0.0)
+
+    def forward(self, scores: CubeTensor) -> Bool[Tensor, "b 1 h w"]:
+        """Return the mask of a batch of scores; False where a score is NaN."""
+        return scores > self.value

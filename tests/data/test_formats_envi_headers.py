@@ -1,0 +1,113 @@
+"""ENVI headers as people have them: each reads as SPy and GDAL read it, or is refused with the reason."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cuvis_ai.data.cube import read_cube
+from cuvis_ai.errors import CubeFormatError
+from tests.data.envi_files import by_gdal, by_spy, header, raw_bytes, write
+
+NM = {"wavelength units": "nm"}
+V = np.arange(60, dtype=np.int16).reshape(4, 5, 3)
+U = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+BSQ = raw_bytes(V, "bsq")
+
+TORTURE = {
+    "plain": (header(V, "bsq"), BSQ),
+    "byte order missing": (header(V, "bsq", byte_order=None), BSQ),
+    "offset missing": (header(V, "bsq", header_offset=None), BSQ),
+    "interleave in capitals": (header(V, "BIL"), raw_bytes(V, "bil")),
+    "interleave in mixed case": (header(V, "Bip"), raw_bytes(V, "bip")),
+    "comment lines": (header(V, "bsq") + "; samples = 9\n  ; lines = 9\n", BSQ),
+    "comment behind a value": (header(V, "bsq", lines="4 ; rows"), BSQ),
+    "comment within braces": (header(V, "bsq", wavelength="{400,\n; 1, 2, 3\n500, 600}", **NM), BSQ),
+    "comment with braces": (header(V, "bsq", wavelength="{400,\n; was {1, 2}\n500, 600}", **NM), BSQ),
+    "line breaks within braces": (header(V, "bsq", wavelength="{\n400,\n500\n, 600\n}", **NM), BSQ),
+    "brace on the next line": (header(V, "bsq", wavelength="\n{400, 500, 600}", **NM), BSQ),
+    "fields within a description": (header(V, "bsq", description="{a\nsamples = 9\n lines = 9}"), BSQ),
+    "upper-case keys": (header(V, "bsq").upper(), BSQ),
+    "tabs and no blanks": (header(V, "bsq").replace(" = ", "\t="), BSQ),
+    "indented": (header(V, "bsq").replace("\n", "\n   "), BSQ),
+    "Windows line ends": (header(V, "bsq").replace("\n", "\r\n"), BSQ),
+    "byte-order mark": ("\ufeff" + header(V, "bsq"), BSQ),
+    "a field given twice": ("ENVI\nlines = 99\n" + header(V, "bsq")[5:], BSQ),
+    "empty lines": (header(V, "bsq").replace("\n", "\n\n"), BSQ),
+    "offset": (header(V, "bsq", header_offset=7), b"1234567" + BSQ),
+    "longer than it says": (header(V, "bsq"), BSQ + b"more"),
+    "BIL with uint8": (header(U, "bil"), raw_bytes(U, "bil")),
+    "type with a zero in front": (header(V, "bsq", data_type="02"), BSQ),
+}
+
+
+@pytest.mark.parametrize("row", TORTURE)
+def test_header_reads_as_spy_and_gdal_read_it(tmp_path: Path, row: str) -> None:
+    text, content = TORTURE[row]
+    data = write(tmp_path, text, content)
+    read = np.asarray(read_cube(data.with_suffix(".hdr")).values)
+    others = [
+        other
+        for other in (by_spy(data), by_gdal(data))
+        if other is not None and row != "interleave in mixed case"
+    ]
+    np.testing.assert_array_equal(read, V)
+    assert all(np.array_equal(read, other) for other in others)
+    assert others or row in ("byte-order mark", "interleave in mixed case")
+
+
+SIZES = {
+    "file shorter": (header(V, "bsq"), BSQ[:-10], 120, 110),
+    "file empty": (header(V, "bsq"), b"", 120, 0),
+    "offset too large": (header(V, "bsq", header_offset=1), BSQ, 121, 120),
+    "more lines than there are": (header(V, "bil", lines=5), BSQ, 150, 120),
+    "wider type than stored": (header(V, "bip", data_type=4), BSQ, 240, 120),
+    "interleave unknown": (header(V, "bsp"), BSQ, 120, 120),
+    "interleave missing": (header(V, "bsq", interleave=None), BSQ, 120, 120),
+}
+
+
+@pytest.mark.parametrize("row", SIZES)
+def test_header_that_does_not_fit_prints_expected_and_actual_bytes(tmp_path: Path, row: str) -> None:
+    text, content, expected, actual = SIZES[row]
+    data = write(tmp_path, text, content)
+    with pytest.raises(CubeFormatError, match=rf"expected {expected} bytes \(.*\), got {actual}\b"):
+        read_cube(data)
+
+
+FAULTS = {
+    "lines missing": (header(V, "bsq", lines=None), "expected a field `lines`"),
+    "lines no number": (header(V, "bsq", lines="four"), "expected a number for `lines`, got 'four'"),
+    "lines negative": (header(V, "bsq", lines=-4), "`lines` to be an integer from 1 on, got -4"),
+    "type unknown": (header(V, "bsq", data_type=7), r"`data type` to be one of 1 \(uint8\).*got 7"),
+    "byte order unknown": (header(V, "bsq", byte_order=2), "`byte order` 0 .* got 2"),
+    "brace not closed": (header(V, "bsq", wavelength="{400, 500"), "closing brace for `wavelength`"),
+    "wavelength no number": (header(V, "bsq", wavelength="{400, x, 600}"), "numbers for `wavelength`"),
+    "too few wavelengths": (header(V, "bsq", wavelength="{400, 500}"), "expected 3 wavelengths.*got 2"),
+    "too many bad-band flags": (header(V, "bsq", bbl="{1,1,1,0}"), "expected 3 bad-band flags.*got 4"),
+    "several no-data values": (
+        header(V, "bsq", data_ignore_value="{0, 1, 0}"),
+        "expected one number for `data ign",
+    ),
+    "compressed": (header(V, "bsq", file_compression=1), "plain data file"),
+    "frame offsets": (header(V, "bsq", major_frame_offsets="{4, 0}"), "plain data file"),
+    "spectral library": (header(V, "bsq", file_type="ENVI Spectral Library"), "spectral library"),
+}
+
+
+@pytest.mark.parametrize("row", FAULTS)
+def test_faulty_header_is_refused_by_name(tmp_path: Path, row: str) -> None:
+    text, message = FAULTS[row]
+    data = write(tmp_path, text, BSQ)
+    with pytest.raises(CubeFormatError, match=message) as refusal:
+        read_cube(data)
+    assert str(data.with_suffix(".hdr")) in str(refusal.value) or str(data) in str(refusal.value)
+
+
+def test_longer_file_is_logged_with_both_sizes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = write(tmp_path, header(V, "bsq"), BSQ + b"1234")
+    with caplog.at_level(logging.WARNING):
+        read_cube(data)
+    assert "expected 120 bytes" in caplog.text
+    assert "got 124" in caplog.text
