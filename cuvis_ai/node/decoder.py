@@ -80,7 +80,7 @@ class PCADecoder(Node):
         [encoder] = self._encoder
         scale = encoder.scale
         inverse = torch.where(scale > 0, 1.0 / scale, 0.0)
-        return Affine(encoder.components.T * inverse, torch.zeros_like(scale), encoder.mean)
+        return Affine(encoder.components.contiguous().T * inverse, torch.zeros_like(scale), encoder.mean)
 
     def forward(self, cube: CubeTensor) -> MappedCube:
         """Return the decoded spectra (b, c, h, w)."""

@@ -131,7 +131,9 @@ class TrainablePCA(Node):
 
     def affine(self) -> Affine:
         """W, scaled if `whiten`, centred at the mean."""
-        weight = self.components * self.scale[:, None] if self.whiten else self.components
+        # Contiguous, so that products round alike before and after saving a parametrized W.
+        weight = self.components.contiguous()
+        weight = weight * self.scale[:, None] if self.whiten else weight
         return Affine(weight, self.mean, torch.zeros_like(self.explained_variance))
 
     def forward(self, cube: CubeTensor) -> MappedCube:

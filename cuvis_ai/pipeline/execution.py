@@ -42,6 +42,12 @@ class Execution:
         self.topology = topology
         self.nodes = nodes
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the nodes' state, which cubes must have."""
+        states = (tensor for node in self.nodes.values() for tensor in node.state_dict().values())
+        return next((tensor.dtype for tensor in states if tensor.is_floating_point()), torch.float32)
+
     def base(self, point: Point, least: Structure = Structure.DENSE, keep: Collection[Point] = ()) -> Point:
         """The furthest point upstream from which `point` is reached by maps at least this special.
 

@@ -343,8 +343,7 @@ class Graph:
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of cubes that the nodes take."""
-        state = self.nodes.state_dict().values()
-        return next((tensor.dtype for tensor in state if tensor.is_floating_point()), torch.float32)
+        return self._execution().dtype
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Move or convert nodes and leaves, as `nn.Module.to`."""

@@ -10,7 +10,7 @@ May import: `types`, `errors`, `affine`, `stats`, `node.base`, `pipeline.topolog
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,7 +107,9 @@ def fit_statistics(
     complete = False
     try:
         for number, one in enumerate(passes, 1):
-            stream = _progress(batches(), f"Statistics, pass {number} of {len(passes)}", device)
+            loader = batches()
+            checked = (checked_batch(batch, device, execution.dtype) for batch in loader)
+            stream = _progress(checked, f"Statistics, pass {number} of {len(passes)}", loader)
             if one.fits and not one.observed:
                 _fit_plain(execution, one.fits[0], stream)
             else:
@@ -200,24 +202,27 @@ def _report(node: Node) -> None:
         logger.info("  %s", line)
 
 
-def _progress(batches: Iterable[Any], title: str, device: torch.device) -> Iterator[Mapping[str, Any]]:
-    """Yield checked batches on the device; show batches, pixels and bytes per second."""
+def _progress(
+    batches: Iterable[Mapping[str, Any]], title: str, loader: Iterable[Any]
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the batches of a loader; show batches, pixels and bytes per second."""
     pixels = n_bytes = 0
     start = time.perf_counter()
+    total = len(loader) if isinstance(loader, Sized) else None
     interval = 0.1 if sys.stdout.isatty() else float("inf")
-    with tqdm(batches, desc=title, unit="batch", leave=True, file=sys.stdout, mininterval=interval) as bar:
-        for batch in bar:
-            yield (on_device := checked_batch(batch, device))
-            cube: Tensor = on_device["cube"]
+    with tqdm(total=total, desc=title, unit="batch", file=sys.stdout, mininterval=interval) as bar:
+        for batch in batches:
+            yield batch
+            cube: Tensor = batch["cube"]
             pixels += cube.shape[0] * cube.shape[2] * cube.shape[3]
             n_bytes += cube.numel() * cube.element_size()
             seconds = time.perf_counter() - start
-            bar.set_postfix_str(
-                f"{pixels / seconds / 1e6:.1f} Mpx/s, {n_bytes / seconds / 1e6:.0f} MB/s", False
-            )
+            rates = f"{pixels / seconds / 1e6:.1f} Mpx/s, {n_bytes / seconds / 1e6:.0f} MB/s"
+            bar.set_postfix_str(rates, refresh=False)
+            bar.update()
 
 
-def checked_batch(batch: Any, device: torch.device, dtype: torch.dtype = torch.float32) -> Mapping[str, Any]:
+def checked_batch(batch: Any, device: torch.device, dtype: torch.dtype) -> Mapping[str, Any]:
     """Return a loader's batch with its tensors on the device, or raise a `GraphError`."""
     if not isinstance(batch, Mapping) or "cube" not in batch:
         got = f"keys {sorted(batch)}" if isinstance(batch, Mapping) else type(batch).__name__

@@ -254,15 +254,8 @@ class GraphModule(LightningModule):
         """Evaluate a batch at `points`; a batch that is a bare number stands for one that nobody reads."""
         if not isinstance(batch, Mapping) and isinstance(batch, int | Tensor):
             return None, {}
-        batch = checked_batch(batch, self.device, self.nodes_dtype)
+        batch = checked_batch(batch, self.device, self.execution.dtype)
         return self.execution.evaluate(batch["cube"], points, batch.get("valid")), batch
-
-    @property
-    def nodes_dtype(self) -> torch.dtype:
-        """The dtype of cubes that the nodes take."""
-        return next(
-            (t.dtype for t in self.nodes.state_dict().values() if t.is_floating_point()), torch.float32
-        )
 
     def _finish_epoch_loss(self, values: Mapping[str, float]) -> None:
         """Step the scheduler on the total that is watched, and keep the best."""
