@@ -8,10 +8,10 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from cuvis_ai import __version__
-from cuvis_ai.errors import CubeFormatError, MissingExtraError
+from cuvis_ai.errors import ConfigError, CubeFormatError, DatasetNotFoundError, GraphError, MissingExtraError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from cuvis_ai.pipeline.graph import Graph
 
 logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class HasScene(Protocol):
+    """A data module cut from one scene, which it can give as a whole."""
+
+    def scene(self) -> Any:
+        """Return the scene as a batch of one."""
 
 
 def run_config(config: "DictConfig") -> "Graph":
@@ -53,7 +61,43 @@ def run_config(config: "DictConfig") -> "Graph":
         target = Path(settings.get("save_to") or output_dir / "trained_graph.zip")
         graph.save_to_file(target)
         logger.info("Saved the graph to %s", target)
+        _draw_overview(graph, datamodule, output_dir / "overview.png")
     return graph
+
+
+def _draw_overview(graph: "Graph", datamodule: Any, path: Path) -> None:
+    """Draw a cube in colour, its first three components and the mask; the whole scene where there is one."""
+    import torch
+
+    from cuvis_ai.node.base import HasComponents
+    from cuvis_ai.training.drawing.composite import draw_overview
+
+    names = [name for name, node in graph.nodes.items() if isinstance(node, HasComponents)]
+    if isinstance(datamodule, HasScene):
+        batch = datamodule.scene()
+    else:
+        batch = next(iter(datamodule.val_dataloader()), None)
+    if batch is None or not names:
+        return
+    valid, mask = batch.get("valid"), batch.get("mask")
+    with torch.no_grad():
+        scores = graph.run(batch["cube"], [names[0]], valid=valid)[names[0]]
+    figure = draw_overview(
+        batch["cube"][0].permute(1, 2, 0).numpy(),
+        scores[0].permute(1, 2, 0).numpy(),
+        None if mask is None else mask[0].numpy(),
+        graph.bands.wavelengths,
+    )
+    figure.savefig(path, dpi=150)
+    logger.info("Drew the first components to %s", path)
+
+
+def run_or_exit(config: "DictConfig") -> None:
+    """Call `run_config`; end the program with the message alone where the user can put it right."""
+    try:
+        run_config(config)
+    except (ConfigError, GraphError, CubeFormatError, DatasetNotFoundError, MissingExtraError) as err:
+        sys.exit(f"cuvis-ai: {err}")
 
 
 def _at_statistical_start(graph: "Graph", datamodule: Any, training: Any) -> dict[str, float]:
@@ -89,7 +133,7 @@ def _train(overrides: Sequence[str]) -> int:
 
     sys.argv = ["cuvis-ai train", *overrides]
     hydra.main(version_base="1.3", config_path="pkg://cuvis_ai.conf", config_name="phase3_config")(
-        run_config
+        run_or_exit
     )()
     return 0
 

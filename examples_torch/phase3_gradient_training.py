@@ -12,13 +12,13 @@ Python, step by step.
 import hydra
 from omegaconf import DictConfig
 
-from cuvis_ai.cli import run_config
+from cuvis_ai.cli import run_or_exit
 
 
 @hydra.main(version_base="1.3", config_path="pkg://cuvis_ai.conf", config_name="phase3_config")
 def main(config: DictConfig) -> None:
     """Train, print the metrics, save."""
-    run_config(config)
+    run_or_exit(config)
 
 
 if __name__ == "__main__":

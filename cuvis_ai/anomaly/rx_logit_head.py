@@ -79,7 +79,7 @@ class RXLogitHead(Node):
         return True
 
     @property
-    def scale(self) -> Float[Tensor, " 1"]:
+    def scale(self) -> Float[Tensor, " n"]:
         """Logits per unit of score."""
         return self.log_scale.exp()
 

@@ -29,6 +29,7 @@ from torch import Tensor
 from cuvis_ai import __version__
 from cuvis_ai.errors import ArchiveError, ConfigError
 from cuvis_ai.node.base import Node, class_of, hyperparameters
+from cuvis_ai.pipeline.bands import Bands
 from cuvis_ai.pipeline.class_path import class_path, resolve
 from cuvis_ai.training.leaf import Leaf
 
@@ -49,7 +50,7 @@ class Saved:
         nodes: by name, in topological order, each with its parents' names.
         leaves: by name, each with its parent's name.
         weights: the graph's state.
-        wavelengths: band centres of the training data in nm, if known.
+        bands: the bands of the training data, as far as known.
         probe: input shape and outputs of a fixed input, to notice a graph that computes otherwise.
     """
 
@@ -58,7 +59,7 @@ class Saved:
     nodes: dict[str, tuple[Node, tuple[str, ...]]]
     leaves: dict[str, tuple[Leaf, str]]
     weights: dict[str, Tensor]
-    wavelengths: list[float] | None = None
+    bands: Bands = field(default_factory=Bands)
     probe: dict[str, Any] | None = field(default=None)
 
 
@@ -82,7 +83,8 @@ def save(path: str | Path, saved: Saved) -> None:
             {"name": name, **_described(leaf), "parent": parent}
             for name, (leaf, parent) in saved.leaves.items()
         ],
-        "wavelengths": saved.wavelengths,
+        "wavelengths": saved.bands.wavelengths,
+        "band_indices": saved.bands.indices,
         "probe": saved.probe,
     }
     contents = (json.dumps(manifest, indent=1).encode(), save_tensors(weights))
@@ -193,10 +195,8 @@ def _built(manifest: Mapping[str, Any], weights: dict[str, Tensor], allow: Seque
     dtype = {"float32": torch.float32, "float64": torch.float64}[manifest["dtype"]]
     nodes = {n["name"]: (_made(n, Node, allow), tuple(n["parents"])) for n in manifest["nodes"]}
     leaves = {n["name"]: (_made(n, Leaf, allow), n["parent"]) for n in manifest["leaves"]}
-    wavelengths = manifest["wavelengths"]
-    if wavelengths is not None:
-        wavelengths = [float(nm) for nm in wavelengths]
-    return Saved(str(manifest["name"]), dtype, nodes, leaves, weights, wavelengths, manifest["probe"])
+    bands = Bands.of(manifest["wavelengths"], manifest["band_indices"])
+    return Saved(str(manifest["name"]), dtype, nodes, leaves, weights, bands, manifest["probe"])
 
 
 def _made(description: Mapping[str, Any], base: type[Any], allow: Sequence[str]) -> Any:

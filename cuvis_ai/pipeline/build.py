@@ -35,6 +35,7 @@ KNOWN_KEYS = (
     "output_dir",
     "save_to",
 )
+PARTS = ("graph", "nodes", *LEAF_KEYS, "monitoring", "datamodule", "training")
 _CALLBACKS = ("lightning.pytorch.callbacks",)
 
 
@@ -58,59 +59,76 @@ def build(config: Mapping[str, Any]) -> Built:
         ConfigError: lists every problem found.
     """
     problems = [_unknown("", key, KNOWN_KEYS) for key in config if key not in KNOWN_KEYS]
-    problems += [] if config.get("nodes") else ["`nodes`: missing."]
+    parts = {key: _part(config, key, problems) for key in PARTS}
+    problems += [_unknown("graph.", key, ("name",)) for key in parts["graph"] if key != "name"]
+    problems += [] if parts["nodes"] else ["`nodes`: missing."]
     allow = tuple(config.get("allow") or ())
-    graph = Graph((config.get("graph") or {}).get("name", "graph"))
-    if _add_nodes(graph, config.get("nodes") or {}, allow, problems):
-        # Without all nodes, leaves would fail for that reason alone.
-        _add_leaves(graph, config, allow, problems)
+    graph = Graph(parts["graph"].get("name", "graph"))
+    complete = _add_nodes(graph, parts["nodes"], allow, problems)
+    for group in LEAF_KEYS:
+        _add_leaves(graph, group, parts[group], allow, problems, hang=complete)
     datamodule = training = None
+    _add_monitors(graph, parts["monitoring"], allow, problems)
+    with _collecting(problems, "datamodule"):
+        datamodule = _made("datamodule", parts["datamodule"], LightningDataModule, allow)
     with _collecting(problems):
-        _add_monitors(graph, config.get("monitoring") or {}, allow)
-    with _collecting(problems):
-        datamodule = _made("datamodule", config.get("datamodule") or {}, LightningDataModule, allow)
-    with _collecting(problems):
-        training = _training(config.get("training") or {}, allow)
+        training = _training(parts["training"], allow)
     if problems or datamodule is None or training is None:
         raise ConfigError("\n".join(problems))
     return Built(graph, datamodule, training)
 
 
+def _part(config: Mapping[str, Any], key: str, problems: list[str]) -> Mapping[str, Any]:
+    """Return one part of a configuration, empty where it is missing."""
+    part = config.get(key) or {}
+    if isinstance(part, Mapping):
+        return part
+    problems.append(f"`{key}`: expected a mapping, got {part!r}.")
+    return {}
+
+
 @contextmanager
-def _collecting(problems: list[str]) -> Iterator[None]:
-    """Collect what is raised inside."""
+def _collecting(problems: list[str], where: str = "") -> Iterator[None]:
+    """Collect what is raised inside, with its place."""
     try:
         yield
-    except ConfigError as err:
-        problems.append(str(err))
+    except (ConfigError, GraphError) as err:
+        problems.append(_within(where, err) if where else str(err))
 
 
 def _add_nodes(graph: Graph, nodes: Mapping[str, Any], allow: Sequence[str], problems: list[str]) -> bool:
     """Add nodes in the order given, one without `parent` behind the one before; return whether all fit."""
-    before: str | None = None
+    before, found = None, len(problems)
     for name, description in nodes.items():
-        try:
+        with _collecting(problems, f"nodes.{name}"):
             description, parent = _without(description, "parent", before)
-            graph.add_node(_made(f"nodes.{name}", description, Node, allow), parent, name=name)
-        except (ConfigError, GraphError) as err:
-            problems.append(_within(f"nodes.{name}", err))
-            return False
+            node = _made(f"nodes.{name}", description, Node, allow)
+            # Behind a node that is missing, arguments can still be judged, places cannot.
+            if len(problems) == found:
+                graph.add_node(node, parent, name=name)
         before = name
-    return True
+    return len(problems) == found
 
 
-def _add_leaves(graph: Graph, config: Mapping[str, Any], allow: Sequence[str], problems: list[str]) -> None:
-    for group in LEAF_KEYS:
-        for name, description in (config.get(group) or {}).items():
-            where = f"{group}.{name}"
-            try:
-                description, enabled = _without(description, "enabled", True)
-                if enabled:
-                    description, parent = _without(description, "parent", None)
-                    leaf = _made(where, description, Leaf, allow)
+def _add_leaves(
+    graph: Graph,
+    group: str,
+    leaves: Mapping[str, Any],
+    allow: Sequence[str],
+    problems: list[str],
+    *,
+    hang: bool,
+) -> None:
+    """Add the leaves of a group; without `hang`, only see whether they can be made."""
+    for name, description in leaves.items():
+        where = f"{group}.{name}"
+        with _collecting(problems, where):
+            description, enabled = _without(description, "enabled", True)
+            if enabled:
+                description, parent = _without(description, "parent", None)
+                leaf = _made(where, description, Leaf, allow)
+                if hang:
                     graph.add_leaf_node(leaf, parent or _only_parent(graph, leaf, where), name=name)
-            except (ConfigError, GraphError) as err:
-                problems.append(_within(where, err))
 
 
 def _only_parent(graph: Graph, leaf: Leaf, where: str) -> str:
@@ -125,21 +143,32 @@ def _only_parent(graph: Graph, leaf: Leaf, where: str) -> str:
     return candidates[0]
 
 
-def _add_monitors(graph: Graph, monitors: Mapping[str, Any], allow: Sequence[str]) -> None:
+def _add_monitors(
+    graph: Graph, monitors: Mapping[str, Any], allow: Sequence[str], problems: list[str]
+) -> None:
     for name, description in monitors.items():
-        description, enabled = _without(description, "enabled", True)
-        if enabled:
-            graph.register_monitor(_made(f"monitoring.{name}", description, Monitor, allow))
+        with _collecting(problems, f"monitoring.{name}"):
+            description, enabled = _without(description, "enabled", True)
+            if enabled:
+                graph.register_monitor(_made(f"monitoring.{name}", description, Monitor, allow))
 
 
 def _training(settings: Mapping[str, Any], allow: Sequence[str]) -> TrainingConfig:
-    trainer = dict(settings.get("trainer") or {})
-    described = trainer.pop("callbacks", None) or []
-    config = TrainingConfig.from_mapping({**settings, "trainer": trainer})
-    callbacks = [
-        _made(f"training.trainer.callbacks[{i}]", one, Callback, (*_CALLBACKS, *allow))
-        for i, one in enumerate(described)
-    ]
+    """Return the settings with their callbacks, or raise all that is wrong with either."""
+    problems: list[str] = []
+    trainer = settings.get("trainer") or {}
+    described = trainer.get("callbacks") if isinstance(trainer, Mapping) else None
+    if isinstance(trainer, Mapping):
+        trainer = {key: value for key, value in trainer.items() if key != "callbacks"}
+    config, callbacks = None, []
+    with _collecting(problems):
+        config = TrainingConfig.from_mapping({**settings, "trainer": trainer})
+    for i, one in enumerate(described or ()):
+        where = f"training.trainer.callbacks[{i}]"
+        with _collecting(problems, where):
+            callbacks.append(_made(where, one, Callback, (*_CALLBACKS, *allow)))
+    if problems or config is None:
+        raise ConfigError("\n".join(problems))
     return replace(config, trainer=replace(config.trainer, callbacks=callbacks))
 
 

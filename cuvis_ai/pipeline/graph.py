@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from cuvis_ai.errors import ArchiveError, GraphError, NotFittedError
 from cuvis_ai.node.base import Node
 from cuvis_ai.pipeline import archive, structure
+from cuvis_ai.pipeline.bands import Bands
 from cuvis_ai.pipeline.execution import Evaluation, Execution, check_cube
 from cuvis_ai.pipeline.probe import check_probe, probe
 from cuvis_ai.pipeline.topology import Point, Topology
@@ -55,7 +56,7 @@ class Graph:
         self.nodes = nn.ModuleDict()
         self.leaves = nn.ModuleDict()
         self.monitors: list[Monitor] = []
-        self.wavelengths: list[float] | None = None
+        self.bands = Bands()
 
     # Building.
 
@@ -202,8 +203,7 @@ class Graph:
         if not isinstance(datamodule, LightningDataModule):
             raise GraphError(f"train: expected a LightningDataModule, got {type(datamodule).__name__}.")
         done = trainer.train(self._parts(), datamodule, training_config or TrainingConfig(), ckpt_path)
-        known = getattr(datamodule, "wavelengths", None)
-        self.wavelengths = None if known is None else [float(nm) for nm in known]
+        self.bands = _bands_of(datamodule)
         return done
 
     def _parts(self) -> "Parts":
@@ -219,6 +219,7 @@ class Graph:
             composites=[one.leaf for one in self._hung(CompositeLoss)],  # type: ignore[type-abstract]
             metrics=self._hung(Metric),  # type: ignore[type-abstract]
             monitors=self.monitors,
+            check_data=lambda datamodule: self.bands.check(_bands_of(datamodule).wavelengths, "data module"),
         )
 
     def evaluate(
@@ -258,11 +259,21 @@ class Graph:
         valid: PixelMask | None = None,
         labels: Labels | None = None,
         metadata: Mapping[str, Any] | None = None,
+        wavelengths: Sequence[float] | Tensor | None = None,
+        match_bands: bool = False,
     ) -> GraphOutput:
         """Return the end node's output for a batch of cubes (b, c, h, w), with labels and metadata.
 
         Pixels that are not `valid`, or have a non-finite band, come out as NaN; then the metadata
         hold the mask `valid` (b, h, w).
+
+        Args:
+            cube: float32, as the graph was trained on.
+            valid: False at pixels without data.
+            labels: handed through.
+            metadata: handed through.
+            wavelengths: the cube's band centres in nm; other bands than in training are refused.
+            match_bands: whether to take the bands nearest to those of training instead.
 
         Raises:
             GraphError: the cube does not fit, or the graph has several end nodes.
@@ -275,6 +286,10 @@ class Graph:
                 f"graph `{self.name}`: expected one end node, got {len(ends)}. "
                 f"Say which with `graph.run(cube, outputs=[{listed}])`."
             )
+        if match_bands:
+            cube = self.bands.matched(cube, wavelengths)
+        else:
+            self.bands.check(wavelengths, "cube")
         evaluation = self._evaluate(cube, [(ends[0],)], valid)
         found = {} if evaluation.valid is None else {"valid": evaluation.valid}
         output = _with_nan(evaluation.values[(ends[0],)], evaluation.valid)
@@ -313,7 +328,7 @@ class Graph:
         """
         saved = archive.load(path, allow)
         graph = cls(saved.name)
-        graph.wavelengths = saved.wavelengths
+        graph.bands = saved.bands
         try:
             for name, (node, parents) in saved.nodes.items():
                 graph.add_node(node, list(parents) or None, name=name)
@@ -334,7 +349,7 @@ class Graph:
             nodes,
             leaves,
             self.state_dict(),
-            self.wavelengths,
+            self.bands,
             probe(self._execution()),
         )
 
@@ -440,6 +455,11 @@ class Graph:
     def _hung(self, kind: type[AnyLeaf]) -> list[Hung[AnyLeaf]]:
         typed = ((self._leaf(name), parent) for name, parent in self.topology.leaves.items())
         return [Hung(leaf, parent) for leaf, parent in typed if isinstance(leaf, kind)]
+
+
+def _bands_of(datamodule: Any) -> Bands:
+    """Return the bands of a data module that has been set up; foreign ones may not know any."""
+    return Bands.of(getattr(datamodule, "wavelengths", None), getattr(datamodule, "band_indices", None))
 
 
 def _with_nan(output: CubeTensor, valid: PixelMask | None) -> CubeTensor:

@@ -4,7 +4,7 @@ May import: `errors`.
 """
 
 from collections.abc import Iterable, Sized
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
@@ -12,6 +12,14 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch.utils.data import DataLoader, IterableDataset
 
 from cuvis_ai.errors import ConfigError, GraphError
+
+
+@runtime_checkable
+class SharesStatistics(Protocol):
+    """A data module that can share out its training data among ranks, each sample to one of them."""
+
+    def statistics_dataloader(self) -> Iterable[Any]:
+        """This rank's share, in order."""
 
 
 class CountedBatches(LightningDataModule):
@@ -25,6 +33,9 @@ class CountedBatches(LightningDataModule):
     def __init__(self, inner: LightningDataModule, *, train: bool, val: bool) -> None:
         super().__init__()
         self.inner = inner
+        self.allow_zero_length_dataloader_with_multiple_devices = (
+            inner.allow_zero_length_dataloader_with_multiple_devices
+        )
         self.reads = {"train": train, "val": val}
 
     def prepare_data(self) -> None:
@@ -54,10 +65,12 @@ class CountedBatches(LightningDataModule):
         return loader if self.reads["train"] else _numbers(len(cast(Sized, loader)))
 
     def val_dataloader(self) -> Iterable[Any]:
-        """The validation batches, or one number if there are any."""
+        """The validation batches, or one number if there are any, on this rank or another."""
         has_val = is_overridden("val_dataloader", self.inner)
         loader: Iterable[Any] = self.inner.val_dataloader() if has_val else []
-        return loader if self.reads["val"] else _numbers(int(sized_and_filled(loader)))
+        # All ranks ask together; one without cubes still takes part when sketches are put together.
+        exists = any_rank_has_batches(cast(Trainer, self.trainer), loader)
+        return loader if self.reads["val"] and sized_and_filled(loader) else _numbers(int(exists))
 
     def test_dataloader(self) -> Iterable[Any]:
         """As the inner one."""
@@ -78,6 +91,8 @@ def statistics_batches(trainer: Trainer, datamodule: LightningDataModule) -> Ite
         )
     if trainer.world_size == 1:
         return cast(Iterable[Any], loader)
+    if isinstance(datamodule, SharesStatistics):
+        return datamodule.statistics_dataloader()
     if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
         raise GraphError(
             f"statistical phase on {trainer.world_size} ranks: expected a DataLoader over a map-style "
@@ -98,13 +113,18 @@ def sized_and_filled(loader: object) -> bool:
     return loader is not None and not (isinstance(loader, Sized) and len(loader) == 0)
 
 
+def any_rank_has_batches(trainer: Trainer, loader: object) -> bool:
+    """Return whether some rank's loader has batches; with few cubes a rank may have none."""
+    return bool(trainer.strategy.reduce_boolean_decision(sized_and_filled(loader), all=False))
+
+
 class CheckMonitoredValues(Callback):
     """Refuses, before data are read, callbacks that wait for a validation value where there is none."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Look at every callback that has a `monitor`."""
         datamodule = cast(CountedBatches, trainer.datamodule)  # type: ignore[attr-defined]  # likewise
-        if stage != "fit" or sized_and_filled(datamodule.val_dataloader()):
+        if stage != "fit" or any_rank_has_batches(trainer, datamodule.val_dataloader()):
             return
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a connector
         for callback in callbacks:

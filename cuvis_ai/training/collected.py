@@ -33,7 +33,9 @@ _MOST_POINTS = 4000
 
 def array(tensor: Tensor) -> Array:
     """Return a tensor's values on the CPU."""
-    values: Array = tensor.detach().cpu().numpy()
+    # NumPy has no bfloat16.
+    plain = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+    values: Array = plain.detach().cpu().numpy()
     return values
 
 

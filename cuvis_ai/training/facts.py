@@ -65,8 +65,8 @@ def dataset_facts(datamodule: LightningDataModule) -> str:
         loader = getattr(datamodule, f"{stage}_dataloader")()
         samples = getattr(loader, "dataset", None)  # a foreign loader may have none
         if isinstance(loader, Sized) and len(loader):
-            of = f" of {len(samples)} samples" if isinstance(samples, Sized) else ""
-            facts[stage] = f"{len(loader)} batches{of}"
+            counted = f", samples: {len(samples)}" if isinstance(samples, Sized) else ""
+            facts[stage] = f"batches: {len(loader)}{counted}"
     wavelengths = getattr(datamodule, "wavelengths", None)  # a foreign data module may know none
     if wavelengths is not None and len(wavelengths):
         facts["bands"] = f"{len(wavelengths)}, {min(wavelengths):.1f}–{max(wavelengths):.1f} nm"

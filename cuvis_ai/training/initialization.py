@@ -84,7 +84,12 @@ def fit_point(execution: Execution, name: str) -> Point:
 
 @torch.no_grad()
 def fit_statistics(
-    execution: Execution, losses: Sequence[Loss], batches: Batches, device: torch.device
+    execution: Execution,
+    losses: Sequence[Loss],
+    batches: Batches,
+    device: torch.device,
+    *,
+    show_progress: bool,
 ) -> None:
     """Fit every unfitted node; if anything fails, no node is left fitted that was not before.
 
@@ -93,6 +98,7 @@ def fit_statistics(
         losses: losses that are fitted from the training masks; their sketches join the first pass.
         batches: starts a pass over this rank's training data, each item a mapping with `cube`.
         device: where the nodes are.
+        show_progress: whether a bar is shown.
 
     Raises:
         GraphError: there is no data, no valid pixel, or a node does not fit its input.
@@ -109,7 +115,17 @@ def fit_statistics(
         for number, one in enumerate(passes, 1):
             loader = batches()
             checked = (checked_batch(batch, device, execution.dtype) for batch in loader)
-            stream = _progress(checked, f"Statistics, pass {number} of {len(passes)}", loader)
+            stream = _progress(
+                checked,
+                tqdm(
+                    total=len(loader) if isinstance(loader, Sized) else None,
+                    desc=f"Statistics, pass {number} of {len(passes)}",
+                    unit="batch",
+                    file=sys.stdout,
+                    mininterval=0.1 if sys.stdout.isatty() else float("inf"),
+                    disable=not show_progress,
+                ),
+            )
             if one.fits and not one.observed:
                 _fit_plain(execution, one.fits[0], stream)
             else:
@@ -202,15 +218,11 @@ def _report(node: Node) -> None:
         logger.info("  %s", line)
 
 
-def _progress(
-    batches: Iterable[Mapping[str, Any]], title: str, loader: Iterable[Any]
-) -> Iterator[Mapping[str, Any]]:
-    """Yield the batches of a loader; show batches, pixels and bytes per second."""
+def _progress(batches: Iterable[Mapping[str, Any]], bar: "tqdm[Any]") -> Iterator[Mapping[str, Any]]:
+    """Yield the batches; advance the bar, with pixels and bytes per second behind it."""
     pixels = n_bytes = 0
     start = time.perf_counter()
-    total = len(loader) if isinstance(loader, Sized) else None
-    interval = 0.1 if sys.stdout.isatty() else float("inf")
-    with tqdm(total=total, desc=title, unit="batch", file=sys.stdout, mininterval=interval) as bar:
+    with bar:
         for batch in batches:
             yield batch
             cube: Tensor = batch["cube"]

@@ -44,6 +44,7 @@ class GraphModule(LightningModule):
         config: the settings.
         gradient_phase: whether gradients will be computed; else only the statistical phase runs.
         training_batches: starts a pass over this rank's training data, for the statistical phase.
+        check_data: raises if the data do not suit the graph.
         evaluated_split: what a test run logs as its stage.
     """
 
@@ -59,6 +60,7 @@ class GraphModule(LightningModule):
         *,
         gradient_phase: bool,
         training_batches: Callable[[], Iterable[Any]],
+        check_data: Callable[[], None],
         evaluated_split: str = "test",
     ) -> None:
         super().__init__()
@@ -71,6 +73,7 @@ class GraphModule(LightningModule):
         self.config = config
         self.gradient_phase = gradient_phase
         self.training_batches = training_batches
+        self.check_data = check_data
         self.evaluated_split = evaluated_split
         self.best: tuple[float, int] | None = None
         self._scheduler: ReduceLROnPlateau | None = None
@@ -85,12 +88,19 @@ class GraphModule(LightningModule):
         """Run the statistical phase, then turn the fitted state of trainable nodes into parameters."""
         if stage != "fit":
             return
+        self.check_data()
         device = self.trainer.strategy.root_device
         self.nodes.to(device)
         self.leaves.to(device)
-        fit_statistics(self.execution, self.losses.unfitted(), self.training_batches, device)
+        fit_statistics(
+            self.execution, self.losses.unfitted(), self.training_batches, device,
+            show_progress=self.config.trainer.enable_progress_bar and self.trainer.is_global_zero,
+        )  # fmt: skip
         if self.gradient_phase:
             self._prepare_nodes()
+        elif self.trainer.world_size > 1:
+            # DistributedDataParallel refuses a module without gradients, and wraps it before zero epochs too.
+            self.placeholder = nn.Parameter(torch.zeros((), device=device))
 
     def _prepare_nodes(self) -> None:
         logger.info("Phase 2: Preparing trainable nodes...")
@@ -198,6 +208,8 @@ class GraphModule(LightningModule):
         assert self._metrics is not None
         points = (*self.losses.points(), *self._metrics.points())
         evaluation, batch = self._evaluated(batch, points)
+        if evaluation is None and self.losses.read_data:
+            return  # a rank that has no cubes is given a number in their place
         self._means.update(self.losses(evaluation, batch), _n_valid(evaluation))
         if evaluation is not None:
             self._metrics.update(evaluation, batch)

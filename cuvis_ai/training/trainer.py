@@ -6,7 +6,7 @@ May import: everything below it (`types` … `training.lightning_module`).
 import logging
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from cuvis_ai.pipeline.execution import Execution
 from cuvis_ai.training.batches import (
     CheckMonitoredValues,
     CountedBatches,
+    any_rank_has_batches,
     sized_and_filled,
     statistics_batches,
 )
@@ -72,6 +73,7 @@ class Parts:
         nodes, leaves: all modules, by name.
         losses, composites, metrics: the leaves, with their parents where these matter.
         monitors: where values go.
+        check_data: raises if a data module that has been set up does not suit the graph.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Parts:
     composites: Sequence[CompositeLoss]
     metrics: Sequence[Hung[Metric]]
     monitors: Sequence[Monitor]
+    check_data: Callable[[LightningDataModule], None]
 
 
 def train(
@@ -117,6 +120,7 @@ def train(
         recorder, config,
         gradient_phase=gradients,
         training_batches=lambda: statistics_batches(trainer, datamodule),
+        check_data=lambda: parts.check_data(datamodule),
     )  # fmt: skip
     resumed = None if ckpt_path is None else _allocate_from_checkpoint(parts, Path(ckpt_path))
     recorder.setup(
@@ -136,6 +140,7 @@ def evaluate(
     for node in parts.execution.nodes.values():
         node.require_fitted()
     datamodule.setup({"train": "fit", "val": "validate"}.get(split, "test"))
+    parts.check_data(datamodule)
     loader = getattr(datamodule, f"{split}_dataloader")()
     if not sized_and_filled(loader):
         raise GraphError(f"evaluate: expected cubes in the split `{split}`, got none. Check the data module.")
@@ -144,7 +149,7 @@ def evaluate(
         parts.execution, parts.nodes, parts.leaves, losses,
         lambda device: Metrics(parts.execution, parts.metrics, device),
         Recorder([]), config,
-        gradient_phase=False, training_batches=lambda: loader, evaluated_split=split,
+        gradient_phase=False, training_batches=lambda: loader, check_data=lambda: None, evaluated_split=split,
     )  # fmt: skip
     trainer = make_trainer(replace(config.trainer, callbacks=[]), max_epochs=0)
     with _expected_warnings():
@@ -163,7 +168,7 @@ def _run(
     start = time.perf_counter()
     with _expected_warnings():
         trainer.fit(module, datamodule=source, ckpt_path=ckpt_path, weights_only=True)
-        if not gradients and sized_and_filled(source.val_dataloader()):
+        if not gradients and any_rank_has_batches(trainer, source.val_dataloader()):
             trainer.validate(module, datamodule=source, verbose=False)
     if trainer.interrupted:
         logger.warning("Training was interrupted in epoch %d", trainer.current_epoch + 1)

@@ -72,6 +72,7 @@ def test_holds_a_manifest_and_safetensors_and_nothing_else(saved: Path) -> None:
         "trainable": True,
         "whiten": False,
         "eps": 1e-6,
+        "orthogonal": "soft",
     }
     assert manifest["nodes"][1]["parents"] == ["min_max_normalizer"]
     assert manifest["leaves"][0]["parent"] == "trainable_pca"

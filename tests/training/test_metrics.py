@@ -102,7 +102,10 @@ def test_pooled_f1_is_not_the_mean_of_per_batch_f1_and_ours_is_the_pooled_one() 
     scores = graph(cubes).output[:, 0].double().numpy()
     pooled = expected_detection(scores.ravel(), mask.numpy().ravel(), 1.0)["anomaly_f1"]
     per_batch = np.mean(
-        [f1_score(m.ravel(), s.ravel() > s.mean() + s.std(ddof=1)) for s, m in zip(scores, mask.numpy(), strict=True)]
+        [
+            f1_score(m.ravel(), s.ravel() > s.mean() + s.std(ddof=1))
+            for s, m in zip(scores, mask.numpy(), strict=True)
+        ]
     )
     assert value == pytest.approx(pooled, abs=1e-6)
     assert abs(pooled - per_batch) > 0.02

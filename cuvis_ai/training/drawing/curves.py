@@ -45,7 +45,8 @@ def draw_precision_recall(
             [point.recall], [point.precision], marker, color=style.ANOMALY, markersize=10, label=point.label
         )
     axes.set_xlim(-0.02, 1.02)
-    axes.set_ylim(-0.02, 1.05)
+    axes.set_ylim(-0.02, 1.4)
+    axes.set_yticks([0.0, 0.25, 0.5, 0.75, 1.0])
     style.label(
         axes, "Precision and recall", "recall (share of anomalies found)", "precision (share of alarms right)"
     )

@@ -122,7 +122,8 @@ def draw_histogram(
         label = f"{threshold_label} = {threshold:.3g}"
         axes.axvline(threshold, color=style.THRESHOLD, linestyle="--", linewidth=2, label=label)
     axes.set_yscale("log")
-    axes.set_ylim(0.5, 3 * max(int(normal.max(initial=1)), 1) ** 1.15)
+    # A third of the height is left for the legend.
+    axes.set_ylim(0.5, 2 * max(int(normal.max(initial=1)), 1) ** 1.5)
     ratios = edges[1:] / edges[:-1] if (edges > 0).all() else None
     if ratios is not None and len(ratios) > 1 and np.allclose(ratios, ratios[0]):
         axes.set_xscale("log")

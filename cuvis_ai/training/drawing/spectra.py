@@ -58,7 +58,7 @@ def draw_spectra(
         axes.plot(x, mean, color=colour, linestyle=stroke, linewidth=2.5, label=label)
         axes.fill_between(x, low, high, color=colour, alpha=0.22, linewidth=0, label="± 1 std. deviation")
     style.label(axes, "Spectra", title_x, quantity)
-    style.legend(axes)
+    style.legend(axes, room_above=False)
     return figure
 
 
@@ -85,6 +85,5 @@ def draw_components(
     n = len(components)
     first = f", first {MOST_COMPONENTS} of {n}" if n > MOST_COMPONENTS else ""
     style.label(axes, f"Components{first}", title_x, "weight (no unit)")
-    title = "component" if shares is None else "component (share of variance)"
-    style.legend(axes, title, columns=1 if min(n, MOST_COMPONENTS) <= 4 else 2)
+    style.legend_beside(figure, axes, "component" if shares is None else "component\n(share of\nvariance)")
     return figure

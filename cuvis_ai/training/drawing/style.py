@@ -57,12 +57,16 @@ def label(axes: Axes, title: str, x: str, y: str) -> None:
     axes.set_ylabel(y, fontsize=_SIZES["label"])
 
 
-def legend(axes: Axes, title: str | None = None, *, columns: int = 1) -> None:
-    """Add a legend of the labelled artists where it hides least."""
-    axes.legend(
-        fontsize=_SIZES["legend"], title=title, title_fontsize=_SIZES["legend"], loc="best",
-        framealpha=0.85, ncols=columns,
-    )  # fmt: skip
+def legend(axes: Axes, *, room_above: bool = True) -> None:
+    """Add a legend of the labelled artists: at the top right if there is room, else where lines are few."""
+    axes.legend(fontsize=_SIZES["legend"], loc="upper right" if room_above else "best", framealpha=0.85)
+
+
+def legend_beside(figure: Figure, axes: Axes, title: str) -> None:
+    """Add a legend of the labelled artists at the right of the axes, for lines that are everywhere."""
+    handles, _ = axes.get_legend_handles_labels()
+    size = _SIZES["legend"]
+    figure.legend(handles=handles, fontsize=size, title=title, title_fontsize=size, loc="outside right upper")
 
 
 def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:

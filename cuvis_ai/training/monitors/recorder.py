@@ -96,7 +96,8 @@ class Recorder:
 
     def text(self, name: str, text: str) -> None:
         """Record a text in Markdown."""
-        self._tell(lambda monitor: monitor.log_text(Text(name=name, text=text)))
+        titled = Text(name=name, text=text)
+        self._tell(lambda monitor: monitor.log_text(titled))
 
     def graph(self, outline: Outline) -> None:
         """Record the graph's structure."""

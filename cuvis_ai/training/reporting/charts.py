@@ -4,11 +4,13 @@ May import: `errors`, `training.drawing.style`, `training.reporting.record`.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import chain, takewhile
+from math import isfinite
 from typing import Any
 
 from cuvis_ai.errors import import_extra
 from cuvis_ai.training.drawing.style import SERIES
-from cuvis_ai.training.reporting.record import Record
+from cuvis_ai.training.reporting.record import Record, Value
 
 _DASHES = {"train": "dash", "val": "solid", "test": "dot"}
 
@@ -21,30 +23,34 @@ def script() -> str:
 
 def charts(record: Record) -> list[str]:
     """Return losses and metrics over the epochs, then losses over the steps, as HTML."""
-    found = []
-    by_title: dict[str, dict[str, tuple[list[int], list[float]]]] = {}
+    by_group: dict[tuple[int, str], dict[str, tuple[list[int], list[float]]]] = {}
     for value in record.values:
-        name = value.scalar.name
-        title = "Losses, per step" if value.per_step else _title(name)
-        x, y = by_title.setdefault(title, {}).setdefault(name, ([], []))
+        x, y = by_group.setdefault(_group(value), {}).setdefault(value.scalar.name, ([], []))
         x.append(value.scalar.step)
         y.append(value.scalar.value)
-    for title in sorted(by_title, key=_order):
-        axis = "optimizer step" if title == "Losses, per step" else "epoch"
-        found.append(_lines(title, axis, by_title[title]))
-    return found
+    return [
+        _lines(_title(group, series), _AXES[order], series)
+        for (order, group), series in sorted(by_group.items())
+    ]
 
 
-def _title(name: str) -> str:
+_AXES = ("epoch", "epoch", "optimizer step")
+
+
+def _group(value: Value) -> tuple[int, str]:
     """Values that share a chart: all losses; metrics whose names begin with the same word."""
-    _, kind, rest = name.split("/", 2) if name.count("/") >= 2 else ("", "metric", name)
-    if kind == "loss":
-        return "Losses, per epoch"
-    return rest.replace("explained_variance", "explained variance").split("_")[0].capitalize()
+    if value.per_step:
+        return 2, "losses per step"
+    _, kind, name = value.scalar.name.split("/", 2)
+    return (0, "losses per epoch") if kind == "loss" else (1, name.partition("_")[0])
 
 
-def _order(title: str) -> tuple[int, str]:
-    return {"Losses, per epoch": 0, "Losses, per step": 2}.get(title, 1), title
+def _title(group: str, series: Mapping[str, object]) -> str:
+    """The group, or for metrics the words that all names begin with."""
+    if group.startswith("losses"):
+        return group.capitalize()
+    words = zip(*(name.split("/", 2)[-1].split("_") for name in series), strict=False)
+    return " ".join(same[0] for same in takewhile(lambda at: len(set(at)) == 1, words)).capitalize()
 
 
 def _lines(title: str, axis: str, series: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> str:
@@ -54,8 +60,14 @@ def _lines(title: str, axis: str, series: Mapping[str, tuple[Sequence[int], Sequ
         line = {"color": SERIES[i % len(SERIES)], "dash": _DASHES.get(name.split("/")[0], "solid")}
         figure.add_scatter(x=x, y=y, name=name, mode="lines+markers" if len(x) < 50 else "lines", line=line)
     figure.update_layout(title=title, xaxis_title=axis, yaxis_title="value")
-    if axis == "epoch":
-        figure.update_xaxes(tickformat="d")
+    if axis == "epoch" and max(chain.from_iterable(x for x, _ in series.values())) <= 20:
+        figure.update_xaxes(dtick=1)
+    values = [value for value in chain.from_iterable(y for _, y in series.values()) if isfinite(value)]
+    if values and min(values) > 0 and max(values) > 100 * min(values):
+        figure.update_yaxes(type="log")
+    elif len(set(values)) == 1 and values[0]:
+        # Plotly would show a constant on an axis from −1 to 1.
+        figure.update_yaxes(range=sorted((0.0, 2.0 * values[0])))
     return _html(figure)
 
 

@@ -85,7 +85,9 @@ def _summary(record: Record) -> str:
 def _importance(name: str) -> tuple[int, int, str]:
     stage, _, rest = name.partition("/")
     order = {"test": 0, "val": 1, "train": 2}
-    return order.get(stage, 3), 0 if rest.startswith("metric") else 1, name
+    # Of training the losses matter most, elsewhere the metrics.
+    first = "loss" if stage == "train" else "metric"
+    return order.get(stage, 3), 0 if rest.startswith(first) else 1, name
 
 
 def _number(value: float | None) -> str:

@@ -8,7 +8,7 @@ from html import escape
 
 from cuvis_ai.training.monitors import Outline, OutlineNode
 
-_WIDTH, _HEIGHT, _LEAF, _GAP_X, _GAP_Y = 210, 46, 26, 70, 26
+_WIDTH, _HEIGHT, _LEAF, _GAP_X, _GAP_Y = 250, 46, 26, 60, 26
 
 
 @dataclass(frozen=True)

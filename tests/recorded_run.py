@@ -1,0 +1,123 @@
+"""A small run that goes to monitors without a trainer: what the Lightning module calls, called directly."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from cuvis_ai.anomaly.rx_detector import RXGlobal
+from cuvis_ai.node.pca import TrainablePCA
+from cuvis_ai.normalization.normalization import MinMaxNormalizer
+from cuvis_ai.pipeline.execution import Execution
+from cuvis_ai.pipeline.graph import Graph
+from cuvis_ai.training.config import TrainerConfig, TrainingConfig
+from cuvis_ai.training.epoch import Hung
+from cuvis_ai.training.facts import outline_of, weights_and_gradients
+from cuvis_ai.training.leaf import Visualization
+from cuvis_ai.training.monitors import Monitor, Recorder, Run
+from cuvis_ai.training.pictures import Pictures
+from cuvis_ai.training.visualizations import (
+    AnomalyHeatmap,
+    ComponentPlot,
+    PCAVisualization,
+    PrecisionRecallPlot,
+    ScoreHistogram,
+    SpectraPlot,
+)
+from tests.cubes import Batches, random_cubes
+
+SETTINGS: dict[str, Any] = {
+    "seed": 42,
+    "trainer": {"max_epochs": 3, "callbacks": []},
+    "optimizer": {"name": "adam", "lr": 0.001},
+}
+WAVELENGTHS = torch.tensor([430.0, 455.0, 500.0, 552.0, 600.0, 638.0, 700.0])
+
+
+def batches(n: int = 2, *, invalid: bool = False) -> list[dict[str, Any]]:
+    """Return `n` batches of two cubes with masks; the second cube of the last has the most anomalies."""
+    found = []
+    for i in range(n):
+        cube = random_cubes(2, 7, 12, 9, seed=i)
+        mask = torch.zeros(2, 12, 9, dtype=torch.bool)
+        mask[0, 2:4, 2:4] = True
+        mask[1, 5 : 7 + i, 3:6] = True
+        cube = torch.where(mask[:, None], cube + 9.0, cube)
+        batch: dict[str, Any] = {
+            "cube": cube.contiguous(memory_format=torch.channels_last),
+            "mask": mask,
+            "wavelengths": WAVELENGTHS,
+            "name": [f"cube_{i}_0", f"cube_{i}_1"],
+        }
+        if invalid:
+            batch["valid"] = torch.ones(2, 12, 9, dtype=torch.bool)
+            batch["valid"][:, 4:6] = False
+        found.append(batch)
+    return found
+
+
+def fitted_graph(leaves: bool = True) -> Graph:
+    """Return MinMax, PCA and RX, fitted, with all pictures."""
+    graph = Graph("small <graph>")
+    normalizer = graph.add_node(MinMaxNormalizer())
+    pca = graph.add_node(TrainablePCA(3, trainable=True), parent=normalizer)
+    rx = graph.add_node(RXGlobal(), parent=pca)
+    if leaves:
+        graph.add_leaf_node(PCAVisualization(n_dims=3), parent=pca)
+        graph.add_leaf_node(ComponentPlot(), parent=pca)
+        graph.add_leaf_node(SpectraPlot(), parent=normalizer)
+        for leaf in (AnomalyHeatmap(), ScoreHistogram(), PrecisionRecallPlot()):
+            graph.add_leaf_node(leaf, parent=rx)
+    quiet = TrainerConfig(max_epochs=0, accelerator="cpu", enable_progress_bar=False)
+    graph.train(Batches(batches()), TrainingConfig(trainer=quiet))
+    return graph
+
+
+def execution_of(graph: Graph) -> Execution:
+    """Return how the graph's nodes are evaluated."""
+    return Execution(graph.topology, dict(graph.nodes.items()))  # type: ignore[arg-type]
+
+
+def hung_pictures(graph: Graph) -> list[Hung[Visualization]]:
+    """Return the graph's pictures and their parents."""
+    leaves = ((graph.leaves[name], parent) for name, parent in graph.topology.leaves.items())
+    return [Hung(leaf, parent) for leaf, parent in leaves if isinstance(leaf, Visualization)]
+
+
+def validate(pictures: Pictures, seen: Sequence[dict[str, Any]], epoch: int, *, last: bool) -> None:
+    """Run a validation epoch."""
+    pictures.start(last=last)
+    for batch in seen:
+        points = pictures.points()
+        evaluation = pictures.execution.evaluate(batch["cube"], points, batch.get("valid"))
+        pictures.collect(evaluation, batch)
+    pictures.finish("val", epoch=epoch, global_step=10 * (epoch + 1))
+
+
+def record(
+    graph: Graph, monitors: Sequence[Monitor], *, epochs: int = 3, first: int = 0, failed: bool = False
+) -> Recorder:
+    """Record a run in which nothing is trained, but values differ from epoch to epoch."""
+    execution, recorder = execution_of(graph), Recorder(monitors)
+    pictures = Pictures(execution, hung_pictures(graph), recorder)
+    recorder.setup(
+        Run(name=graph.name, settings=SETTINGS, structure=graph.mermaid(), resumed_epoch=first or None)
+    )
+    recorder.graph(outline_of(execution, graph.leaves))
+    graph.nodes["trainable_pca"].prepare_for_train()  # type: ignore[operator]
+    for epoch in range(first, first + epochs):
+        step = {"epoch": epoch, "global_step": 10 * (epoch + 1)}
+        recorder.scalars({"train/loss/total_step": 1.0 / (1 + epoch)}, "train", **step, per_step=True)
+        for parameter in graph.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        recorder.histograms(weights_and_gradients(graph.nodes.named_parameters()), **step)
+        validate(pictures, batches(), epoch, last=epoch == first + epochs - 1)
+        # The best epoch is the second: 0.5 and 0.25 and 0.75 have no rounding.
+        losses = {"val/loss/total": [0.5, 0.25, 0.75][epoch % 3], "val/metric/anomaly_f1": np.sqrt(epoch)}
+        shares = {f"val/metric/explained_variance_{k}": v for k, v in (("pc1", 0.7), ("total", 0.9))}
+        recorder.scalars({**losses, **shares}, "val", **step, per_step=False)
+        recorder.scalars({"train/loss/total": 0.5}, "train", **step, per_step=False)
+    recorder.text("data_set", "| fact | value |\n|---|---|\n| cubes | 4 |")
+    recorder.close(failed=failed)
+    return recorder

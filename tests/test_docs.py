@@ -1,0 +1,166 @@
+"""The documentation runs: the Python blocks of a page in order, in one namespace, and its example scripts."""
+
+import contextlib
+import io
+import logging
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.lentils import write_lentils
+
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+TIMES_OUT = 300
+
+
+class Block(NamedTuple):
+    """A fenced block of a Markdown file."""
+
+    headings: tuple[str, ...]
+    """The headings that it stands under, outermost first."""
+    language: str
+    text: str
+    line: int
+    """The line that its text begins on, counted from 1."""
+
+
+def blocks(path: Path) -> Iterator[Block]:
+    """Yield the fenced blocks of a Markdown file, in order."""
+    headings: list[tuple[int, str]] = []
+    language: str | None = None
+    start, body = 0, list[str]()
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if language is not None:
+            if line.strip() == "```":
+                yield Block(tuple(title for _, title in headings), language, "\n".join(body) + "\n", start)
+                language = None
+            else:
+                body.append(line)
+        elif line.startswith("```"):
+            language, start, body = line[3:].strip(), number + 1, []
+        elif found := re.match(r"(#+) (.+)", line):
+            level = len(found[1])
+            headings = [*(one for one in headings if one[0] < level), (level, found[2].strip())]
+    assert language is None, f"{path}: a block is never closed"
+
+
+def run_block(block: Block, path: Path, namespace: dict[str, object]) -> None:
+    """Run a Python block; a traceback shows the lines of the Markdown file."""
+    exec(compile("\n" * (block.line - 1) + block.text, str(path), "exec"), namespace)
+
+
+def commands(block: Block) -> list[str]:
+    """Return a shell block's commands, continued lines joined, without comments."""
+    lines = block.text.replace("\\\n", " ").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def run_script(command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `python examples_torch/… …` in a folder, as if the checkout's scripts lay there."""
+    python, script, *arguments = shlex.split(command)
+    assert python == "python"
+    assert script.startswith("examples_torch/")
+    return subprocess.run(
+        [sys.executable, str(REPOSITORY / script), *arguments],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=TIMES_OUT,
+    )
+
+
+def page_name(path: Path) -> str:
+    return path.relative_to(REPOSITORY).as_posix()
+
+
+def test_blocks_know_their_headings_and_lines(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# A\n## B\n```python\n# no heading\nx = 1\n```\n## C\n```bash\nls \\\n  -l\n# no\n```\n")
+    first, second = blocks(page)
+    assert first == Block(("A", "B"), "python", "# no heading\nx = 1\n", 4)
+    assert second.headings == ("A", "C")
+    assert [shlex.split(command) for command in commands(second)] == [["ls", "-l"]]
+
+
+@contextlib.contextmanager
+def printed() -> Iterator[io.StringIO]:
+    """Catch what is printed, and the log in the form that the pages show it in."""
+    logger, level = logging.getLogger("cuvis_ai"), logging.getLogger("cuvis_ai").level
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        handler = logging.StreamHandler(output)
+        handler.setFormatter(logging.Formatter("[%(levelname)s] %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        try:
+            yield output
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if any(block.language == "python" for block in blocks(page))],
+    ids=page_name,
+)
+def test_python_blocks_run_and_print_what_stands_below_them(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": "page"}
+    output, shown = "", 0
+    for block in blocks(page):
+        if block.language == "python":
+            with printed() as caught:
+                run_block(block, page, namespace)
+            output = caught.getvalue()
+        elif block.language == "text":
+            lines = [line for line in block.text.splitlines() if line.strip()]
+            missing = [line for line in lines if line not in output]
+            assert not missing, f"{page_name(page)}:{block.line}: {missing} not in what is printed:\n{output}"
+            shown += len(lines)
+    assert shown, "the page shows no output"
+
+
+SCRIPTS = [
+    (page, command)
+    for page in PAGES
+    for block in blocks(page)
+    if block.language in {"bash", "sh", "console"}
+    for command in commands(block)
+    if command.startswith("python examples_torch/")
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("page", "command"), SCRIPTS, ids=[f"{page_name(page)}: {command}" for page, command in SCRIPTS]
+)
+def test_example_scripts_run(page: Path, command: str, tmp_path: Path) -> None:
+    write_lentils(tmp_path / "Lentils", height=16, width=20)
+    done = run_script(command, tmp_path, DATA_ROOT=str(tmp_path / "Lentils"), WANDB_DIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "--help" in command or "--cfg" in command or (tmp_path / "outputs" / "trained_graph.zip").is_file()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_links_and_pictures_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text)]
+    local = [target for target in targets if target and not re.match(r"[a-z]+:", target)]
+    missing = [target for target in local if not (page.parent / target).exists()]
+    assert not missing
+
+
+def test_readme_is_short() -> None:
+    assert len((REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines()) <= 100

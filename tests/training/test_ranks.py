@@ -1,0 +1,122 @@
+"""Two processes on torch.distributed give what one gives."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import json, sys, warnings
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import torch
+torch.set_num_threads(1)
+from cuvis_ai.anomaly.rx_detector import RXGlobal
+from cuvis_ai.anomaly.rx_logit_head import RXLogitHead
+from cuvis_ai.data.cube_folder import CubeFolder
+from cuvis_ai.node.pca import TrainablePCA
+from cuvis_ai.normalization.normalization import MinMaxNormalizer
+from cuvis_ai.pipeline.graph import Graph
+from cuvis_ai.training.config import OptimizerConfig, TrainerConfig, TrainingConfig
+from cuvis_ai.training.losses import AnomalyBCEWithLogits, OrthogonalityLoss
+from cuvis_ai.training.metrics import AnomalyDetectionMetrics, ExplainedVarianceMetric, ScoreStatisticsMetric
+from cuvis_ai.training.monitors import DummyMonitor
+
+if __name__ == "__main__":
+    folder, devices, epochs = Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    graph = Graph()
+    norm = graph.add_node(MinMaxNormalizer())
+    pca = graph.add_node(TrainablePCA(3, trainable=True), parent=norm)
+    rx = graph.add_node(RXGlobal(), parent=pca)
+    head = graph.add_node(RXLogitHead(), parent=rx)
+    graph.add_leaf_node(AnomalyBCEWithLogits(pos_weight="balanced"), parent=head)
+    graph.add_leaf_node(OrthogonalityLoss(), parent=pca)
+    graph.add_leaf_node(ExplainedVarianceMetric(), parent=pca)
+    graph.add_leaf_node(AnomalyDetectionMetrics(), parent=rx)
+    graph.add_leaf_node(ScoreStatisticsMetric(), parent=rx)
+    graph.register_monitor(DummyMonitor(folder / f"run{devices}"))
+    trainer = graph.train(
+        CubeFolder(folder / "cubes", batch_size=1, seed=0),
+        TrainingConfig(
+            trainer=TrainerConfig(
+                max_epochs=epochs, accelerator="cpu", devices=devices, enable_progress_bar=False,
+                strategy="ddp" if devices > 1 else "auto",
+            ),
+            optimizer=OptimizerConfig(name="sgd", lr=0.01),
+        ),
+    )
+    if trainer.is_global_zero:
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        state = {name: tensor.tolist() for name, tensor in graph.state_dict().items()}
+        (folder / f"values{devices}.json").write_text(json.dumps({"values": values, "state": state}))
+"""
+
+
+def write_cubes(folder: Path, n: dict[str, int]) -> None:
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    mixing = generator.normal(size=(7, 7))
+    for split, count in n.items():
+        (folder / split).mkdir(parents=True)
+        for i in range(count):
+            values = generator.normal(size=(6, 5, 7)) @ mixing + 10
+            mask = generator.random((6, 5)) < 0.2
+            mask[0, 0] = True
+            np.save(folder / split / f"{split}{i}.npy", values.astype(np.float32))
+            np.save(folder / split / f"{split}{i}_mask.npy", mask)
+
+
+def run(repository: Path, folder: Path, devices: int, epochs: int) -> dict[str, dict[str, object]]:
+    script = folder / "script.py"
+    script.write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, script, repository, folder, str(devices), str(epochs)],
+        capture_output=True, text=True, timeout=300, check=False, cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    found: dict[str, dict[str, object]] = json.loads((folder / f"values{devices}.json").read_text())
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_val", [3, 1])
+def test_statistics_and_metrics_of_two_ranks_are_those_of_one(
+    repository: Path, tmp_path: Path, n_val: int
+) -> None:
+    """Five cubes and three (or a single one, so that a rank has none) do not divide by two."""
+    write_cubes(tmp_path / "cubes", {"train": 5, "val": n_val})
+    one, two = (run(repository, tmp_path, devices, 0) for devices in (1, 2))
+    assert one["values"].keys() == two["values"].keys()
+    assert one["values"] == pytest.approx(two["values"], rel=1e-6, abs=1e-9)
+    flat = [_flat(found["state"]) for found in (one, two)]
+    assert flat[0] == pytest.approx(flat[1], rel=1e-5, abs=1e-6)
+    rows = [(tmp_path / f"run{d}" / "metrics.jsonl").read_text().count("\n") for d in (1, 2)]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.slow
+def test_two_ranks_train_and_agree_on_the_epochs_values(repository: Path, tmp_path: Path) -> None:
+    write_cubes(tmp_path / "cubes", {"train": 5, "val": 3})
+    found = run(repository, tmp_path, 2, 2)
+    assert {"val/loss/bce", "val/metric/anomaly_auroc", "train/loss/total"} <= found["values"].keys()
+    names = [
+        json.loads(row)["name"] for row in (tmp_path / "run2" / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert names.count("val/loss/total") == 2
+
+
+def _flat(state: dict[str, object]) -> list[float]:
+    found: list[float] = []
+
+    def collect(value: object) -> None:
+        if isinstance(value, list):
+            for item in value:
+                collect(item)
+        else:
+            found.append(float(value))  # type: ignore[arg-type]
+
+    collect(list(state.values()))
+    return found
