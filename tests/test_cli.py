@@ -156,7 +156,12 @@ def test_convert_says_that_there_is_no_such_session(
 def test_train_takes_hydras_arguments(tmp_path: Path) -> None:
     """As a process of its own: Hydra sets up the logging of the whole process."""
     folder = write_lentils(tmp_path / "Lentils", height=12, width=10, bands=9).folder
-    overrides = ["data=lentils", f"datamodule.data_dir={folder}", "training.trainer.max_epochs=1"]
+    overrides = [
+        "data=lentils",
+        f"datamodule.data_dir={folder}",
+        "nodes.pca.n_components=3",
+        "training.trainer.max_epochs=1",
+    ]
     done = subprocess.run(
         [PROGRAM, "train", "--config-name", "demo", *overrides],
         cwd=tmp_path,

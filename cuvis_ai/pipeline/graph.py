@@ -22,7 +22,7 @@ from cuvis_ai.pipeline.probe import check_probe, probe
 from cuvis_ai.pipeline.topology import Point, Topology
 from cuvis_ai.training.config import TrainingConfig
 from cuvis_ai.training.epoch import Hung
-from cuvis_ai.training.leaf import CompositeLoss, Leaf, Loss, Metric
+from cuvis_ai.training.leaf import CompositeLoss, Leaf, Loss, Metric, Visualization
 from cuvis_ai.training.monitors import Monitor
 from cuvis_ai.types import CubeTensor, GraphOutput, Labels, PixelMask
 
@@ -218,6 +218,7 @@ class Graph:
             losses=self._hung(Loss),  # type: ignore[type-abstract]
             composites=[one.leaf for one in self._hung(CompositeLoss)],  # type: ignore[type-abstract]
             metrics=self._hung(Metric),  # type: ignore[type-abstract]
+            visualizations=self._hung(Visualization),  # type: ignore[type-abstract]
             monitors=self.monitors,
             check_data=lambda datamodule: self.bands.check(_bands_of(datamodule).wavelengths, "data module"),
         )

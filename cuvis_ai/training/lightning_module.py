@@ -20,8 +20,10 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from cuvis_ai.pipeline.execution import Evaluation, Execution
 from cuvis_ai.training.config import OptimizerConfig, TrainingConfig
 from cuvis_ai.training.epoch import Losses, LossGuard, LossMeans, Metrics, logged
+from cuvis_ai.training.facts import weights_and_gradients
 from cuvis_ai.training.initialization import checked_batch, fit_statistics
 from cuvis_ai.training.monitors import Recorder
+from cuvis_ai.training.pictures import Pictures
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class GraphModule(LightningModule):
         nodes, leaves: the graph's modules; their state is what a checkpoint holds.
         losses: the losses that count in the total.
         new_metrics: makes the metrics of an epoch, for a device.
+        pictures: what is drawn of validation epochs.
         recorder: where values go.
         config: the settings.
         gradient_phase: whether gradients will be computed; else only the statistical phase runs.
@@ -55,6 +58,7 @@ class GraphModule(LightningModule):
         leaves: nn.ModuleDict,
         losses: Losses,
         new_metrics: Callable[[torch.device], Metrics],
+        pictures: Pictures,
         recorder: Recorder,
         config: TrainingConfig,
         *,
@@ -69,6 +73,7 @@ class GraphModule(LightningModule):
         self.execution = execution
         self.losses = losses
         self.new_metrics = new_metrics
+        self.pictures = pictures
         self.recorder = recorder
         self.config = config
         self.gradient_phase = gradient_phase
@@ -194,10 +199,16 @@ class GraphModule(LightningModule):
         optimizer = self.trainer.optimizers[0]
         values[logged("train", "metric", "learning_rate")] = optimizer.param_groups[0]["lr"]
         self._publish(values, "train")
+        if self.recorder.active:
+            self.recorder.histograms(
+                weights_and_gradients(self.named_parameters()),
+                epoch=self.current_epoch, global_step=self.global_step,
+            )  # fmt: skip
 
     def on_train_end(self) -> None:
         """Leave nodes that derive their statistics with those of the trained weights."""
         self.execution.refresh_followers()
+        self.pictures.close()
 
     def _start_evaluation(self) -> None:
         self._means = LossMeans(self.losses, self.device)
@@ -206,13 +217,14 @@ class GraphModule(LightningModule):
     def _evaluation_step(self, batch: Any) -> None:
         assert self._means is not None
         assert self._metrics is not None
-        points = (*self.losses.points(), *self._metrics.points())
+        points = (*self.losses.points(), *self._metrics.points(), *self.pictures.points())
         evaluation, batch = self._evaluated(batch, points)
         if evaluation is None and self.losses.read_data:
             return  # a rank that has no cubes is given a number in their place
         self._means.update(self.losses(evaluation, batch), _n_valid(evaluation))
         if evaluation is not None:
             self._metrics.update(evaluation, batch)
+        self.pictures.collect(evaluation, batch)
 
     def _end_evaluation(self, stage: str) -> dict[str, float]:
         assert self._means is not None
@@ -222,8 +234,11 @@ class GraphModule(LightningModule):
         return values
 
     def on_validation_epoch_start(self) -> None:
-        """Start the losses and metrics of the epoch."""
+        """Start the losses, metrics and pictures of the epoch; a sanity check draws nothing."""
         self._start_evaluation()
+        if not self.trainer.sanity_checking:
+            fitting = self.trainer.state.fn == TrainerFn.FITTING
+            self.pictures.start(last=not fitting or self.current_epoch + 1 == self.trainer.max_epochs)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Take in a batch."""
@@ -235,6 +250,7 @@ class GraphModule(LightningModule):
             return
         self._guard.raise_if_seen(self.current_epoch)
         values = self._end_evaluation("val")
+        self.pictures.finish("val", epoch=self.current_epoch, global_step=self.global_step)
         if logged("val", "loss", "total") in values:
             # The tutorial's checkpoint file name asks for it under this name.
             self.log("val_loss", values[logged("val", "loss", "total")])

@@ -35,6 +35,9 @@ class Pictures:
         recorder: where the pictures go; if nobody listens, nothing is collected.
         may_stop_early: whether the run may end before its last epoch.
         budget: pictures of the run.
+
+    Attributes:
+        read_data: whether any leaf reads cubes.
     """
 
     def __init__(
@@ -48,7 +51,10 @@ class Pictures:
     ) -> None:
         self.execution = execution
         self.recorder = recorder
-        self.hung = list(hung) if recorder.active else []
+        everywhere = list(hung)
+        # The same on every rank, so that all ranks go through the same batches.
+        self.read_data = any(one.leaf.reads() for one in everywhere)
+        self.hung = everywhere if recorder.active else []
         self.may_stop_early = may_stop_early
         self.left = budget
         self._validations = 0
@@ -57,11 +63,6 @@ class Pictures:
         self._due: list[Hung[Visualization]] = []
         self._undrawn: list[Hung[Visualization]] = []
         self._when = ("val", 0, 0)
-
-    @property
-    def read_data(self) -> bool:
-        """Whether any leaf reads cubes."""
-        return any(one.leaf.reads() for one in self.hung)
 
     def start(self, *, last: bool) -> None:
         """Start a validation epoch; `last` says that none will follow."""

@@ -28,9 +28,11 @@ from cuvis_ai.training.batches import (
 )
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
 from cuvis_ai.training.epoch import Hung, Losses, Metrics
-from cuvis_ai.training.leaf import CompositeLoss, Loss, Metric
+from cuvis_ai.training.facts import dataset_facts, outline_of
+from cuvis_ai.training.leaf import CompositeLoss, Loss, Metric, Visualization
 from cuvis_ai.training.lightning_module import GraphModule
 from cuvis_ai.training.monitors import Monitor, Recorder, Run
+from cuvis_ai.training.pictures import Pictures
 from cuvis_ai.training.progress import EpochProgressBar
 
 logger = logging.getLogger(__name__)
@@ -71,7 +73,7 @@ class Parts:
         structure: the graph as Mermaid text, for monitors.
         execution: how the nodes are evaluated.
         nodes, leaves: all modules, by name.
-        losses, composites, metrics: the leaves, with their parents where these matter.
+        losses, composites, metrics, visualizations: the leaves, with their parents where these matter.
         monitors: where values go.
         check_data: raises if a data module that has been set up does not suit the graph.
     """
@@ -84,6 +86,7 @@ class Parts:
     losses: Sequence[Hung[Loss]]
     composites: Sequence[CompositeLoss]
     metrics: Sequence[Hung[Metric]]
+    visualizations: Sequence[Hung[Visualization]]
     monitors: Sequence[Monitor]
     check_data: Callable[[LightningDataModule], None]
 
@@ -109,28 +112,41 @@ def train(
     gradients = _has_gradient_phase(parts, losses, config.trainer.max_epochs)
     trainer = make_trainer(config.trainer, max_epochs=config.trainer.max_epochs if gradients else 0)
     recorder = Recorder(parts.monitors, active=trainer.is_global_zero)
+    pictures = Pictures(
+        parts.execution, parts.visualizations, recorder, may_stop_early=bool(config.trainer.callbacks)
+    )
     source = CountedBatches(
         datamodule,
         train=losses.read_data,
-        val=losses.read_data or any(one.leaf.observes() for one in parts.metrics),
+        val=losses.read_data or pictures.read_data or any(one.leaf.observes() for one in parts.metrics),
     )
     module = GraphModule(
         parts.execution, parts.nodes, parts.leaves, losses,
         lambda device: Metrics(parts.execution, parts.metrics, device),
-        recorder, config,
+        pictures, recorder, config,
         gradient_phase=gradients,
         training_batches=lambda: statistics_batches(trainer, datamodule),
-        check_data=lambda: parts.check_data(datamodule),
+        check_data=lambda: _look_at_data(parts, datamodule, recorder),
     )  # fmt: skip
     resumed = None if ckpt_path is None else _allocate_from_checkpoint(parts, Path(ckpt_path))
     recorder.setup(
         Run(name=parts.name, settings=_plain(config), structure=parts.structure, resumed_epoch=resumed)
     )
+    recorder.graph(outline_of(parts.execution, parts.leaves))
+    complete = False
     try:
         _run(trainer, module, source, ckpt_path, gradients=gradients)
+        complete = True
     finally:
-        recorder.close()
+        recorder.close(failed=not complete)
     return trainer
+
+
+def _look_at_data(parts: Parts, datamodule: LightningDataModule, recorder: Recorder) -> None:
+    """Refuse data that do not suit the graph; tell monitors what the others are."""
+    parts.check_data(datamodule)
+    if recorder.active:
+        recorder.text("data set", dataset_facts(datamodule))
 
 
 def evaluate(
@@ -148,7 +164,7 @@ def evaluate(
     module = GraphModule(
         parts.execution, parts.nodes, parts.leaves, losses,
         lambda device: Metrics(parts.execution, parts.metrics, device),
-        Recorder([]), config,
+        Pictures(parts.execution, (), Recorder([])), Recorder([]), config,
         gradient_phase=False, training_batches=lambda: loader, check_data=lambda: None, evaluated_split=split,
     )  # fmt: skip
     trainer = make_trainer(replace(config.trainer, callbacks=[]), max_epochs=0)
