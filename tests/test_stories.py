@@ -565,10 +565,11 @@ def test_demo_runs_on_every_data_group(data: str, bands: int, lentils: Path, tmp
     assert done.returncode == 0, done.stderr
     graph = Graph.load_from_file(tmp_path / "outputs" / "trained_graph.zip")
     with torch.no_grad():
-        assert graph(torch.rand(1, bands, 4, 4)).output.shape == (1, 3, 4, 4)
+        assert graph(torch.rand(1, bands, 4, 4)).output.shape == (1, 1, 4, 4)
     assert {row["name"] for row in rows(tmp_path)} >= {
         "val/loss/total",
         "val/metric/explained_variance_total",
     }
     assert "Phase 1: Initializing statistical nodes..." in done.stdout
     assert "statistical start" in done.stdout
+    assert (tmp_path / "outputs" / "overview.png").is_file()

@@ -38,8 +38,7 @@ def test_real_scene_agrees_with_scikit_learn(repository) -> None:  # type: ignor
     from cuvis_ai.data.indian_pines import IndianPines
 
     pytest.importorskip("tensorly")
-    cube = IndianPines().scene().cube
-    pixels = np.asarray(cube).reshape(-1, cube.shape[-1]).astype(np.float64)
+    pixels = pixels_of(IndianPines().scene()["cube"]).double().numpy()
     node = fitted(torch.from_numpy(pixels)[None, None].permute(0, 3, 1, 2), k=10)
     reference = PCA(10, svd_solver="full").fit(pixels)
     cosines = np.abs((node.components.numpy() * reference.components_).sum(1))
