@@ -190,6 +190,12 @@ class GraphModule(LightningModule):
             named, "train", epoch=self.current_epoch, global_step=self.global_step + 1, per_step=True
         )
 
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Record weights and gradients at the end of an epoch; the validation after it forgets the latter."""
+        if self.recorder.active and self.trainer.is_last_batch:
+            tensors = weights_and_gradients(self.nodes.named_parameters())
+            self.recorder.histograms(tensors, epoch=self.current_epoch, global_step=self.global_step)
+
     def on_train_epoch_end(self) -> None:
         """Log the training losses of the epoch."""
         self._guard.raise_if_seen(self.current_epoch)
@@ -199,11 +205,6 @@ class GraphModule(LightningModule):
         optimizer = self.trainer.optimizers[0]
         values[logged("train", "metric", "learning_rate")] = optimizer.param_groups[0]["lr"]
         self._publish(values, "train")
-        if self.recorder.active:
-            self.recorder.histograms(
-                weights_and_gradients(self.named_parameters()),
-                epoch=self.current_epoch, global_step=self.global_step,
-            )  # fmt: skip
 
     def on_train_end(self) -> None:
         """Leave nodes that derive their statistics with those of the trained weights."""
@@ -238,7 +239,8 @@ class GraphModule(LightningModule):
         self._start_evaluation()
         if not self.trainer.sanity_checking:
             fitting = self.trainer.state.fn == TrainerFn.FITTING
-            self.pictures.start(last=not fitting or self.current_epoch + 1 == self.trainer.max_epochs)
+            following = self.current_epoch + self.config.trainer.check_val_every_n_epoch
+            self.pictures.start(last=not fitting or following >= self.config.trainer.max_epochs)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Take in a batch."""

@@ -380,3 +380,35 @@ def test_bad_cubes_at_inference_are_named(cube: Any, message: str) -> None:
     graph.train(data(), settings(0))
     with pytest.raises(GraphError, match=message):
         graph(cube)
+
+
+class Keeping:
+    """A monitor of a user's own, by the protocol alone."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda record: self.calls.append((name, record))
+
+    setup: Any = property(lambda self: self.__getattr__("setup"))
+    log_scalars: Any = property(lambda self: self.__getattr__("log_scalars"))
+    log_figures: Any = property(lambda self: self.__getattr__("log_figures"))
+    log_histograms: Any = property(lambda self: self.__getattr__("log_histograms"))
+    log_text: Any = property(lambda self: self.__getattr__("log_text"))
+    log_graph: Any = property(lambda self: self.__getattr__("log_graph"))
+    close: Any = property(lambda self: self.__getattr__("close"))
+
+
+def test_monitors_are_told_of_graph_data_weights_and_gradients_in_order() -> None:
+    graph, _ = pca_graph(Power())
+    monitor = Keeping()
+    graph.register_monitor(monitor)
+    graph.train(data(), settings(2))
+    names = [name for name, _ in monitor.calls]
+    assert names[:3] == ["setup", "log_graph", "log_text"]
+    assert names[-1] == "close"
+    assert not monitor.calls[-1][1].failed
+    histograms = [{one.name for one in record} for name, record in monitor.calls if name == "log_histograms"]
+    component = "trainable_pca.components"
+    assert histograms == [{f"train/weight/{component}", f"train/gradient/{component}"}] * 2
