@@ -100,7 +100,7 @@ def test_training_leaves_table_configuration_values_and_graph(
 
 def test_save_to_says_where_the_graph_goes(settings: dict[str, Any], tmp_path: Path) -> None:
     run_config(OmegaConf.create({**settings, "save_to": str(tmp_path / "mine.zip")}))
-    assert list(Graph.load_from_file(tmp_path / "mine.zip").nodes) == ["normalizer", "pca"]
+    assert list(Graph.load_from_file(tmp_path / "mine.zip").nodes) == ["normalizer", "pca", "rx", "logit_head"]
     assert not (tmp_path / "out" / "trained_graph.zip").exists()
 
 
@@ -172,4 +172,4 @@ def test_train_takes_hydras_arguments(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "[INFO] Phase 1: Initializing statistical nodes..." in done.stdout
     saved = Graph.load_from_file(tmp_path / "outputs" / "trained_graph.zip")
-    assert list(saved.nodes) == ["normalizer", "pca"]
+    assert list(saved.nodes) == ["normalizer", "pca", "rx", "logit_head"]
