@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cuvis_ai.affine import Affine
-from cuvis_ai.stats.sketch import PixelFlags, PixelTruth, Sketch, Structure, finite_rows
+from cuvis_ai.stats.blocks import all_finite, ends
+from cuvis_ai.stats.sketch import PixelFlags, PixelTruth, Sketch, Structure, finite_rows, selected
 from cuvis_ai.types import PixelMatrix
 
 
@@ -43,15 +44,13 @@ class Extrema(Sketch):
         self, pixels: PixelMatrix, valid: PixelFlags | None = None, truth: PixelTruth | None = None
     ) -> None:
         """Take in pixels (n, c)."""
-        pixels = pixels.detach()
-        if valid is not None:
-            pixels = finite_rows(pixels, valid)
+        pixels = selected(pixels.detach(), valid)
         if len(pixels) == 0:
             return
         self.check_channels(pixels.shape[1])
-        low, high = (x.cpu().double() for x in torch.aminmax(pixels, dim=0))
-        if not (torch.isfinite(low) & torch.isfinite(high)).all():
-            self.update(finite_rows(pixels, None))
+        low, high = ends(pixels)
+        if not (all_finite(low) and all_finite(high)):
+            self.update(finite_rows(pixels))
             return
         if self._count:
             low, high = torch.minimum(self.low, low), torch.maximum(self.high, high)

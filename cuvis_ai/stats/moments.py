@@ -1,24 +1,27 @@
 """Count, mean and scatter of a stream of pixels, in float64.
 
 Covariances of real scenes have condition numbers of 1e8: float32 sums, or Σx² − (Σx)²/n, lose
-the small eigenvalues. Each block is therefore centred on its own mean and merged pairwise.
+the small eigenvalues. Each block is therefore shifted by the mean of the pixels before it, and its
+sums are merged with theirs.
 
 Reference: Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample
 variances", 1979, eq. 2.1.
 
-May import: `stats.sketch`, `affine`, `types`.
+May import: `stats.sketch`, `stats.blocks`, `affine`, `types`.
 """
 
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Self
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from cuvis_ai.affine import Affine
-from cuvis_ai.stats.sketch import PixelFlags, PixelTruth, Sketch, Structure, finite_rows
+from cuvis_ai.stats.blocks import all_finite, as_array, mean_of, subtract
+from cuvis_ai.stats.sketch import PixelFlags, PixelTruth, Sketch, Structure, finite_rows, selected
 from cuvis_ai.types import PixelMatrix
 
 
@@ -36,11 +39,12 @@ class CentredMoments(Sketch):
         self._count = 0
         self.mean: Float[Tensor, " c"] = torch.empty(0, dtype=torch.float64)
         self.second: Tensor = torch.empty(0, dtype=torch.float64)
+        self._scratch: Float[Tensor, "n c"] = torch.empty(0, 0, dtype=torch.float64)
 
     @staticmethod
     @abstractmethod
-    def _second_of(centred: Float[Tensor, "n c"]) -> Tensor:
-        """Return S of pixels whose mean is zero, on the CPU."""
+    def _second_of(pixels: Float[Tensor, "n c"]) -> Tensor:
+        """Return S of pixels whose mean is taken as zero, on the CPU."""
 
     @staticmethod
     @abstractmethod
@@ -57,40 +61,59 @@ class CentredMoments(Sketch):
         """Channels of the pixels seen; 0 before the first."""
         return len(self.mean)
 
+    @np.errstate(invalid="ignore", over="ignore")  # sums of non-finite pixels are looked at, then left out
     def update(
         self, pixels: PixelMatrix, valid: PixelFlags | None = None, truth: PixelTruth | None = None
     ) -> None:
-        """Take in pixels (n, c)."""
-        pixels = pixels.detach()
-        if valid is not None:
-            pixels = finite_rows(pixels, valid)
-        if len(pixels) == 0:
+        """Take in pixels (n, c).
+
+        With shifted pixels y = x − m and their mean d, S grows by Σ y yᵀ − d dᵀ n² / (N + n), which
+        equals a merge with the block's own centred moments and loses no more digits.
+        """
+        pixels = selected(pixels.detach(), valid)
+        n = len(pixels)
+        if n == 0:
             return
         self.check_channels(pixels.shape[1])
-        # Apple's devices have no float64.
-        values = (pixels.cpu() if pixels.device.type == "mps" else pixels).double()
-        mean = values.mean(0)
-        if not torch.isfinite(mean).all() and len(clean := finite_rows(pixels, None)) < len(pixels):
+        shifted, mean = self._shifted(pixels)
+        delta = mean_of(shifted)
+        if not all_finite(delta) and len(clean := finite_rows(pixels)) < n:
             self.update(clean)
             return
-        self._absorb(len(pixels), mean.cpu(), self._second_of(values - mean))
-
-    def _absorb(self, count: int, mean: Tensor, second: Tensor) -> None:
+        total = self._count + n
+        second = self._second_of(shifted)
         if self._count:
-            total = self._count + count
-            delta = mean - self.mean
-            mean = self.mean + delta * (count / total)
-            second = second + self.second + self._outer(delta) * (self._count * count / total)
-            count = total
-        self._count, self.mean, self.second = count, mean, second
+            second += self.second
+        self.second = second.sub_(self._outer(delta), alpha=n * (n / total))
+        self.mean = mean + delta * (n / total)
+        self._count = total
+
+    def _shifted(self, pixels: PixelMatrix) -> tuple[Float[Tensor, "n c"], Float[Tensor, " c"]]:
+        """Return the pixels less the mean so far, or their own, in float64; and that mean.
+
+        On the CPU they lie in memory that the next block's take over.
+        """
+        if pixels.is_cuda:
+            copy = pixels.double()
+            mean = self.mean if self._count else mean_of(copy)
+            return copy.sub_(mean.to(copy.device)), mean
+        if self._scratch.shape[1] != pixels.shape[1] or len(self._scratch) < len(pixels):
+            self._scratch = torch.empty(pixels.shape, dtype=torch.float64)
+        copy = self._scratch[: len(pixels)]
+        np.copyto(copy.numpy(), as_array(pixels))
+        mean = self.mean if self._count else mean_of(copy)
+        subtract(copy.numpy(), mean.numpy())
+        return copy, mean
 
     def merge(self, other: Self) -> Self:
         """Return the moments of both streams."""
         if not (self.count and other.count):
             return self if self.count else other
-        merged = self.restored(self.tensors())
-        merged._absorb(other.count, other.mean, other.second)
-        return merged
+        total = self.count + other.count
+        delta = other.mean - self.mean
+        mean = self.mean + delta * (other.count / total)
+        second = self.second + other.second + self._outer(delta) * (self.count * other.count / total)
+        return self.restored((torch.tensor(total), mean, second))
 
     def tensors(self) -> tuple[Tensor, ...]:
         """Count, mean, S."""
@@ -114,12 +137,12 @@ class Moments(CentredMoments):
         return self.second / (self.count - ddof)
 
     @staticmethod
-    def _second_of(centred: Float[Tensor, "n c"]) -> Tensor:
-        if centred.is_cpu:
+    def _second_of(pixels: Float[Tensor, "n c"]) -> Tensor:
+        if pixels.is_cpu:
             # NumPy takes BLAS' symmetric product here, half the work of torch's general one.
-            array = centred.numpy()
+            array = pixels.numpy()
             return torch.from_numpy(array.T @ array)
-        return (centred.T @ centred).cpu()
+        return (pixels.T @ pixels).cpu()
 
     @staticmethod
     def _outer(delta: Float[Tensor, " c"]) -> Tensor:
@@ -147,8 +170,8 @@ class ChannelMoments(CentredMoments):
         return self.second / (self.count - ddof)
 
     @staticmethod
-    def _second_of(centred: Float[Tensor, "n c"]) -> Tensor:
-        return torch.einsum("nc,nc->c", centred, centred).cpu()
+    def _second_of(pixels: Float[Tensor, "n c"]) -> Tensor:
+        return torch.einsum("nc,nc->c", pixels, pixels).cpu()
 
     @staticmethod
     def _outer(delta: Float[Tensor, " c"]) -> Tensor:

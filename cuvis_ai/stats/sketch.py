@@ -4,7 +4,7 @@ A sketch can be updated block by block, merged with another of its kind (from an
 rank or half of the data) and, where that is exact, carried through an affine map. The same
 objects serve the statistical phase, the metrics of an epoch and the ranks of a distributed run.
 
-May import: `types`, `errors`, `affine`.
+May import: `types`, `errors`, `affine`, `stats.blocks`.
 """
 
 from abc import ABC, abstractmethod
@@ -18,10 +18,8 @@ from torch import Tensor
 
 from cuvis_ai.affine import Affine
 from cuvis_ai.errors import GraphError
+from cuvis_ai.stats.blocks import block_length
 from cuvis_ai.types import PixelMatrix
-
-BLOCK = 4096
-"""Pixels a block: its float64 copy stays in a core's cache for a few hundred bands."""
 
 PixelFlags = Bool[Tensor, " n"]
 
@@ -102,10 +100,14 @@ class Sketch(ABC):
             )
 
 
-def finite_rows(pixels: PixelMatrix, valid: PixelFlags | None) -> Float[Tensor, "m c"]:
-    """Return the valid pixels whose bands are all finite, as a copy."""
-    finite = torch.isfinite(pixels).all(1)
-    return pixels[finite if valid is None else finite & valid]
+def selected(pixels: PixelMatrix, valid: PixelFlags | None) -> Float[Tensor, "m c"]:
+    """Return the valid pixels: all of them as they are, or a copy of some."""
+    return pixels if valid is None or bool(valid.all()) else pixels[valid]
+
+
+def finite_rows(pixels: PixelMatrix) -> Float[Tensor, "m c"]:
+    """Return a copy of the pixels whose bands are all finite."""
+    return pixels[torch.isfinite(pixels).all(1)]
 
 
 def update_all(
@@ -116,8 +118,9 @@ def update_all(
 ) -> None:
     """Update several sketches with the same pixels, block by block, so that each block is read once."""
     sketches = list(sketches)
-    for start in range(0, len(pixels), BLOCK):
-        block = slice(start, start + BLOCK)
+    length = block_length(pixels)
+    for start in range(0, len(pixels), length):
+        block = slice(start, start + length)
         for sketch in sketches:
             sketch.update(
                 pixels[block],
