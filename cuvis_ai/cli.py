@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from cuvis_ai.pipeline.graph import Graph
+    from cuvis_ai.training.monitors import Monitor
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def run_config(config: "DictConfig") -> "Graph":
     output_dir.mkdir(parents=True, exist_ok=True)
     (output_dir / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
     with logging_redirect_tqdm():
-        start = _at_statistical_start(graph, datamodule, training) if training.trainer.max_epochs else {}
+        start = _at_statistical_start(graph, datamodule, training) if training.trainer.max_epochs else None
         trainer = graph.train(datamodule, training)
     if trainer.is_global_zero:
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -62,6 +63,7 @@ def run_config(config: "DictConfig") -> "Graph":
         graph.save_to_file(target)
         logger.info("Saved the graph to %s", target)
         _draw_overview(graph, datamodule, output_dir / "overview.png")
+        _say_where_values_are(graph.monitors)
     return graph
 
 
@@ -100,6 +102,13 @@ def run_or_exit(config: "DictConfig") -> None:
         sys.exit(f"cuvis-ai: {err}")
 
 
+def run_hydra(config_name: str) -> None:
+    """Run a configuration of `cuvis_ai/conf`, or another that the command line names, with its overrides."""
+    import hydra
+
+    hydra.main(version_base="1.3", config_path="pkg://cuvis_ai.conf", config_name=config_name)(run_or_exit)()
+
+
 def _at_statistical_start(graph: "Graph", datamodule: Any, training: Any) -> dict[str, float]:
     """Run the statistical phase by itself, unmonitored; return the validation values that it reaches."""
     from dataclasses import replace
@@ -113,28 +122,41 @@ def _at_statistical_start(graph: "Graph", datamodule: Any, training: Any) -> dic
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
-def _print_table(title: str, start: Mapping[str, float], end: Mapping[str, float]) -> None:
+def _print_table(title: str, start: Mapping[str, float] | None, end: Mapping[str, float]) -> None:
+    """Print the validation values: of both phases, or without a start of the statistical phase alone."""
     from rich.console import Console
     from rich.table import Table
 
+    columns = (
+        {"statistical phase": end} if start is None else {"statistical start": start, "after training": end}
+    )
     table = Table(title=f"{title}: validation", title_justify="left")
     table.add_column("value")
-    table.add_column("statistical start", justify="right")
-    table.add_column("after training", justify="right")
+    for heading in columns:
+        table.add_column(heading, justify="right")
     for name in (name for name in end if name.startswith("val/")):
-        table.add_row(
-            name.removeprefix("val/"), f"{start[name]:.5g}" if name in start else "", f"{end[name]:.5g}"
-        )
+        cells = (f"{values[name]:.5g}" if name in values else "" for values in columns.values())
+        table.add_row(name.removeprefix("val/"), *cells)
     Console().print(table)
 
 
-def _train(overrides: Sequence[str]) -> int:
-    import hydra
+def _say_where_values_are(monitors: Sequence["Monitor"]) -> None:
+    """Log where the monitors that write files have put what the run recorded."""
+    from cuvis_ai.training.monitors import DummyMonitor, TensorBoardMonitor
+    from cuvis_ai.training.report import ReportMonitor
 
+    for monitor in monitors:
+        if isinstance(monitor, DummyMonitor):
+            logger.info("Values and pictures are in %s", monitor.output_dir)
+        elif isinstance(monitor, TensorBoardMonitor):
+            logger.info("TensorBoard shows the run: tensorboard --logdir=%s", monitor.log_dir)
+        elif isinstance(monitor, ReportMonitor):
+            logger.info("The report is %s; open it in a browser", monitor.path)
+
+
+def _train(overrides: Sequence[str]) -> int:
     sys.argv = ["cuvis-ai train", *overrides]
-    hydra.main(version_base="1.3", config_path="pkg://cuvis_ai.conf", config_name="phase3_config")(
-        run_or_exit
-    )()
+    run_hydra("phase3_config")
     return 0
 
 

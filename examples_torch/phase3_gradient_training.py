@@ -9,17 +9,7 @@ The configurations are in `cuvis_ai/conf`; `docs/tutorials/phase3_gradient_train
 Python, step by step.
 """
 
-import hydra
-from omegaconf import DictConfig
-
-from cuvis_ai.cli import run_or_exit
-
-
-@hydra.main(version_base="1.3", config_path="pkg://cuvis_ai.conf", config_name="phase3_config")
-def main(config: DictConfig) -> None:
-    """Train, print the metrics, save."""
-    run_or_exit(config)
-
+from cuvis_ai.cli import run_hydra
 
 if __name__ == "__main__":
-    main()
+    run_hydra("phase3_config")

@@ -121,6 +121,17 @@ def test_charts_hold_the_values(folder):
         assert drawn[name] == ([r["step"] for r in of_name], [r["value"] for r in of_name])
 
 
+def test_one_epoch_needs_no_curves_and_no_slider(tmp_path):
+    record(fitted_graph(), [ReportMonitor(tmp_path)], epochs=1)
+    text = (tmp_path / "report.html").read_text()
+    tables = Tables(text)
+    assert "Losses and metrics" not in tables.titles
+    assert 'type="range"' not in text
+    assert ["val/loss/total", "0.5", "0.5"] in tables.rows
+    assert all("hidden" not in image for image in tables.images)
+    assert len(tables.images) == len(read_record(tmp_path / "report.jsonl").pictures)
+
+
 def test_page_fetches_nothing(tables):
     assert tables.fetched == []
 

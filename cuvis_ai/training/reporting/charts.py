@@ -22,7 +22,10 @@ def script() -> str:
 
 
 def charts(record: Record) -> list[str]:
-    """Return losses and metrics over the epochs, then losses over the steps, as HTML."""
+    """Return losses and metrics over the epochs, then losses over the steps, as HTML.
+
+    A group of which only one epoch is known has no chart: single points say less than the table of results.
+    """
     by_group: dict[tuple[int, str], dict[str, tuple[list[int], list[float]]]] = {}
     for value in record.values:
         x, y = by_group.setdefault(_group(value), {}).setdefault(value.scalar.name, ([], []))
@@ -31,6 +34,7 @@ def charts(record: Record) -> list[str]:
     return [
         _lines(_title(group, series), _AXES[order], series)
         for (order, group), series in sorted(by_group.items())
+        if any(len(x) > 1 for x, _ in series.values())
     ]
 
 

@@ -95,20 +95,21 @@ def _number(value: float | None) -> str:
 
 
 def _pictures(drawn: Sequence[Drawn]) -> list[str]:
-    """Return a slider over the epochs, and for each series of pictures all of its images."""
-    if not drawn:
-        return []
+    """Return a slider over the epochs, if there are several, and for each series all of its images."""
     epochs = sorted({picture.epoch for picture in drawn})
     series: dict[str, list[Drawn]] = {}
     for picture in drawn:
         series.setdefault(picture.name, []).append(picture)
+    figures = [_picture(name, of_name) for name, of_name in series.items()]
+    if len(epochs) < 2:
+        return figures
     slider = (
         '<div class="slider"><label for="epoch">Epoch '
         f'<output id="epoch-shown">{epochs[-1]}</output></label> '
         f'<input type="range" id="epoch" min="0" max="{len(epochs) - 1}" value="{len(epochs) - 1}" step="1" '
         f'data-epochs="{escape(json.dumps(epochs))}"></div>'
     )
-    return [slider, *(_picture(name, of_name) for name, of_name in series.items())]
+    return [slider, *figures]
 
 
 def _picture(name: str, drawn: Sequence[Drawn]) -> str:
