@@ -184,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser(
         "train",
-        help="train what a configuration describes; takes Hydra's arguments, such as --config-name demo",
+        help="train what a configuration describes, such as --config-name demo; train --help lists them",
         add_help=False,
     )
     show = commands.add_parser("show", help="print the structure of a saved graph")

@@ -573,3 +573,5 @@ def test_demo_runs_on_every_data_group(data: str, bands: int, lentils: Path, tmp
     assert "Phase 1: Initializing statistical nodes..." in done.stdout
     assert "statistical start" in done.stdout
     assert (tmp_path / "outputs" / "overview.png").is_file()
+    assert "The report is outputs/report.html" in done.stdout
+    assert "<h1>supervised_rx</h1>" in (tmp_path / "outputs" / "report.html").read_text(encoding="utf-8")
