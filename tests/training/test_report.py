@@ -9,6 +9,7 @@ import pytest
 
 from cuvis_ai.training.monitors import DummyMonitor, Recorder, Run, Scalar
 from cuvis_ai.training.report import ReportMonitor, write_report
+from cuvis_ai.training.reporting.charts import charts
 from cuvis_ai.training.reporting.page import best_epoch, page
 from cuvis_ai.training.reporting.record import read_record, row_of
 from cuvis_ai.training.reporting.structure import structure_svg
@@ -108,14 +109,19 @@ def test_page_has_every_picture_once(folder, tables):
     assert len(shown) == len({one.name for one in pictures})
 
 
-def test_charts_hold_the_values(folder):
-    text = (folder / "report.html").read_text()
-    traces = [
+def traces(text):
+    """Return what Plotly is told to draw."""
+    return [
         trace
         for found in re.findall(r'Plotly\.newPlot\(\s*"[^"]+",\s*(\[.*?\]),\s*\{"', text, re.DOTALL)
         for trace in json.loads(found)
     ]
-    drawn = {trace["name"]: (trace["x"], trace["y"]) for trace in traces if "name" in trace}
+
+
+def test_charts_hold_the_values(folder):
+    text = (folder / "report.html").read_text()
+    found = traces(text)
+    drawn = {trace["name"]: (trace["x"], trace["y"]) for trace in found if "name" in trace}
     for name in {row["name"] for row in metrics(folder)}:
         of_name = [row for row in metrics(folder) if row["name"] == name]
         assert drawn[name] == ([r["step"] for r in of_name], [r["value"] for r in of_name])
@@ -186,6 +192,32 @@ def test_values_without_a_number_are_kept(tmp_path):
     recorder.scalars({"val/loss/total": float("nan")}, "val", epoch=0, global_step=0, per_step=False)
     recorder.close()
     assert '<td class="number">nan</td>' in (tmp_path / "report.html").read_text()
+
+
+def test_thresholds_have_a_chart_of_their_own_and_numbers_are_in_order(tmp_path):
+    """A threshold of 50 would press shares from 0 to 1 against the axis."""
+    names = [
+        "anomaly_auroc",
+        "anomaly_threshold",
+        "anomaly_f1_max_threshold",
+        "threshold",
+        "share_pc10",
+        "share_pc2",
+    ]
+    values = [
+        Scalar(name=f"val/metric/{name}", value=0.5, step=epoch, epoch=epoch, global_step=epoch, stage="val")
+        for name in names
+        for epoch in range(2)
+    ]
+    path = tmp_path / "report.jsonl"
+    rows = [row_of(Run(name="run", settings={}, structure=""), machine={}), *map(row_of, values)]
+    path.write_text("".join(rows))
+    record = read_record(path)
+    of_charts = [{trace["name"].rpartition("/")[2] for trace in traces(chart)} for chart in charts(record)]
+    assert {"anomaly_auroc"} in of_charts
+    assert {"anomaly_threshold", "anomaly_f1_max_threshold", "threshold"} in of_charts
+    listed = [row[0] for row in Tables(page(record)).rows if row and "share" in row[0]]
+    assert listed == ["val/metric/share_pc2", "val/metric/share_pc10"]
 
 
 def test_nothing_recorded_is_an_error(tmp_path):

@@ -42,16 +42,18 @@ _AXES = ("epoch", "epoch", "optimizer step")
 
 
 def _group(value: Value) -> tuple[int, str]:
-    """Values that share a chart: all losses; metrics whose names begin with the same word."""
+    """Values that share a chart: all losses; all thresholds; metrics whose names begin with the same word."""
     if value.per_step:
         return 2, "losses per step"
     _, kind, name = value.scalar.name.split("/", 2)
-    return (0, "losses per epoch") if kind == "loss" else (1, name.partition("_")[0])
+    if kind == "loss":
+        return 0, "losses per epoch"
+    return 1, "thresholds" if name.endswith("threshold") else name.partition("_")[0]
 
 
 def _title(group: str, series: Mapping[str, object]) -> str:
     """The group, or for metrics the words that all names begin with."""
-    if group.startswith("losses"):
+    if group.startswith("losses") or group == "thresholds":
         return group.capitalize()
     words = zip(*(name.split("/", 2)[-1].split("_") for name in series), strict=False)
     return " ".join(same[0] for same in takewhile(lambda at: len(set(at)) == 1, words)).capitalize()

@@ -5,6 +5,7 @@ May import: `training.monitors`, `training.reporting`.
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from html import escape
@@ -82,12 +83,14 @@ def _summary(record: Record) -> str:
     return f'<p class="summary">Trained {when} in {length}.</p>'
 
 
-def _importance(name: str) -> tuple[int, int, str]:
+def _importance(name: str) -> tuple[int, int, list[str | int]]:
     stage, _, rest = name.partition("/")
     order = {"test": 0, "val": 1, "train": 2}
     # Of training the losses matter most, elsewhere the metrics.
     first = "loss" if stage == "train" else "metric"
-    return order.get(stage, 3), 0 if rest.startswith(first) else 1, name
+    # Numbers by their size: pc2 comes before pc10.
+    parts = [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+    return order.get(stage, 3), 0 if rest.startswith(first) else 1, parts
 
 
 def _number(value: float | None) -> str:
