@@ -229,7 +229,7 @@ class Node(nn.Module, ABC):
         self.require_fitted()
         affine = self.affine()
         self.check_channels(affine.in_channels, cube.shape[1])
-        return self.head(affine.on_cube(cube))
+        return affine.on_cube(cube, self.head if self.has_head else None)
 
     # Messages and saving.
 

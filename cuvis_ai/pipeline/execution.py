@@ -14,7 +14,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from cuvis_ai.affine import Affine, identity_like, stack
+from cuvis_ai.affine import Affine, Head, identity_like, stack
 from cuvis_ai.errors import GraphError
 from cuvis_ai.node.base import Node
 from cuvis_ai.pipeline.topology import CUBE, Point, Topology
@@ -163,16 +163,13 @@ class _Batch:
         self.execution = execution
         self.wanted = wanted
         self.values: dict[Point, CubeTensor] = {CUBE: cube}
-        self.first: list[Tensor] = []
+        self.sums: list[Tensor] = []
         for point in self.wanted:
             self.value(point)
 
     def finite(self) -> bool:
-        """Whether the smallest result that was computed straight from the cube is finite throughout."""
-        if not self.first:
-            return True
-        smallest = min(self.first, key=lambda value: value.shape[1])
-        return bool(torch.isfinite(smallest.detach()).all())
+        """Whether all that was computed straight from the cube is finite: then so is each sum."""
+        return all(bool(torch.isfinite(total)) for total in self.sums)
 
     def value(self, point: Point) -> CubeTensor:
         if point not in self.values:
@@ -185,10 +182,7 @@ class _Batch:
             return torch.cat([self.value((name,)) for name in point], 1)
         entering = self.value(base)
         affine = cast(Affine, self.execution.affine(point, base, entering.shape[1]))
-        result = affine.on_cube(entering)
-        if base == CUBE:
-            self.first.append(result)
-        return result
+        return self._mapped(affine, base, None)
 
     def _output(self, name: str) -> CubeTensor:
         node = self.execution.nodes[name]
@@ -197,10 +191,14 @@ class _Batch:
             return _called(node, self.value(point))
         base = self.execution.base(point, keep=(*self.wanted, *self.values))
         entering = self.value(base)
-        result = self.execution._node_affine(name, base, entering.shape[1]).on_cube(entering)
+        affine = self.execution._node_affine(name, base, entering.shape[1])
+        return self._mapped(affine, base, node.head if node.has_head else None)
+
+    def _mapped(self, affine: Affine, base: Point, head: Head | None) -> CubeTensor:
+        result, total = affine.on_cube_and_sum(self.value(base), head)
         if base == CUBE:
-            self.first.append(result)
-        return node.head(result)
+            self.sums.append(total)
+        return result
 
 
 def _called(node: Node, cube: CubeTensor) -> CubeTensor:
