@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 from omegaconf import OmegaConf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from cuvis_ai.data.lentils_anomaly import LentilsAnomaly
@@ -28,14 +30,21 @@ from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
 from cuvis_ai.training.leaf import Loss
 from cuvis_ai.training.losses import MSEReconstructionLoss, OrthogonalityLoss
+from cuvis_ai.training.metrics import ExplainedVarianceMetric
+from cuvis_ai.training.monitors import DummyMonitor
+from cuvis_ai.training.visualizations import PCAVisualization
 from tests.cubes import Batches, as_batches, random_cubes
 from tests.lentils import write_lentils
 from tests.test_docs import Block, blocks, commands, run_block, run_script
+from tests.wandb_files import fresh_wandb, history, offline_records
+
+__all__ = ["fresh_wandb"]  # a fixture
 
 Namespace = dict[str, Any]
 
 STEPS = "Tutorial: Training Trainable PCA"
 AGGREGATION = "Loss Aggregation"
+MONITORING = "Production Monitoring Integration"
 COMMANDS = "Run with CLI Overrides"
 
 
@@ -397,11 +406,6 @@ SECTIONS = [
     Section(heading="Metric Types", prelude=METRIC_TYPES, check=check_metric_types),
 ]
 
-LATER = {
-    "Production Monitoring Integration": "belongs to the monitors' own stories",
-}
-"""Headings whose blocks do not run yet, and why; a row in SECTIONS takes a heading out of here."""
-
 
 # torch's hint on a machine of fewer than four cores; the specification asks for four workers.
 @pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker processes:UserWarning")
@@ -421,14 +425,13 @@ def test_section_runs(
 
 
 def test_every_python_block_has_its_place(specification: Path) -> None:
-    places = {STEPS, AGGREGATION, *LATER, *(section.heading for section in SECTIONS)}
+    places = {STEPS, AGGREGATION, MONITORING, *(section.heading for section in SECTIONS)}
     homeless = [
         block.headings
         for block in blocks(specification)
         if block.language == "python" and ast.parse(block.text).body and not places & {*block.headings}
     ]
     assert not homeless
-    assert not LATER.keys() & {section.heading for section in SECTIONS}
 
 
 def test_losses_are_aggregated_as_printed(specification: Path) -> None:
@@ -451,6 +454,48 @@ def test_losses_are_aggregated_as_printed(specification: Path) -> None:
     assert min(logged.values()) > 0
     exec(compile(ast.Module([total], []), str(specification), "exec"), logged)
     assert values["val/loss/total"] == pytest.approx(logged["total_loss"], rel=1e-5)
+
+
+def test_production_monitoring_runs_without_an_account(
+    specification: Path, fresh_wandb: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As printed, with nobody logged in: one warning, and both trackers hold what the files hold."""
+    monkeypatch.chdir(fresh_wandb)
+    monkeypatch.setenv("HOME", str(fresh_wandb))  # no login of the machine's user
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    graph, pca, data = small_graph(push=0.1)
+    graph.add_leaf_node(ExplainedVarianceMetric(), parent=pca)
+    graph.add_leaf_node(PCAVisualization(log_frequency=1), parent=pca)
+    graph.register_monitor(DummyMonitor("artifacts"))
+    for block in under(specification, MONITORING, "python"):
+        run_block(block, specification, {"graph": graph})
+    settings = TrainerConfig(max_epochs=2, enable_progress_bar=False, log_every_n_steps=1)
+    with caplog.at_level(logging.WARNING, "cuvis_ai"):
+        graph.train(data, TrainingConfig(trainer=settings))
+    [warning] = [one.getMessage() for one in caplog.records if one.name.startswith("cuvis_ai")]
+    assert "records this run offline" in warning
+    assert "wandb login" in warning
+
+    written = [json.loads(line) for line in Path("artifacts/metrics.jsonl").read_text().splitlines()]
+    assert {"train/loss/total_step", "val/loss/total", "val/metric/explained_variance_total"} <= {
+        row["name"] for row in written
+    }
+    records = list(offline_records(fresh_wandb))
+    sent = history(records)
+    assert {(row["name"], row["step"]): row["value"] for row in written}.items() <= sent.items()
+    [run] = [record.run for record in records if record.WhichOneof("record_type") == "run"]
+    assert (run.project, run.entity, run.display_name) == (
+        "cuvis_ai_production", "my_team", "phase3_trainable_pca"
+    )  # fmt: skip
+    events = EventAccumulator("outputs/tensorboard", size_guidance={"images": 0}).Reload()
+    for row in written:
+        assert np.float32(row["value"]) in {
+            event.value for event in events.Scalars(row["name"]) if event.step == row["step"]
+        }
+    tags = events.Tags()
+    assert any(name.startswith("train/gradient") for name in tags["histograms"])
+    assert tags["images"]
+    assert {node.name for node in events.Graph().node} >= {"min_max_normalizer", "trainable_pca"}
 
 
 # Command lines.

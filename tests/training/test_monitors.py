@@ -3,7 +3,6 @@
 import json
 import logging
 import socket
-import struct
 import sys
 from pathlib import Path
 
@@ -29,6 +28,9 @@ from cuvis_ai.training.monitors import (
 from cuvis_ai.training.monitors.records import flattened, histogram_of
 from cuvis_ai.training.report import ReportMonitor
 from tests.recorded_run import SETTINGS, fitted_graph, record
+from tests.wandb_files import fresh_wandb, history, offline_records, values_of
+
+__all__ = ["fresh_wandb"]  # a fixture
 
 RUN = Run(name="run", settings=SETTINGS, structure="flowchart LR")
 OUTLINE = Outline(nodes=(OutlineNode(name="pca", kind="PCA", arguments={}, parents=(), is_leaf=False),))
@@ -244,59 +246,9 @@ def test_tensorboard_shows_an_earlier_run_as_one_of_its_own(tmp_path):
 # Weights & Biases.
 
 
-def offline_records(folder):
-    """Yield the records of an offline run, kept in LevelDB's log format behind a header of 7 bytes."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    [path] = folder.rglob("offline-run-*/run-*.wandb")
-    content, position, pending = path.read_bytes(), 7, b""
-    while position + 7 <= len(content):
-        if 32768 - position % 32768 < 7:
-            position += 32768 - position % 32768
-            continue
-        _, length, kind = struct.unpack("<IHB", content[position : position + 7])
-        pending += content[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # a whole record, or the last part of one
-            yield Record.FromString(pending)
-            pending = b""
-
-
-def values_of(items):
-    """Return the values of a record's items by name; those below a name as a mapping."""
-    found = {}
-    for item in items:
-        name, *below = item.nested_key or [item.key]
-        at = found
-        for key in below:
-            at, name = at.setdefault(name, {}), key
-        at[name] = json.loads(item.value_json)
-    return found
-
-
-@pytest.fixture
-def fresh_wandb(tmp_path, monkeypatch):
-    """The folder that wandb writes to; it reads its environment once, unless told to forget it."""
-    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    wandb.teardown()
-    yield tmp_path
-    wandb.teardown()
-
-
 @pytest.fixture(scope="module")
 def wandb_records(recorded):
     return list(offline_records(recorded[0]))
-
-
-def history(records):
-    """Return each value by name and axis."""
-    found = {}
-    for one in records:
-        items = values_of(one.history.item)
-        for name, value in items.items():
-            axis = items.get("global_step") if name.endswith("_step") else items.get("epoch")
-            found[name, axis] = value
-    return found
 
 
 def test_wandb_has_every_scalar_of_the_file(recorded, wandb_records):
@@ -384,20 +336,6 @@ def test_wandb_refuses_an_unknown_mode():
 
 
 # All of them.
-
-
-def test_the_tutorial_s_blocks_run(tmp_path):
-    WandBMonitor(
-        project="cuvis_ai_production",
-        entity="my_team",
-        name="phase3_trainable_pca",
-        tags=["phase3", "pca", "gradient"],
-        notes="Training PCA with orthogonality regularization",
-        mode="online",
-    )
-    graph = fitted_graph(leaves=False)
-    graph.register_monitor(TensorBoardMonitor(log_dir=str(tmp_path / "tensorboard"), flush_secs=30))
-    graph.register_monitor(DummyMonitor(output_dir=str(tmp_path / "artifacts")))
 
 
 @pytest.mark.parametrize("cls", [DummyMonitor, TensorBoardMonitor, WandBMonitor])
