@@ -10,10 +10,12 @@ May import: `types`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from cuvis_ai.types import CubeTensor, MappedCube, PixelMatrix
 
@@ -115,12 +117,17 @@ class Affine:
             pixels = pixels.to(self.weight.dtype)
             parts = (pixels, self.weight, self.center, self.bias)
             tracked = torch.is_grad_enabled() and any(x.requires_grad for x in parts)
+            wide = head is not None and 4 * self.out_channels > self.in_channels
             # Looking at a number makes the CPU wait for a device.
             centred = not pixels.is_cpu or self.center.requires_grad or bool(self.center.count_nonzero())
-            wide = head is not None and 4 * self.out_channels > self.in_channels
-            if pixels.is_cpu and not (tracked or self.channelwise) and (centred or wide):
+            if self.channelwise or not pixels.is_cpu:
+                projected = self._product(pixels - self.center if centred else pixels)
+            elif not tracked and (centred or wide):
                 return self._by_blocks(pixels, head)
-            projected = self._product(pixels - self.center if centred else pixels)
+            elif centred:
+                projected = _CentredProduct.apply(*parts)  # type: ignore[no-untyped-call]  # torch
+            else:
+                projected = self._product(pixels)
             return _headed(projected, head), projected.detach().sum()
 
     def _by_blocks(
@@ -148,6 +155,33 @@ class Affine:
 def _headed(projected: Float[Tensor, "n k"], head: Head | None) -> Float[Tensor, "n j"]:
     """Return what a head makes of projected pixels."""
     return projected if head is None else pixels_of(head(cube_of(projected, 1, len(projected), 1)))
+
+
+class _CentredProduct(torch.autograd.Function):
+    """The map with gradients, the centred pixels held by neither pass as a whole."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        pixels: PixelMatrix,
+        weight: Float[Tensor, "k c"],
+        center: Float[Tensor, " c"],
+        bias: Float[Tensor, " k"],
+    ) -> Float[Tensor, "n k"]:
+        ctx.save_for_backward(pixels, weight, center)
+        return Affine(weight, center, bias)._by_blocks(pixels, None)[0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Float[Tensor, "n k"]) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
+        pixels, weight, center = ctx.saved_tensors
+        scratch = pixels.new_empty(min(BLOCK, len(pixels)), pixels.shape[1])
+        of_weight = torch.zeros_like(weight)
+        for block, of_block in zip(pixels.split(BLOCK), gradient.split(BLOCK), strict=True):
+            of_weight.addmm_(of_block.T, torch.sub(block, center, out=scratch[: len(block)]))
+        of_bias = gradient.sum(0)
+        of_pixels = gradient @ weight if ctx.needs_input_grad[0] else None
+        return of_pixels, of_weight, -of_bias @ weight, of_bias
 
 
 def stack(maps: Sequence[Affine]) -> Affine:

@@ -63,6 +63,10 @@ def test_a_head_by_blocks_gives_what_it_gives_at_once(lowest: float, k: int) -> 
     )
     torch.testing.assert_close(result, exact.float(), rtol=1e-5, atol=1e-6)
     assert bool(total.isfinite())
+    tracked = Affine(weight.clone().requires_grad_(), affine.center, affine.bias)
+    with_gradient = tracked.on_cube(cube, lambda y: y.square().sum(1, keepdim=True))
+    torch.testing.assert_close(with_gradient, result)
+    assert with_gradient.requires_grad
     cube[1, 3, 50, 50] = float("inf")
     hiding, total = affine.on_cube_and_sum(cube, lambda y: torch.nan_to_num(y.sum(1, keepdim=True)))
     assert bool(hiding.isfinite().all())
@@ -113,10 +117,23 @@ def test_autocast_is_left() -> None:
     torch.testing.assert_close(affine(x), (x - affine.center) @ affine.weight.T + affine.bias)
 
 
-def test_gradients() -> None:
-    x = torch.randn(6, 5, dtype=torch.float64, requires_grad=True)
-    parts = [p.requires_grad_() for p in vars(random_map(3, 5, 1)).values()]
-    assert torch.autograd.gradcheck(lambda x, w, c, b: Affine(w, c, b)(x), (x, *parts))
+@pytest.mark.parametrize("channelwise", [False, True])
+@pytest.mark.parametrize("fixed", [(), (0,), (0, 2), (1, 3)])
+def test_gradients(channelwise: bool, fixed: tuple[int, ...]) -> None:
+    x = torch.randn(6, 5, dtype=torch.float64)
+    parts = [x, *vars(random_map(3, 5, 1, channelwise=channelwise)).values()]
+    for i, part in enumerate(parts):
+        part.requires_grad_(i not in fixed)
+    assert torch.autograd.gradcheck(lambda x, w, c, b: Affine(w, c, b)(x), parts)
+
+
+def test_gradients_of_several_blocks() -> None:
+    x = torch.randn(2 * BLOCK + 7, 5, dtype=torch.float64)
+    weight, center, bias = (p.requires_grad_() for p in vars(random_map(3, 5, 1)).values())
+    found = torch.autograd.grad(Affine(weight, center, bias)(x).cos().sum(), (weight, center, bias))
+    plain = torch.autograd.grad(((x - center) @ weight.T + bias).cos().sum(), (weight, center, bias))
+    for mine, expected in zip(found, plain, strict=True):
+        torch.testing.assert_close(mine, expected)
 
 
 def test_pixels_of_a_channels_last_cube_are_a_view() -> None:
