@@ -29,6 +29,11 @@ def pixels_a() -> Tensor:
     return _pixels(20, 200, 61)
 
 
+def pixels_b() -> Tensor:
+    """Return the cubes of B as (4, 512, 512, 200), as they come from uint16 files."""
+    return _pixels(4, 512, 200).mul_(100).clamp_(0, 65535).round_()
+
+
 def _pixels(cubes: int, side: int, bands: int) -> Tensor:
     """Return correlated channels with a decaying spectrum, above zero."""
     generator = torch.Generator().manual_seed(0)

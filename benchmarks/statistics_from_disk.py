@@ -1,0 +1,118 @@
+"""Statistics from ENVI files on disk run at the slower of two rates: reading the file, or the phase in memory.
+
+    python benchmarks/statistics_from_disk.py
+    python benchmarks/statistics_from_disk.py --gigabytes 8
+
+B is 4 cubes 512 × 512 × 200 of uint16; C one scene of the size given. Files lie in the page cache.
+"""
+
+import argparse
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import torch
+from harness import Comparison, main
+from statistics_in_memory import phase
+from work import batches_of, write_envi
+
+from cuvis_ai.data.cube_folder import CubeFolder
+from cuvis_ai.data.scene_tiles import SceneTiles
+
+CHUNK = 2**22
+"""Bytes that a bare reader takes at once."""
+
+
+def gigabytes() -> float:
+    """The size of C, which --gigabytes gives; it travels to fresh processes in the environment."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--gigabytes", default=os.environ.get("GIGABYTES", "1"))
+    chosen, rest = parser.parse_known_args()
+    os.environ["GIGABYTES"] = chosen.gigabytes
+    sys.argv[1:] = rest
+    return float(chosen.gigabytes)
+
+
+@cache
+def folder() -> Path:
+    """Where the files of this run lie: written once, read by its fresh processes too."""
+    if "BENCHMARK_FOLDER" not in os.environ:
+        os.environ["BENCHMARK_FOLDER"] = tempfile.mkdtemp()
+        atexit.register(shutil.rmtree, os.environ["BENCHMARK_FOLDER"])
+        made = Path(os.environ["BENCHMARK_FOLDER"])
+        for split, seeds in {"train": range(4), "val": (4,)}.items():
+            (made / "b" / split).mkdir(parents=True)
+            for seed in seeds:
+                write_envi(made / "b" / split, f"cube_{seed}", 512, 512, 200, seed=seed)
+        write_envi(made, "c", round(gigabytes() * 1e9 / (2 * 200 * 1000)), 1000, 200)
+    return Path(os.environ["BENCHMARK_FOLDER"])
+
+
+def cubes_from_disk() -> Callable[[], object]:
+    """The statistical phase on B."""
+    data = CubeFolder(folder() / "b", batch_size=1)
+    data.setup("fit")
+    return phase(data.train_dataloader())
+
+
+def scene_from_disk() -> Callable[[], object]:
+    """The statistical phase on the training tiles of C."""
+    data = SceneTiles(folder() / "c.hdr", tile=128, batch_size=4)
+    data.setup("fit")
+    return phase(data.train_dataloader())
+
+
+def cubes_in_memory() -> Callable[[], object]:
+    """The same phase on what was read before."""
+    data = CubeFolder(folder() / "b", batch_size=1)
+    data.setup("fit")
+    return phase([{"cube": batch["cube"].clone()} for batch in data.train_dataloader()])
+
+
+def scene_in_memory() -> Callable[[], object]:
+    """As many pixels as the training tiles of C have, from memory: one batch again and again."""
+    data = SceneTiles(folder() / "c.hdr", tile=128, batch_size=4)
+    data.setup("fit")
+    loader = data.train_dataloader()
+    first = next(iter(loader))["cube"]
+    pixels = sum(sample["cube"].shape[0] * sample["cube"].shape[1] for sample in loader.dataset)
+    [batch] = batches_of(first.permute(0, 2, 3, 1), len(first))
+    whole, rest = divmod(pixels, first.shape[0] * first.shape[2] * first.shape[3])
+    return phase([batch] * (whole + (rest > 0)))
+
+
+def bare_reading(paths: Callable[[], list[Path]]) -> Callable[[], Callable[[], object]]:
+    """Return what reads files once, and does nothing with them."""
+
+    def read() -> None:
+        for path in paths():
+            with path.open("rb", buffering=0) as file:
+                while file.read(CHUNK):
+                    pass
+
+    return lambda: read
+
+
+ALTERNATIVES = {
+    "B from disk": cubes_from_disk,
+    "B in memory": cubes_in_memory,
+    "B bare reading": bare_reading(lambda: sorted((folder() / "b" / "train").glob("*.img"))),
+    "C from disk": scene_from_disk,
+    "C in memory": scene_in_memory,
+    "C bare reading": bare_reading(lambda: [folder() / "c.img"]),
+}
+
+COMPARISONS = [
+    Comparison(claim="statistics of B from ENVI files", ours="B from disk", peer="B in memory", at_most=1 / 0.8, added_mb=500),
+    Comparison(claim="statistics of C from an ENVI file", ours="C from disk", peer="C in memory", at_most=1 / 0.8, added_mb=500),
+]  # fmt: skip
+
+if __name__ == "__main__":
+    gigabytes()
+    torch.manual_seed(0)
+    main(ALTERNATIVES, COMPARISONS, rounds=3)
