@@ -34,7 +34,7 @@ def run_config(config: "DictConfig") -> "Graph":
     """Train the graph that a configuration describes, print its metrics, and save graph and picture.
 
     Into `output_dir` go `config.yaml`, resolved, `trained_graph.zip` (or where `save_to` says) and
-    `overview.png`.
+    `overview.png`. With `ckpt_path`, a file or `last`, training goes on from a checkpoint.
 
     Raises:
         ConfigError: lists every problem of the configuration; nothing is written then.
@@ -43,6 +43,7 @@ def run_config(config: "DictConfig") -> "Graph":
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     from cuvis_ai.pipeline.build import build
+    from cuvis_ai.training.resume import find_checkpoint
 
     # Lightning's own lines (devices, tips) say nothing that ours do not.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -51,14 +52,25 @@ def run_config(config: "DictConfig") -> "Graph":
     settings: dict[str, Any] = {str(key): value for key, value in plain.items()}
     graph, datamodule, training = build(settings)
     output_dir = Path(settings.get("output_dir") or "outputs")
-    output_dir.mkdir(parents=True, exist_ok=True)
-    (output_dir / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        (output_dir / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
+    except OSError as err:
+        raise ConfigError(
+            f"output_dir: expected a folder that can be written to, got {str(output_dir)!r} "
+            f"({err.strerror}). Choose another, or correct its permissions."
+        ) from err
     with logging_redirect_tqdm():
-        start = _at_statistical_start(graph, datamodule, training) if training.trainer.max_epochs else None
-        trainer = graph.train(datamodule, training)
+        # What a checkpoint holds is not fitted again.
+        checkpoint = find_checkpoint(settings.get("ckpt_path"), training.trainer)
+        anew = checkpoint is None and training.trainer.max_epochs
+        start = _at_statistical_start(graph, datamodule, training) if anew else {}
+        trainer = graph.train(datamodule, training, ckpt_path=checkpoint)
     if trainer.is_global_zero:
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        _print_table(graph.name, start, values)
+        if values:  # none, where a checkpoint left nothing to train
+            end = {"after training" if training.trainer.max_epochs else "statistical phase": values}
+            _print_table(graph.name, {"statistical start": start, **end} if start else end)
         target = Path(settings.get("save_to") or output_dir / "trained_graph.zip")
         graph.save_to_file(target)
         logger.info("Saved the graph to %s", target)
@@ -122,19 +134,16 @@ def _at_statistical_start(graph: "Graph", datamodule: Any, training: Any) -> dic
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
-def _print_table(title: str, start: Mapping[str, float] | None, end: Mapping[str, float]) -> None:
-    """Print the validation values: of both phases, or without a start of the statistical phase alone."""
+def _print_table(title: str, columns: Mapping[str, Mapping[str, float]]) -> None:
+    """Print validation values, a column for each point in time; the last one's names are the rows."""
     from rich.console import Console
     from rich.table import Table
 
-    columns = (
-        {"statistical phase": end} if start is None else {"statistical start": start, "after training": end}
-    )
     table = Table(title=f"{title}: validation", title_justify="left")
     table.add_column("value")
     for heading in columns:
         table.add_column(heading, justify="right")
-    for name in (name for name in end if name.startswith("val/")):
+    for name in (name for name in list(columns.values())[-1] if name.startswith("val/")):
         cells = (f"{values[name]:.5g}" if name in values else "" for values in columns.values())
         table.add_row(name.removeprefix("val/"), *cells)
     Console().print(table)

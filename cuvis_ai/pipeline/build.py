@@ -34,6 +34,7 @@ KNOWN_KEYS = (
     "allow",
     "output_dir",
     "save_to",
+    "ckpt_path",
 )
 PARTS = ("graph", "nodes", *LEAF_KEYS, "monitoring", "datamodule", "training")
 _CALLBACKS = ("lightning.pytorch.callbacks",)
@@ -53,7 +54,7 @@ def build(config: Mapping[str, Any]) -> Built:
     Args:
         config: keys `graph`, `nodes`, `loss_leaves`, `metric_leaves`, `visualization_leaves`,
             `monitoring`, `datamodule`, `training`; `allow` lists packages besides `cuvis_ai` whose
-            classes may be named; `output_dir` and `save_to` are for the caller.
+            classes may be named; `output_dir`, `save_to` and `ckpt_path` are for the caller.
 
     Raises:
         ConfigError: lists every problem found.

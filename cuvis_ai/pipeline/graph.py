@@ -184,14 +184,15 @@ class Graph:
         Args:
             datamodule: a Lightning data module whose batches are `cuvis_ai.types.Batch`.
             training_config: the settings; by default those of `TrainingConfig()`.
-            ckpt_path: a Lightning checkpoint to resume from.
+            ckpt_path: a checkpoint to go on from; "last" for the newest that the `ModelCheckpoint` callbacks
+                wrote, or to start anew, with a warning, where there is none yet.
 
         Returns:
             The Lightning trainer. Its `callback_metrics` hold the last values.
 
         Raises:
             GraphError: the data do not fit the graph, or there are none.
-            ConfigError: a setting is impossible.
+            ConfigError: a setting is impossible, a folder cannot be written to, or a checkpoint not read.
         """
         # Lightning takes seconds to import.
         from lightning.pytorch import LightningDataModule

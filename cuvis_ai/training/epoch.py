@@ -155,13 +155,23 @@ class LossGuard:
 
 
 class LossMeans:
-    """Means of the losses over an epoch, weighted by valid pixels; losses on weights by step."""
+    """Means of the losses over an epoch, weighted by valid pixels; losses on weights by step.
 
-    def __init__(self, losses: Losses, device: torch.device) -> None:
+    Args:
+        losses: the losses.
+        device: where they are computed.
+        so_far: the sums of the batches before, where a checkpoint was written within the epoch.
+    """
+
+    def __init__(
+        self, losses: Losses, device: torch.device, so_far: Mapping[str, Tensor] | None = None
+    ) -> None:
         self.losses = losses
         # Apple's devices have no float64.
         dtype = torch.float32 if device.type == "mps" else torch.float64
         self.sums = {name: torch.zeros(2, dtype=dtype, device=device) for name in losses.by_name}
+        for name, sums in (so_far or {}).items():
+            self.sums[name].copy_(sums)
 
     def update(self, values: Mapping[str, Tensor], n_valid: int | Tensor) -> None:
         """Take in the losses of a batch with that many valid pixels."""
@@ -182,6 +192,16 @@ class LossMeans:
         return {
             logged(stage, "loss", name): float(value) for name, value in {**means, "total": total}.items()
         }
+
+
+def n_valid(evaluation: Evaluation | None) -> int | Tensor:
+    """Return the number of valid pixels of a batch."""
+    if evaluation is None:
+        return 1
+    if evaluation.valid is not None:
+        return evaluation.valid.sum()
+    cube = next(iter(evaluation.values.values()), None)
+    return 1 if cube is None else cube.shape[0] * cube.shape[2] * cube.shape[3]
 
 
 _Key = tuple[Point, object, bool]

@@ -19,11 +19,12 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from cuvis_ai.pipeline.execution import Evaluation, Execution
 from cuvis_ai.training.config import OptimizerConfig, TrainingConfig
-from cuvis_ai.training.epoch import Losses, LossGuard, LossMeans, Metrics, logged
+from cuvis_ai.training.epoch import Losses, LossGuard, LossMeans, Metrics, logged, n_valid
 from cuvis_ai.training.facts import weights_and_gradients
 from cuvis_ai.training.initialization import checked_batch, fit_statistics
 from cuvis_ai.training.monitors import Recorder
 from cuvis_ai.training.pictures import Pictures
+from cuvis_ai.training.resume import random_state, restore_random_state
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class GraphModule(LightningModule):
         self._scheduler: ReduceLROnPlateau | None = None
         self._scheduler_state: dict[str, Any] | None = None
         self._guard = LossGuard(losses)
+        self._train_means: LossMeans | None = None
         self._means: LossMeans | None = None
         self._metrics: Metrics | None = None
 
@@ -150,16 +152,22 @@ class GraphModule(LightningModule):
     # a resumed run differ; so this one is stepped and kept here.
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the scheduler's state and the best loss; refuse weights behind a non-finite loss."""
+        """Keep what resuming needs besides weights; refuse weights behind a non-finite loss."""
         self._guard.raise_if_seen(self.current_epoch)
         state = None if self._scheduler is None else dict(self._scheduler.state_dict())
-        checkpoint["cuvis_ai"] = {"scheduler": state, "best": self.best}
+        sums = {} if self._train_means is None else self._train_means.sums
+        kept = {"scheduler": state, "best": self.best, "sums": sums, "random": random_state()}
+        stopped = self.trainer.should_stop and self.trainer.early_stopping_callback is not None
+        checkpoint["cuvis_ai"] = {**kept, "stopped": stopped}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take them back; the scheduler is made later."""
         kept = checkpoint["cuvis_ai"]
         self._scheduler_state = kept["scheduler"]
         self.best = None if kept["best"] is None else (kept["best"][0], kept["best"][1])
+        self._train_means = LossMeans(self.losses, self.device, kept["sums"])
+        restore_random_state(kept["random"])
+        self.trainer.should_stop = kept["stopped"]  # else EarlyStopping lets another epoch pass
 
     # Steps.
 
@@ -171,7 +179,8 @@ class GraphModule(LightningModule):
         """Return the total loss of a batch; reads no cube if no loss needs one."""
         evaluation, batch = self._evaluated(batch, self.losses.points() if self.losses.read_data else ())
         values = self.losses(evaluation, batch)
-        self._train_means.update(values, _n_valid(evaluation))
+        assert self._train_means is not None
+        self._train_means.update(values, n_valid(evaluation))
         self._guard.look_at(values)
         total = self.losses.total(values)
         if (self.global_step + 1) % self.config.trainer.log_every_n_steps == 0:
@@ -199,6 +208,7 @@ class GraphModule(LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log the training losses of the epoch."""
         self._guard.raise_if_seen(self.current_epoch)
+        assert self._train_means is not None
         values = self._train_means.compute("train")
         if not self.has_validation:
             self._finish_epoch_loss(values)
@@ -222,7 +232,7 @@ class GraphModule(LightningModule):
         evaluation, batch = self._evaluated(batch, points)
         if evaluation is None and self.losses.read_data:
             return  # a rank that has no cubes is given a number in their place
-        self._means.update(self.losses(evaluation, batch), _n_valid(evaluation))
+        self._means.update(self.losses(evaluation, batch), n_valid(evaluation))
         if evaluation is not None:
             self._metrics.update(evaluation, batch)
         self.pictures.collect(evaluation, batch)
@@ -309,13 +319,3 @@ class GraphModule(LightningModule):
         )
         for name, value in values.items():
             logger.info("  %s: %s", name, f"{value:.1%}" if "explained_variance" in name else f"{value:.4g}")
-
-
-def _n_valid(evaluation: Evaluation | None) -> int | Tensor:
-    """Return the number of valid pixels of a batch."""
-    if evaluation is None:
-        return 1
-    if evaluation.valid is not None:
-        return evaluation.valid.sum()
-    cube = next(iter(evaluation.values.values()), None)
-    return 1 if cube is None else cube.shape[0] * cube.shape[2] * cube.shape[3]

@@ -5,10 +5,11 @@ May import: `errors`, `training.monitors`, `training.reporting`.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 from cuvis_ai.errors import import_extra
 from cuvis_ai.training.monitors import Drawn, Ending, Histogram, Outline, Run, Scalar, Text
-from cuvis_ai.training.monitors.files import move_aside
+from cuvis_ai.training.monitors.files import claim, cut, move_aside
 
 REPORT = "report.html"
 RECORD = "report.jsonl"
@@ -47,6 +48,7 @@ class ReportMonitor:
 
     def __init__(self, output_dir: str | Path) -> None:
         self.output_dir = str(output_dir)
+        self._lock: TextIO | None = None
 
     @property
     def path(self) -> Path:
@@ -58,13 +60,16 @@ class ReportMonitor:
 
         Raises:
             MissingExtraError: plotly is not installed.
+            ConfigError: the folder cannot be written to, or another run writes to it.
         """
         import_extra("plotly", "report", "ReportMonitor")
         from cuvis_ai.training.reporting.page import machine_facts
 
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = claim(self.path.parent, "ReportMonitor: output_dir")
         if run.resumed_epoch is None:
             move_aside(self.path.parent, (RECORD, REPORT))
+        else:  # what comes after the checkpoint is left out when the record is read
+            cut(self.path.with_name(RECORD), lambda row: True)
         self._append(run, machine=machine_facts(_PACKAGES))
 
     def _append(self, *entries: Run | Scalar | Drawn | Text | Outline | Ending, **more: object) -> None:
@@ -96,3 +101,6 @@ class ReportMonitor:
         """Write the page."""
         self._append(ending)
         write_report(self.path.with_name(RECORD))
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None

@@ -12,12 +12,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import nn
 
-from cuvis_ai.errors import ConfigError, GraphError
+from cuvis_ai.errors import GraphError
 from cuvis_ai.pipeline.execution import Execution
 from cuvis_ai.training.batches import (
     CheckMonitoredValues,
@@ -34,6 +33,16 @@ from cuvis_ai.training.lightning_module import GraphModule
 from cuvis_ai.training.monitors import Monitor, Recorder, Run
 from cuvis_ai.training.pictures import Pictures
 from cuvis_ai.training.progress import EpochProgressBar
+from cuvis_ai.training.resume import (
+    WholeFiles,
+    allocate,
+    check_checkpoint_folders,
+    find_checkpoint,
+    last_epoch_keeper,
+    log_way_back,
+    position_of,
+    read_checkpoint,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +50,7 @@ logger = logging.getLogger(__name__)
 def make_trainer(config: TrainerConfig, *, max_epochs: int) -> Trainer:
     """Return a Lightning trainer that writes nothing unless a callback asks for it."""
     callbacks: list[Callback] = [CheckMonitoredValues(), *config.callbacks]
+    callbacks += last_epoch_keeper(callbacks)
     if config.enable_progress_bar:
         callbacks.append(EpochProgressBar())
     return Trainer(
@@ -57,6 +67,7 @@ def make_trainer(config: TrainerConfig, *, max_epochs: int) -> Trainer:
         deterministic=config.deterministic,
         default_root_dir=config.default_root_dir,
         callbacks=callbacks,
+        plugins=[WholeFiles()],
         logger=False,
         enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
         enable_progress_bar=config.enable_progress_bar,
@@ -100,7 +111,7 @@ def train(
         parts: the graph.
         datamodule: yields the batches of `cuvis_ai.types.Batch`.
         config: the settings.
-        ckpt_path: a checkpoint to go on from.
+        ckpt_path: a checkpoint to go on from, or "last" for the newest one of the callbacks.
 
     Returns:
         The Lightning trainer, after `fit` (after `validate` if only the statistical phase ran).
@@ -113,7 +124,10 @@ def train(
     trainer = make_trainer(config.trainer, max_epochs=config.trainer.max_epochs if gradients else 0)
     recorder = Recorder(parts.monitors, active=trainer.is_global_zero)
     pictures = Pictures(
-        parts.execution, parts.visualizations, recorder, may_stop_early=bool(config.trainer.callbacks)
+        parts.execution,
+        parts.visualizations,
+        recorder,
+        may_stop_early=not all(isinstance(c, ModelCheckpoint) for c in config.trainer.callbacks),
     )
     source = CountedBatches(
         datamodule,
@@ -128,17 +142,37 @@ def train(
         training_batches=lambda: statistics_batches(trainer, datamodule),
         check_data=lambda: _look_at_data(parts, datamodule, recorder),
     )  # fmt: skip
-    resumed = None if ckpt_path is None else _allocate_from_checkpoint(parts, Path(ckpt_path))
+    checkpoint = find_checkpoint(ckpt_path, config.trainer)
+    epoch = step = None
+    if checkpoint is not None:
+        held = read_checkpoint(checkpoint)
+        epoch, step = position_of(held)
+        allocate(parts.execution, parts.leaves, held)
+        logger.info("Going on from %s, which holds %d of %d epochs", checkpoint, epoch, trainer.max_epochs)
+    if gradients and trainer.is_global_zero:
+        check_checkpoint_folders(config.trainer)
     recorder.setup(
-        Run(name=parts.name, settings=_plain(config), structure=parts.structure, resumed_epoch=resumed)
+        Run(
+            name=parts.name,
+            settings=_plain(config),
+            structure=parts.structure,
+            resumed_epoch=epoch,
+            resumed_step=step,
+        )
     )
     recorder.graph(outline_of(parts.execution, parts.leaves))
     complete = False
     try:
-        _run(trainer, module, source, ckpt_path, gradients=gradients)
+        _run(trainer, module, source, checkpoint, gradients=gradients)
+        if trainer.global_step == step:
+            # Lightning then ends without its hooks.
+            logger.info("The checkpoint is of the end of the run: nothing was left to train")
+            parts.execution.refresh_followers()
         complete = True
     finally:
         recorder.close(failed=not complete)
+        if not complete and trainer.is_global_zero and trainer.global_step:
+            log_way_back(config.trainer, epoch=trainer.current_epoch)
     return trainer
 
 
@@ -177,18 +211,16 @@ def _run(
     trainer: Trainer,
     module: GraphModule,
     source: CountedBatches,
-    ckpt_path: str | Path | None,
+    checkpoint: Path | None,
     *,
     gradients: bool,
 ) -> None:
     start = time.perf_counter()
     with _expected_warnings():
-        trainer.fit(module, datamodule=source, ckpt_path=ckpt_path, weights_only=True)
+        trainer.fit(module, datamodule=source, ckpt_path=checkpoint, weights_only=True)
         if not gradients and any_rank_has_batches(trainer, source.val_dataloader()):
             trainer.validate(module, datamodule=source, verbose=False)
-    if trainer.interrupted:
-        logger.warning("Training was interrupted in epoch %d", trainer.current_epoch + 1)
-    elif gradients:
+    if gradients:
         logger.info("Training complete in %s", _duration(time.perf_counter() - start))
         if module.best is not None:
             kind = "validation" if module.has_validation else "training"
@@ -220,27 +252,6 @@ def _has_gradient_phase(parts: Parts, losses: Losses, max_epochs: int) -> bool:
         reason = "no node is trainable" if not trainable else "no loss depends on a trainable node"
         logger.warning("max_epochs=%d, but %s: only the statistical phase runs", max_epochs, reason)
     return bool(max_epochs) and possible
-
-
-def _allocate_from_checkpoint(parts: Parts, path: Path) -> int:
-    """Let nodes take the shapes that a checkpoint holds, which makes them fitted; return its next epoch."""
-    if not path.is_file():
-        raise ConfigError(f"ckpt_path: expected a checkpoint file, got {str(path)!r}, which does not exist.")
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    stored = checkpoint["state_dict"]
-    for name, node in parts.execution.nodes.items():
-        # A parametrized weight is stored as its argument, of the same shape.
-        places = {
-            state: (f"nodes.{name}.{state}", f"nodes.{name}.parametrizations.{state}.original")
-            for state in node.state_names
-        }
-        shapes = {s: stored[k].shape for s, keys in places.items() for k in keys if k in stored}
-        node.allocate(shapes)
-    prefix = "leaves."
-    parts.leaves.load_state_dict(
-        {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
-    )
-    return int(checkpoint["epoch"]) + 1
 
 
 def _plain(config: TrainingConfig) -> dict[str, Any]:

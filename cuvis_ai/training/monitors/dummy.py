@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from cuvis_ai.training.monitors.files import move_aside
+from cuvis_ai.training.monitors.files import claim, cut, move_aside
 from cuvis_ai.training.monitors.records import Drawn, Ending, Histogram, Outline, Run, Scalar, Text
 
 _FILES = ("metrics.jsonl", "histograms.jsonl", "texts.jsonl", "graph.mmd", "pictures")
@@ -23,9 +23,9 @@ class DummyMonitor:
     """Writes `metrics.jsonl`, one row a value, and the pictures into a folder.
 
     Rows hold name, value, step, epoch, global_step and stage. Files of an earlier run are moved aside
-    with their time stamp; a resumed run appends. Beside it come `histograms.jsonl`, `texts.jsonl`,
-    `graph.mmd` (Mermaid), and `pictures/<stage>/<leaf>/<picture>_epoch_0003.png` with the data behind
-    each picture as `.npz`.
+    with their time stamp; a resumed run appends to the rows that are older than its checkpoint. Beside it
+    come `histograms.jsonl`, `texts.jsonl`, `graph.mmd` (Mermaid), and
+    `pictures/<stage>/<leaf>/<picture>_epoch_0003.png` with the data behind each picture as `.npz`.
 
     Args:
         output_dir: the folder; made if missing.
@@ -36,6 +36,7 @@ class DummyMonitor:
         self.output_dir = str(output_dir)
         self.save_thumbnails = save_thumbnails
         self._open: dict[str, TextIO] = {}
+        self._lock: TextIO | None = None
 
     @property
     def path(self) -> Path:
@@ -43,11 +44,17 @@ class DummyMonitor:
         return Path(self.output_dir) / "metrics.jsonl"
 
     def setup(self, run: Run) -> None:
-        """Move files of an earlier run aside, and open `metrics.jsonl`."""
+        """Move files of an earlier run aside, and open `metrics.jsonl`.
+
+        Raises:
+            ConfigError: the folder cannot be written to, or another run writes to it.
+        """
         folder = Path(self.output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = claim(folder, "DummyMonitor: output_dir")
         if run.resumed_epoch is None:
             move_aside(folder, _FILES)
+        else:
+            _cut_back(folder, run)
         (folder / "graph.mmd").write_text(run.structure + "\n", encoding="utf-8")
         self._open = {"metrics": self._file("metrics")}
 
@@ -101,6 +108,21 @@ class DummyMonitor:
         for file in self._open.values():
             file.close()
         self._open = {}
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+def _cut_back(folder: Path, run: Run) -> None:
+    """Leave out what a run that goes on from a checkpoint will record again."""
+
+    def follows(row: Mapping[str, Any]) -> bool:
+        closing = row.get("stage") == "train" and not row["name"].endswith("_step")
+        return run.follows(row["epoch"], row["global_step"], closing=closing)
+
+    cut(folder / "metrics.jsonl", follows)
+    cut(folder / "histograms.jsonl", follows)
+    cut(folder / "texts.jsonl", lambda row: False)  # written at the start of every run
 
 
 def _safe(name: str) -> str:

@@ -1,6 +1,6 @@
 """Hands what a run logs to its monitors, and keeps their troubles from the run.
 
-May import: `training.leaf`, `training.monitors.records`, `training.monitors.protocol`.
+May import: `errors`, `training.leaf`, `training.monitors.records`, `training.monitors.protocol`.
 """
 
 import io
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cuvis_ai.errors import ConfigError
 from cuvis_ai.training.leaf import Picture
 from cuvis_ai.training.monitors.protocol import Monitor
 from cuvis_ai.training.monitors.records import (
@@ -48,9 +49,18 @@ class Recorder:
         return bool(self.monitors)
 
     def setup(self, run: Run) -> None:
-        """Open all monitors."""
+        """Open all monitors.
+
+        Raises:
+            ConfigError: one cannot do what its settings ask for, such as write to its folder. Nothing is
+                lost yet, so the run does not begin without it; those opened before are closed.
+        """
         self._start = time.perf_counter()
-        self._tell(lambda monitor: monitor.setup(run))
+        try:
+            self._tell(lambda monitor: monitor.setup(run), refusal=ConfigError)
+        except ConfigError:
+            self.close(failed=True)
+            raise
 
     def scalars(
         self, values: Mapping[str, float], stage: str, *, epoch: int, global_step: int, per_step: bool
@@ -109,10 +119,13 @@ class Recorder:
         ending = Ending(values=dict(self._last), failed=failed, seconds=seconds)
         self._tell(lambda monitor: monitor.close(ending))
 
-    def _tell(self, call: Callable[[Monitor], None]) -> None:
-        for monitor in self.monitors.copy():
+    def _tell(self, call: Callable[[Monitor], None], refusal: type[Exception] | tuple[()] = ()) -> None:
+        for i, monitor in enumerate(self.monitors.copy()):
             try:
                 call(monitor)
+            except refusal:
+                self.monitors = self.monitors[:i]
+                raise
             # Monitors reach for disks, servers and packages of others, and users write their own: nothing
             # that they raise is worth the hours of training that it would end. Interrupts pass.
             except Exception as err:

@@ -140,12 +140,28 @@ class Run:
         settings: the resolved training configuration, as nested plain values.
         structure: the graph as Mermaid text.
         resumed_epoch: the first epoch that this run will log, if it goes on from a checkpoint.
+        resumed_step: optimizer steps before that checkpoint.
     """
 
     name: str
     settings: Mapping[str, Any]
     structure: str
     resumed_epoch: int | None = None
+    resumed_step: int | None = None
+
+    def follows(self, epoch: int, global_step: int, *, closing: bool = False) -> bool:
+        """Whether a record is older than the checkpoint; a run that goes on will make the others again.
+
+        Args:
+            epoch: of the record.
+            global_step: likewise.
+            closing: whether it is of a training epoch as a whole, and so made after all others of it.
+        """
+        if self.resumed_epoch is None:
+            return False
+        # A checkpoint may lie within an epoch: behind some steps, or behind the validation.
+        within = not closing and self.resumed_step is not None and global_step <= self.resumed_step
+        return epoch < self.resumed_epoch or within
 
 
 @dataclass(frozen=True, kw_only=True)

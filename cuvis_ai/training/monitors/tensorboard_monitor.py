@@ -7,9 +7,10 @@ import struct
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from cuvis_ai.errors import import_extra
+from cuvis_ai.training.monitors.files import claim
 from cuvis_ai.training.monitors.records import (
     Drawn,
     Ending,
@@ -42,6 +43,7 @@ class TensorBoardMonitor:
         self.flush_secs = flush_secs
         self._open: SummaryWriter | None = None
         self._settings: dict[str, Any] = {}
+        self._lock: TextIO | None = None
 
     @property
     def _writer(self) -> "SummaryWriter":
@@ -54,10 +56,12 @@ class TensorBoardMonitor:
 
         Raises:
             MissingExtraError: tensorboard is not installed.
+            ConfigError: the folder cannot be written to, or another run writes to it.
         """
         import_extra("tensorboard", "tensorboard", "TensorBoardMonitor")
         from torch.utils.tensorboard import SummaryWriter
 
+        self._lock = claim(Path(self.log_dir), "TensorBoardMonitor: log_dir")
         if run.resumed_epoch is None:
             _move_events_aside(Path(self.log_dir))
         self._settings = flattened(run.settings)
@@ -133,6 +137,9 @@ class TensorBoardMonitor:
             writer.add_summary(summary)
         self._writer.close()
         self._open = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
 
 def _move_events_aside(folder: Path) -> None:

@@ -52,10 +52,18 @@ class Record:
     ending: Ending | None = None
     machine: Mapping[str, str] = field(default_factory=dict)
 
-    def drop_from(self, epoch: int) -> None:
+    def drop_for(self, run: Run) -> None:
         """Forget what a resumed run will record again."""
-        self.values = [value for value in self.values if value.scalar.epoch < epoch]
-        self.pictures = [picture for picture in self.pictures if picture.epoch < epoch]
+        self.values = [
+            value
+            for value in self.values
+            if run.follows(
+                value.scalar.epoch,
+                value.scalar.global_step,
+                closing=value.scalar.stage == "train" and not value.per_step,
+            )
+        ]
+        self.pictures = [one for one in self.pictures if run.follows(one.epoch, one.global_step)]
 
 
 def row_of(entry: Run | Scalar | Drawn | Text | Outline | Ending, **more: Any) -> str:
@@ -109,7 +117,7 @@ def _started(before: Record | None, row: Mapping[str, Any]) -> Record:
     run = Run(**row["content"])
     record = Record(run, row["time"], machine=row["machine"])
     if before is not None and run.resumed_epoch is not None:
-        before.drop_from(run.resumed_epoch)
+        before.drop_for(run)
         record.started, record.values, record.pictures = before.started, before.values, before.pictures
     return record
 
