@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,76 @@ def test_two_ranks_train_and_agree_on_the_epochs_values(repository: Path, tmp_pa
         json.loads(row)["name"] for row in (tmp_path / "run2" / "metrics.jsonl").read_text().splitlines()
     ]
     assert names.count("val/loss/total") == 2
+
+
+DYING = """
+import os, sys, time
+sys.path.insert(0, sys.argv[1])
+import torch
+torch.set_num_threads(1)
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from cuvis_ai.data.cube_folder import CubeFolder
+from cuvis_ai.node.pca import TrainablePCA
+from cuvis_ai.pipeline.graph import Graph
+from cuvis_ai.training.config import TrainerConfig, TrainingConfig
+from cuvis_ai.training.losses import OrthogonalityLoss
+from cuvis_ai.training.metrics import ExplainedVarianceMetric
+from pathlib import Path
+
+class Dies(Callback):
+    def __init__(self, how):
+        self.how = how
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        if trainer.current_epoch == 1 and trainer.global_rank == (0 if "rank 0" in self.how else 1):
+            print("dies", flush=True)
+            if "killed" in self.how:
+                os.kill(os.getpid(), 9)
+            raise RuntimeError("this rank is broken")
+
+if __name__ == "__main__":
+    folder, how = Path(sys.argv[2]), sys.argv[3]
+    graph = Graph()
+    pca = graph.add_node(TrainablePCA(3, trainable=True))
+    graph.add_leaf_node(OrthogonalityLoss(), parent=pca)
+    graph.add_leaf_node(ExplainedVarianceMetric(), parent=pca)
+    callbacks = [Dies(how), ModelCheckpoint(folder / "kept")]
+    trainer = TrainerConfig(
+        max_epochs=3, accelerator="cpu", devices=2, strategy="ddp", enable_progress_bar=False, callbacks=callbacks,
+    )
+    graph.train(CubeFolder(folder / "cubes", batch_size=1, seed=0), TrainingConfig(trainer=trainer))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("started_by", ["lightning", "torchrun"])
+@pytest.mark.parametrize("how", ["rank 1 raises", "rank 1 is killed", "rank 0 raises"])
+def test_a_rank_that_dies_ends_the_run_with_an_error(
+    how: str, started_by: str, repository: Path, tmp_path: Path
+) -> None:
+    """Within a minute, where a hang would last for the half hour that torch waits for a rank."""
+    write_cubes(tmp_path / "cubes", {"train": 4, "val": 2})
+    script = tmp_path / "script.py"
+    script.write_text(DYING)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    process = subprocess.Popen(
+        [sys.executable, *(launcher if started_by == "torchrun" else []), script, repository, tmp_path, how],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert process.stdout is not None
+    printed = []
+    for line in process.stdout:
+        printed.append(line)
+        if line == "dies\n":
+            break
+    died = time.monotonic()
+    printed.append(process.communicate(timeout=120)[0])
+    seconds = time.monotonic() - died
+    print(f"{how}, started by {started_by}: over after {seconds:.0f} s")
+    assert seconds < 60
+    assert process.returncode != 0
+    assert "killed" in how or "this rank is broken" in "".join(printed)
+    [kept] = (tmp_path / "kept").glob("*.ckpt")
+    assert kept.name.startswith("epoch=0-")
 
 
 def _flat(state: dict[str, object]) -> list[float]:

@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
@@ -104,13 +105,13 @@ class DummyMonitor:
         """Do nothing: `setup` has written the graph."""
 
     def close(self, ending: Ending) -> None:
-        """Close the files."""
-        for file in self._open.values():
-            file.close()
-        self._open = {}
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        """Close the files, all of them even if the disk is full for one; others may write here then."""
+        with ExitStack() as stack:
+            if self._lock is not None:
+                stack.callback(self._lock.close)
+            for file in self._open.values():
+                stack.callback(file.close)
+            self._open, self._lock = {}, None
 
 
 def _cut_back(folder: Path, run: Run) -> None:

@@ -139,9 +139,11 @@ def _timings(record: Record) -> dict[str, str]:
     if not ends:
         return {}
     times = [ends[epoch] for epoch in sorted(ends)]
-    found = {"until the end of the first epoch, with statistics": f"{times[0] - record.started:.2f}"}
-    if len(times) > 1:
-        lengths = sorted(b - a for a, b in pairwise(times))
+    found = {}
+    # A clock that was set back would give less than nothing.
+    if times[0] >= record.started:
+        found["until the end of the first epoch, with statistics"] = f"{times[0] - record.started:.2f}"
+    if lengths := sorted(b - a for a, b in pairwise(times) if b >= a):
         found["an epoch after it, median"] = f"{lengths[len(lengths) // 2]:.3f}"
     if record.ending is not None:
         found["whole run"] = f"{record.ending.seconds:.2f}"
