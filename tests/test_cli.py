@@ -104,6 +104,32 @@ def test_save_to_says_where_the_graph_goes(settings: dict[str, Any], tmp_path: P
     assert not (tmp_path / "out" / "trained_graph.zip").exists()
 
 
+def test_training_goes_on_from_the_last_checkpoint(settings: dict[str, Any], tmp_path: Path) -> None:
+    keep = {
+        "_target_": "lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint",
+        "dirpath": str(tmp_path / "kept"),
+    }
+    settings["training"]["trainer"]["callbacks"] = [keep]
+    for epochs in (1, 3):
+        settings["training"]["trainer"]["max_epochs"] = epochs
+        graph = run_config(OmegaConf.create({**settings, "ckpt_path": "last"}))
+    metrics = tmp_path / "out" / "artifacts" / "metrics.jsonl"
+    resumed = metrics.read_text()
+    whole = run_config(OmegaConf.create({**settings, "ckpt_path": None}))
+    assert metrics.read_text() == resumed
+    assert all(torch.equal(a, b) for a, b in zip(graph.parameters(), whole.parameters(), strict=True))
+    run_config(OmegaConf.create({**settings, "ckpt_path": "last"}))  # nothing is left to train
+    assert metrics.read_text() == resumed
+
+
+def test_an_output_folder_that_cannot_be_written_to_is_named(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="output_dir: expected a folder that can be written to"):
+        run_config(OmegaConf.create({**settings, "output_dir": str(tmp_path / "file" / "below")}))
+
+
 def test_statistics_alone_need_no_gradient_phase(
     settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
