@@ -5,7 +5,7 @@ May import: `node.base` and what it may import.
 
 import logging
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -51,6 +51,13 @@ class RXGlobal(Node):
     """
 
     state_names = ("mu", "cov", "whitening", "upstream_mean", "upstream_cov")
+    state_shapes: ClassVar = {
+        "mu": "c",
+        "cov": "c c",
+        "whitening": "r c",
+        "upstream_mean": "2 m",
+        "upstream_cov": "2 m m",
+    }
     trained_names = ("mu", "whitening")
     mu: Tensor
     cov: Tensor
@@ -124,6 +131,8 @@ class RXGlobal(Node):
             self.upstream_cov.cpu().double().sum(0),
         )
         upstream = Moments().restored(state)
+        if path is not None:
+            self.check_channels(upstream.channels, path.in_channels)
         return upstream if path is None else upstream.through(path)
 
     def followed(self, path: Affine | None) -> Affine:

@@ -5,6 +5,7 @@ May import: `node.base` and what it may import.
 
 import math
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -38,6 +39,7 @@ class RXLogitHead(Node):
     """
 
     state_names = ("log_scale", "bias")
+    state_shapes: ClassVar = {"log_scale": "1", "bias": "1"}
     trained_names = ("log_scale", "bias")
     log_scale: Tensor
     bias: Tensor

@@ -40,6 +40,9 @@ class Node(nn.Module, ABC):
     state_names: ClassVar[tuple[str, ...]] = ()
     """Buffers that fitting fills; they have the shape (0,) until then."""
 
+    state_shapes: ClassVar[Mapping[str, str]] = {}
+    """Axes of these buffers once filled, as letters or numbers: "k c". They are checked in loaded files."""
+
     trained_names: ClassVar[tuple[str, ...]] = ()
     """Those of `state_names` that `prepare_for_train` turns into parameters."""
 

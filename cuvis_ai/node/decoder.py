@@ -7,6 +7,7 @@ May import: `node.base` and what it may import.
 """
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -110,6 +111,7 @@ class LinearDecoder(Node):
     """
 
     state_names = ("weight", "center", "bias")
+    state_shapes: ClassVar = {"weight": "c k", "center": "k", "bias": "c"}
     trained_names = ("weight", "bias")
     weight: Tensor
     center: Tensor

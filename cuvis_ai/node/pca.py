@@ -3,7 +3,7 @@
 May import: `node.base` and what it may import.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -48,6 +48,12 @@ class TrainablePCA(Node):
     """
 
     state_names = ("components", "mean", "explained_variance", "total_variance")
+    state_shapes: ClassVar = {
+        "components": "k c",
+        "mean": "c",
+        "explained_variance": "k",
+        "total_variance": "1",
+    }
     trained_names = ("components",)
     components: Tensor
     mean: Tensor

@@ -4,6 +4,7 @@ May import: `node.base` and what it may import.
 """
 
 import logging
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -41,6 +42,7 @@ class MinMaxNormalizer(Node):
     """
 
     state_names = ("running_min", "running_max")
+    state_shapes: ClassVar = {"running_min": "c", "running_max": "c"}
     running_min: Tensor
     running_max: Tensor
 

@@ -1,24 +1,20 @@
 """Saved graphs: a zip of `manifest.json` and `weights.safetensors`, and nothing else.
 
-No pickle and no code: the manifest names classes and their plain arguments, see `class_path`. The
-members are stored uncompressed, so a file cannot unpack to more than its size, and the zip's
-comment holds the SHA-256 of all bytes before it, so no changed byte goes unnoticed. Files are
-written beside their target and moved onto it, so an old file stays whole until the new one is.
+No pickle and no code: the manifest names classes and their plain arguments, see `class_path`.
+Nothing in a file is trusted: all of it is checked, by the types below, before anything is made. How
+the zip is written and read is in `sealed_zip`.
 
-May import: `types`, `errors`, `node.base`, `training.leaf`, `pipeline.class_path`.
+May import: `types`, `errors`, `node.base`, `training.leaf`, `pipeline.class_path`,
+`pipeline.plain_types`, `pipeline.sealed_zip`, `pipeline.bands`.
 """
 
-import hashlib
-import io
 import json
-import os
 import platform
-import tempfile
-import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from safetensors import SafetensorError
@@ -29,15 +25,49 @@ from torch import Tensor
 from cuvis_ai import __version__
 from cuvis_ai.errors import ArchiveError, ConfigError
 from cuvis_ai.node.base import Node, class_of, hyperparameters
+from cuvis_ai.pipeline import sealed_zip
 from cuvis_ai.pipeline.bands import Bands
 from cuvis_ai.pipeline.class_path import class_path, resolve
+from cuvis_ai.pipeline.plain_types import argument_misfits, misfit
 from cuvis_ai.training.leaf import Leaf
 
 FORMAT = 1
-_MEMBERS = ("manifest.json", "weights.safetensors")
-_SEAL = b"sha256="
-_DIGEST_LENGTH = 64
-_LARGEST_MANIFEST = 2**24
+HOMES = (
+    "cuvis_ai.anomaly",
+    "cuvis_ai.node",
+    "cuvis_ai.normalization",
+    "cuvis_ai.training.losses",
+    "cuvis_ai.training.metrics",
+    "cuvis_ai.training.threshold",
+    "cuvis_ai.training.visualizations",
+)
+"""Where our nodes and leaves live; a file can have no other module of ours imported: some take seconds."""
+
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+# Parsed, both take some fifty times their size.
+_LARGEST_MANIFEST = 2**20
+_LARGEST_HEADER = 2**20
+_MOST_PARTS = 1000
+
+_Node = TypedDict("_Node", {"name": str, "class": str, "arguments": dict[str, Any], "parents": list[str]})
+_Leaf = TypedDict("_Leaf", {"name": str, "class": str, "arguments": dict[str, Any], "parent": str})
+
+
+class _Probe(TypedDict):
+    channels: int
+    outputs: dict[str, list[float]]
+
+
+class _Manifest(TypedDict):
+    format: int
+    versions: dict[str, str]
+    name: str
+    dtype: str
+    nodes: list[_Node]
+    leaves: list[_Leaf]
+    wavelengths: list[float] | None
+    band_indices: list[int] | None
+    probe: _Probe | None
 
 
 @dataclass
@@ -66,6 +96,13 @@ class Saved:
 def save(path: str | Path, saved: Saved) -> None:
     """Write a file, atomically."""
     weights = {key: tensor.detach().cpu().contiguous() for key, tensor in saved.weights.items()}
+    nodes = [
+        {"name": name, **_described(node), "parents": list(parents)}
+        for name, (node, parents) in saved.nodes.items()
+    ]
+    leaves = [
+        {"name": name, **_described(leaf), "parent": parent} for name, (leaf, parent) in saved.leaves.items()
+    ]
     manifest = {
         "format": FORMAT,
         "versions": {
@@ -75,65 +112,47 @@ def save(path: str | Path, saved: Saved) -> None:
         },
         "name": saved.name,
         "dtype": str(saved.dtype).removeprefix("torch."),
-        "nodes": [
-            {"name": name, **_described(node), "parents": list(parents)}
-            for name, (node, parents) in saved.nodes.items()
-        ],
-        "leaves": [
-            {"name": name, **_described(leaf), "parent": parent}
-            for name, (leaf, parent) in saved.leaves.items()
-        ],
+        "nodes": nodes,
+        "leaves": leaves,
         "wavelengths": saved.bands.wavelengths,
         "band_indices": saved.bands.indices,
         "probe": saved.probe,
     }
-    contents = (json.dumps(manifest, indent=1).encode(), save_tensors(weights))
-    _write_atomically(Path(path), _sealed(contents))
+    try:
+        text = json.dumps(manifest, indent=1, allow_nan=False).encode()
+    except ValueError as err:
+        raise ArchiveError(
+            f"graph `{saved.name}`: cannot be saved: {err}. Its bands must be finite."
+        ) from err
+    contents = (text, save_tensors(weights))
+    _check_sizes(*contents, len(nodes) + len(leaves))
+    sealed_zip.write(Path(path), contents)
 
 
 def _described(module: Node | Leaf) -> dict[str, Any]:
     arguments = hyperparameters(module)
     try:
-        json.dumps(arguments)
-    except TypeError as err:
+        plain = json.loads(json.dumps(arguments, allow_nan=False))
+    except (TypeError, ValueError) as err:
         raise ArchiveError(
-            f"{module.label}: cannot be saved: {err}. Constructor arguments must be numbers, strings, "
+            f"{module.label}: cannot be saved: {err}. Constructor arguments must be finite numbers, strings, "
             f"booleans, None, or lists and dicts of these."
         ) from err
-    return {"class": class_path(class_of(module)), "arguments": arguments}
+    cls = class_of(module)
+    if misfits := argument_misfits(plain, cls, module.label):
+        raise ArchiveError("cannot be saved: " + " ".join(misfits))
+    return {"class": class_path(cls), "arguments": arguments}
 
 
-def _sealed(contents: Sequence[bytes]) -> bytes:
-    """Return the bytes of a zip whose comment holds the digest of all that precedes the digest."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:
-        for name, content in zip(_MEMBERS, contents, strict=True):
-            # A fixed date: the same graph gives the same bytes.
-            file.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
-        file.comment = _SEAL + b"0" * _DIGEST_LENGTH
-    body = buffer.getvalue()[:-_DIGEST_LENGTH]
-    return body + hashlib.sha256(body).hexdigest().encode()
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _check_sizes(manifest: bytes, weights: bytes, parts: int = 0) -> None:
+    """Raise an `ArchiveError` if what has to be parsed or made is larger than any graph needs."""
+    for what, size, most in (
+        ("bytes of manifest", len(manifest), _LARGEST_MANIFEST),
+        ("bytes of the weights' header", int.from_bytes(weights[:8], "little"), _LARGEST_HEADER),
+        ("nodes and leaves", parts, _MOST_PARTS),
+    ):
+        if size > most:
+            raise ArchiveError(f"expected at most {most} {what}, got {size}.")
 
 
 def load(path: str | Path, allow: Sequence[str] = ()) -> Saved:
@@ -143,62 +162,112 @@ def load(path: str | Path, allow: Sequence[str] = ()) -> Saved:
         ArchiveError: the file is damaged, of a newer format, or names a class that is not allowed.
         FileNotFoundError: there is none.
     """
-    manifest_bytes, weight_bytes = _members(Path(path))
+    contents = sealed_zip.read(Path(path))
     try:
-        manifest = json.loads(manifest_bytes)
-        weights = load_tensors(weight_bytes)
-    except (ValueError, RecursionError, SafetensorError) as err:
-        raise ArchiveError(f"{path}: expected a manifest and weights, got damaged ones: {err}.") from err
-    try:
-        return _built(manifest, weights, allow)
-    except ConfigError as err:
-        raise ArchiveError(f"{path}: {err}") from err
-    except (KeyError, TypeError, AttributeError, ValueError) as err:
-        if isinstance(err, ArchiveError):
-            raise
-        raise ArchiveError(
-            f"{path}: the manifest does not describe a graph: {type(err).__name__}: {err}."
-        ) from err
+        _check_sizes(*contents)
+        manifest = _checked(_parsed(contents[0]))
+        _check_sizes(*contents, len(manifest["nodes"]) + len(manifest["leaves"]))
+        return _built(manifest, _weights(contents[1]), allow)
+    except (ArchiveError, ConfigError) as err:
+        raise ArchiveError(f"{path}: {shortened(err)}") from err
 
 
-def _members(path: Path) -> tuple[bytes, bytes]:
-    content = path.read_bytes()
-    body, digest = content[:-_DIGEST_LENGTH], content[-_DIGEST_LENGTH:]
-    if not body.endswith(_SEAL) or hashlib.sha256(body).hexdigest().encode() != digest:
+def shortened(err: Exception) -> str:
+    """Return an error's message on what a stranger wrote: neither long nor unprintable."""
+    printable = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(err))
+    return printable if len(printable) <= 1000 else f"{printable[:1000]} …"
+
+
+def _parsed(text: bytes) -> object:
+    try:
+        manifest = json.loads(text.decode(), object_pairs_hook=_without_doubles, parse_constant=_refused)
+        json.dumps(manifest, ensure_ascii=False).encode()  # half a character can be written as an escape
+    except (ValueError, RecursionError) as err:
+        raise ArchiveError(f"expected a manifest in JSON, got a damaged one: {err}.") from err
+    return manifest
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key is given twice")
+    return found
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
+def _weights(content: bytes) -> dict[str, Tensor]:
+    try:
+        return load_tensors(content)
+    # The others come from torch: dtypes that it lacks, sizes beyond 64 bits.
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OverflowError) as err:
+        raise ArchiveError(f"expected weights in safetensors, got damaged ones: {err}.") from err
+
+
+def _checked(manifest: object) -> _Manifest:
+    """Return a manifest that has the form of this format."""
+    version = manifest.get("format") if isinstance(manifest, dict) else None
+    if isinstance(version, int) and version > FORMAT:
         raise ArchiveError(
-            f"{path}: expected a file written by `graph.save_to_file`, whole and unchanged; its checksum "
-            f"does not match ({len(content)} bytes). Copy or save it again."
+            f"format: expected {FORMAT}, got {version}, written by a newer cuvis_ai. "
+            f"Upgrade with `pip install -U cuvis_ai`."
         )
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as file:
-            infos = file.infolist()
-            names = tuple(info.filename for info in infos)
-            if names != _MEMBERS:
-                raise ArchiveError(f"{path}: expected the members {_MEMBERS}, got {names}.")
-            if any(
-                info.compress_type != zipfile.ZIP_STORED or info.file_size > len(content) for info in infos
-            ):
-                raise ArchiveError(f"{path}: expected members that are stored uncompressed.")
-            if infos[0].file_size > _LARGEST_MANIFEST:
-                raise ArchiveError(f"{path}: the manifest is larger than {_LARGEST_MANIFEST} bytes.")
-            return file.read(infos[0]), file.read(infos[1])
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError) as err:
-        raise ArchiveError(f"{path}: not a readable zip file: {err}.") from err
-
-
-def _built(manifest: Mapping[str, Any], weights: dict[str, Tensor], allow: Sequence[str]) -> Saved:
-    if manifest["format"] != FORMAT:
+    if problem := misfit(manifest, _Manifest, "manifest"):
+        raise ArchiveError(f"the manifest does not describe a graph: {problem}")
+    checked: _Manifest = manifest  # type: ignore[assignment]  # as `misfit` has seen
+    if checked["format"] != FORMAT or checked["dtype"] not in _DTYPES:
         raise ArchiveError(
-            f"format: expected {FORMAT}, got {manifest['format']!r}, written by cuvis_ai "
-            f"{manifest['versions']['cuvis_ai']}. Upgrade with `pip install -U cuvis_ai`."
+            f"the manifest does not describe a graph: expected format {FORMAT} and dtype float32 or float64, "
+            f"got {checked['format']} and {checked['dtype']!r}."
         )
-    dtype = {"float32": torch.float32, "float64": torch.float64}[manifest["dtype"]]
-    nodes = {n["name"]: (_made(n, Node, allow), tuple(n["parents"])) for n in manifest["nodes"]}
-    leaves = {n["name"]: (_made(n, Leaf, allow), n["parent"]) for n in manifest["leaves"]}
+    names = Counter(entry["name"] for entry in (*checked["nodes"], *checked["leaves"]))
+    if doubled := [name for name, count in names.items() if count > 1]:
+        raise ArchiveError(f"the manifest does not describe a graph: `{doubled[0]}` is given twice.")
+    return checked
+
+
+def _built(manifest: _Manifest, weights: dict[str, Tensor], allow: Sequence[str]) -> Saved:
+    nodes = {n["name"]: (_made("node", n, Node, allow), tuple(n["parents"])) for n in manifest["nodes"]}
+    leaves = {n["name"]: (_made("leaf", n, Leaf, allow), n["parent"]) for n in manifest["leaves"]}
     bands = Bands.of(manifest["wavelengths"], manifest["band_indices"])
-    return Saved(str(manifest["name"]), dtype, nodes, leaves, weights, bands, manifest["probe"])
+    probe = manifest["probe"]
+    return Saved(
+        manifest["name"],
+        _DTYPES[manifest["dtype"]],
+        nodes,
+        leaves,
+        weights,
+        bands,
+        None if probe is None else dict(probe),
+    )
 
 
-def _made(description: Mapping[str, Any], base: type[Any], allow: Sequence[str]) -> Any:
-    cls = resolve(description["class"], (base,), allow)
-    return cls(**description["arguments"])
+def _made(kind: str, entry: Mapping[str, Any], base: type[Any], allow: Sequence[str]) -> Any:
+    where, arguments = f"{kind} `{entry['name']}`", entry["arguments"]
+    cls = resolve(entry["class"], (base,), allow, ours=HOMES)
+    if misfits := argument_misfits(arguments, cls, where):
+        raise ArchiveError(" ".join(misfits))
+    try:
+        return cls(**arguments)
+    # A stranger's arguments to a constructor of any class: whatever it raises, they do not suit it.
+    except Exception as err:
+        raise ArchiveError(f"{where}: {type(err).__name__}: {err}") from err
+
+
+def check_weights(weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """Raise an `ArchiveError` unless the weights have the names and kinds of numbers of a graph's state."""
+    missing, surplus = set(state) - set(weights), set(weights) - set(state)
+    if missing or surplus:
+        listed = {"missing": sorted(missing), "surplus": sorted(surplus)}
+        raise ArchiveError(
+            "weights: " + "; ".join(f"{k}: {', '.join(v)}" for k, v in listed.items() if v) + "."
+        )
+    for name, tensor in weights.items():
+        expected = state[name].dtype
+        if (
+            tensor.is_floating_point() != expected.is_floating_point
+            or tensor.is_complex() != expected.is_complex
+        ):
+            raise ArchiveError(f"weights: {name}: expected {expected}, got {tensor.dtype}.")

@@ -19,6 +19,7 @@ from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.node.base import Node
 from cuvis_ai.pipeline.class_path import resolve
 from cuvis_ai.pipeline.graph import Graph
+from cuvis_ai.pipeline.plain_types import argument_misfits
 from cuvis_ai.training.config import TrainingConfig
 from cuvis_ai.training.leaf import Leaf
 from cuvis_ai.training.monitors import Monitor
@@ -183,6 +184,8 @@ def _made(where: str, description: Any, base: type[Any], allow: Sequence[str]) -
         known = [name for name in inspect.signature(cls).parameters if name != "self"]
         if unknown := [_unknown(f"{where}.", key, known) for key in description if key not in known]:
             raise ConfigError("\n".join(unknown))
+        if issubclass(cls, Node | Leaf) and (misfits := argument_misfits(description, cls, f"`{where}`")):
+            raise ConfigError("\n".join(misfits))
         return cls(**description)
     except (ConfigError, TypeError, ValueError) as err:
         raise ConfigError(_within(where, err)) from err

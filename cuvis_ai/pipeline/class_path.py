@@ -14,19 +14,28 @@ from typing import Any
 
 from cuvis_ai.errors import ConfigError
 
+_LONGEST = 250
+
 
 def class_path(cls: type[Any]) -> str:
     """Return `module:Class`."""
     return f"{cls.__module__}:{cls.__qualname__}"
 
 
-def resolve(path: object, bases: tuple[type[Any], ...], allow: Sequence[str] = ()) -> type[Any]:
+def resolve(
+    path: object,
+    bases: tuple[type[Any], ...],
+    allow: Sequence[str] = (),
+    *,
+    ours: Sequence[str] = ("cuvis_ai",),
+) -> type[Any]:
     """Return the class that a path names.
 
     Args:
         path: `module:Class` or `module.Class`.
         bases: the class must derive from one of these.
         allow: packages besides `cuvis_ai`.
+        ours: packages and modules of `cuvis_ai` in which to look.
 
     Raises:
         ConfigError: the path is malformed, outside the allowed packages (nothing is imported then),
@@ -36,16 +45,16 @@ def resolve(path: object, bases: tuple[type[Any], ...], allow: Sequence[str] = (
         raise ConfigError(
             f"class path: expected a string such as 'cuvis_ai.node.pca.TrainablePCA', got {path!r}."
         )
+    if len(path) > _LONGEST:
+        raise ConfigError(f"class path: expected at most {_LONGEST} characters, got {len(path)}.")
     module_name, _, class_name = path.rpartition(":" if ":" in path else ".")
     parts = [*module_name.split("."), class_name]
     if not module_name or not all(part.isidentifier() for part in parts):
         raise ConfigError(f"class path {path!r}: expected the form 'package.module.Class'.")
-    allowed = ("cuvis_ai", *allow)
+    allowed = (*ours, *allow)
     if not any(module_name == package or module_name.startswith(f"{package}.") for package in allowed):
-        raise ConfigError(
-            f"class path {path!r}: expected a class of {', '.join(allowed)}. If you trust that package, "
-            f"pass allow=[{parts[0]!r}]."
-        )
+        hint = "" if parts[0] == "cuvis_ai" else f" If you trust that package, pass allow=[{parts[0]!r}]."
+        raise ConfigError(f"class path {path!r}: expected a class of {', '.join(allowed)}.{hint}")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as err:

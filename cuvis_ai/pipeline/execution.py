@@ -7,7 +7,7 @@ product, where looking costs little, not in the cube.
 May import: `types`, `errors`, `affine`, `stats`, `node.base`, `pipeline.topology`.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from cuvis_ai.affine import Affine, Head, identity_like, stack
 from cuvis_ai.errors import GraphError
 from cuvis_ai.node.base import Node
-from cuvis_ai.pipeline.topology import CUBE, Point, Topology
+from cuvis_ai.pipeline.topology import CUBE, SOURCE, Point, Topology
 from cuvis_ai.stats import Structure
 from cuvis_ai.types import CubeTensor, PixelMask
 
@@ -70,11 +70,12 @@ class Execution:
         """The number of channels at a point; None if it depends on cubes that are not seen yet."""
         if point == CUBE:
             return None
-        counts = [
-            self.nodes[name].out_channels(self.channels(self.topology.input_of(name))) for name in point
-        ]
-        known = [count for count in counts if count is not None]
-        return sum(known) if len(known) == len(counts) else None
+        # In order, each node once: paths multiply where nodes read several others.
+        known: dict[str, int | None] = {SOURCE: None}
+        for name in self.topology.order():
+            entering = _total([known[parent] for parent in self.topology.input_of(name)])
+            known[name] = self.nodes[name].out_channels(entering)
+        return _total([known[name] for name in point])
 
     def affine(self, point: Point, base: Point, channels: int | None = None) -> Affine | None:
         """The composed map from `base` to `point`, from the current weights; None for the identity.
@@ -188,7 +189,7 @@ class _Batch:
         node = self.execution.nodes[name]
         point = self.execution.topology.input_of(name)
         if node.structure is Structure.OPAQUE:
-            return _called(node, self.value(point))
+            return called(node, self.value(point))
         base = self.execution.base(point, keep=(*self.wanted, *self.values))
         entering = self.value(base)
         affine = self.execution._node_affine(name, base, entering.shape[1])
@@ -201,7 +202,12 @@ class _Batch:
         return result
 
 
-def _called(node: Node, cube: CubeTensor) -> CubeTensor:
+def _total(counts: Sequence[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def called(node: Node, cube: CubeTensor) -> CubeTensor:
     """Return node(cube); errors name the node and its input."""
     node.require_fitted()
     try:

@@ -82,7 +82,7 @@ class Graph:
             hint = " Use `add_leaf_node` for losses and metrics." if isinstance(node, Leaf) else ""
             raise GraphError(f"add_node: expected a Node, got {type(node).__name__}.{hint}")
         self._check_free(node)
-        new = self.topology.new_name(name, type(node).__name__)
+        new = self._new_name(name, node)
         parents = [] if parent is None else self._names(parent)
         if parents and not self.topology.parents:
             raise GraphError(f"node `{new}`: the first node reads the cube and has no parent.")
@@ -104,7 +104,7 @@ class Graph:
                 f"add_leaf_node: expected a loss, metric or picture, got {type(leaf).__name__}.{hint}"
             )
         self._check_free(leaf)
-        new = self.topology.new_name(name, type(leaf).__name__)
+        new = self._new_name(name, leaf)
         [of] = self._names(parent)
         leaf.check_parent(self._node(of), self._execution().channels((of,)))
         if isinstance(leaf, CompositeLoss):
@@ -336,10 +336,11 @@ class Graph:
                 graph.add_node(node, list(parents) or None, name=name)
             for name, (leaf, parent) in saved.leaves.items():
                 graph.add_leaf_node(leaf, parent, name=name)
-            graph.to(saved.dtype).load_state_dict(saved.weights)
+            archive.check_weights(saved.weights, graph.to(saved.dtype).state_dict())
+            graph.load_state_dict(saved.weights)
             check_probe(graph._execution(), saved.probe)
-        except (GraphError, NotFittedError, RuntimeError, TypeError) as err:
-            raise ArchiveError(f"{path}: the weights do not fit the graph: {err}") from err
+        except (GraphError, NotFittedError, RuntimeError) as err:
+            raise ArchiveError(f"{path}: the parts do not fit each other: {archive.shortened(err)}") from err
         return graph
 
     def _saved(self) -> archive.Saved:
@@ -447,6 +448,13 @@ class Graph:
     def _names(self, parents: NodeOrName | Sequence[NodeOrName]) -> list[str]:
         many = [parents] if isinstance(parents, Node | str) else parents
         return [self._name(parent) for parent in many]
+
+    def _new_name(self, wanted: str | None, module: Node | Leaf) -> str:
+        """Return the name for a new node or leaf, checked to be free."""
+        new = self.topology.new_name(wanted, type(module).__name__)
+        if hasattr(self.nodes, new):  # torch keeps modules as attributes
+            raise GraphError(f"name `{new}`: torch uses it for itself. Choose another `name=`.")
+        return new
 
     def _check_free(self, module: Node | Leaf) -> None:
         if module.name is not None:

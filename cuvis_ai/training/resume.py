@@ -6,7 +6,6 @@ May import: `errors`, `pipeline.execution`, `training.config`.
 import io
 import logging
 import os
-import pickle
 import random
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from torch import nn
+from torch import Tensor, nn
 
 from cuvis_ai.errors import ConfigError
 from cuvis_ai.pipeline.execution import Execution
@@ -155,16 +154,22 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"ckpt_path: expected a checkpoint file, got {str(path)!r}, which does not exist."
         ) from err
-    # What torch raises on a file that is cut off, of another kind, or holds code.
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as err:
+    except Exception as err:  # a damaged or hostile file can fail in any way
         raise ConfigError(
-            f"ckpt_path: expected a checkpoint, got {str(path)!r}, which cannot be read: {err}"
+            f"ckpt_path: expected a checkpoint of tensors and plain values, got {str(path)!r}, which is damaged "
+            f"or asks for code to be run ({type(err).__name__}). No code was run."
         ) from err
     if not isinstance(checkpoint, dict) or not {"cuvis_ai", "loops", "optimizer_states"} <= checkpoint.keys():
         raise ConfigError(
             f"ckpt_path: expected a checkpoint that `graph.train` can go on from, got {str(path)!r}, which "
             "holds weights alone or is of another program."
         )
+    for name, tensor in checkpoint["state_dict"].items():
+        # A stride of 0 gives any shape to a few stored bytes.
+        if not isinstance(tensor, Tensor) or tensor.nbytes > tensor.untyped_storage().nbytes():
+            raise ConfigError(
+                f"ckpt_path: {str(path)!r}: expected a tensor as large as it says, for {name!r}."
+            )
     loop = checkpoint["loops"]["fit_loop"]
     batches = loop["epoch_loop.batch_progress"]
     done = batches["current"]["completed"] == batches["current"]["processed"]
@@ -195,9 +200,11 @@ def allocate(execution: Execution, leaves: nn.ModuleDict, checkpoint: Mapping[st
         shapes = {s: stored[k].shape for s, keys in places.items() for k in keys if k in stored}
         node.allocate(shapes)
     prefix = "leaves."
-    leaves.load_state_dict(
-        {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
-    )
+    of_leaves = {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
+    try:
+        leaves.load_state_dict(of_leaves)
+    except RuntimeError as err:
+        raise ConfigError(f"ckpt_path: the checkpoint is of a graph with other leaves: {err}") from err
 
 
 def random_state() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """From configurations to graphs, data modules and settings."""
 
 import re
+import sys
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -164,7 +165,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("node that is no mapping", {"nodes": {"pca": "TrainablePCA"}}, "`nodes.pca`: expected a mapping with `_target_`, got 'TrainablePCA'"),
     ("monitor that is no mapping", {"monitoring": {"dummy": "DummyMonitor"}}, "`monitoring.dummy`: expected a mapping with `_target_`, got 'DummyMonitor'"),
     ("impossible value", {"nodes": {"pca": {**PCA, "n_components": 0}}}, "n_components: expected 1 or more, got 0"),
-    ("wrong type", {"nodes": {"pca": {**PCA, "n_components": "three"}}}, "`nodes.pca`: "),
+    ("wrong type", {"nodes": {"pca": {**PCA, "n_components": "three"}}}, "`nodes.pca`: `n_components`: expected an integer, got 'three'"),
     ("missing argument", {"nodes": {"pca": {"_target_": PCA["_target_"]}}}, "n_components"),
     ("unknown parent", {"nodes": {"normalizer": MINMAX, "pca": {**PCA, "parent": "nobody"}}}, "`nobody` is not in this graph"),
     ("leaf on a wrong parent", {"loss_leaves": {"o": {**ORTHOGONALITY, "parent": "normalizer"}}}, "expected a parent with components"),
@@ -215,6 +216,31 @@ def test_callback_that_is_not_lightnings_is_refused(target: str) -> None:
     assert "`training.trainer.callbacks[0]`: class path" in problems(
         config(training={"trainer": {"callbacks": callbacks}})
     )
+
+
+BAD = {"_target_": "marker_of_hydra.Bad"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"nodes": {"bad": BAD}},
+        {"loss_leaves": {"bad": BAD}},
+        {"metric_leaves": {"bad": BAD}},
+        {"visualization_leaves": {"bad": BAD}},
+        {"monitoring": {"bad": BAD}},
+        {"datamodule": BAD},
+        {"training": {"trainer": {"callbacks": [BAD]}}},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_refused_target_is_not_imported(
+    changes: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "marker_of_hydra.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "'marker_of_hydra.Bad': expected a class of" in problems(config(**changes))
+    assert "marker_of_hydra" not in sys.modules
 
 
 def test_allow_opens_the_named_package_alone() -> None:

@@ -41,6 +41,8 @@ REFUSED: list[tuple[str, Callable[[Graph], object], str]] = [
     ("second root", lambda g: g.add_node(RXGlobal()), "second root"),
     ("unknown parent", lambda g: g.add_node(RXGlobal(), parent="nobody"), "`nobody` is not in this graph"),
     ("duplicate name", lambda g: g.add_node(RXGlobal(), parent="trainable_pca", name="trainable_pca"), "already taken"),
+    ("name that torch uses", lambda g: g.add_node(RXGlobal(), parent="trainable_pca", name="train"), "torch uses it for itself"),
+    ("leaf's name that torch uses", lambda g: g.add_leaf_node(OrthogonalityLoss(), "trainable_pca", name="keys"), "torch uses it for itself"),
     ("wrong leaf parent", lambda g: g.add_leaf_node(OrthogonalityLoss(), parent="min_max_normalizer"), "with components"),
     ("move leaf to wrong parent", lambda g: g.set_parent("orthogonality_loss", "min_max_normalizer"), "with components"),
     ("cycle", lambda g: g.set_parent("min_max_normalizer", "trainable_pca"), "cycle"),
