@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint lint-format lint-style lint-types lint-layers format bench browser clean
+.PHONY: help demo test test-fast lint lint-format lint-style lint-types lint-layers format bench fuzz browser clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ format: $(STAMP) ## rewrite the code in the project's format
 bench: $(STAMP) ## run the benchmarks; each asserts the claim that its file is named for
 	@test -n "$(wildcard benchmarks/*.py)" || echo "benchmarks/ holds no benchmark yet"
 	@set -e; for file in $(sort $(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file; done
+
+fuzz: $(STAMP) ## load 50,000 mutated archives; offending ones go to outputs/fuzz/
+	$(BIN)/python -m fuzz.archives --workers $(WORKERS)
 
 # Only where a test asks for a browser, and only as root; elsewhere those tests are skipped and say so.
 browser:

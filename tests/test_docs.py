@@ -164,3 +164,13 @@ def test_links_and_pictures_are_there(page: Path) -> None:
 
 def test_readme_is_short() -> None:
     assert len((REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines()) <= 100
+
+
+def test_every_test_that_reliability_cites_exists() -> None:
+    page = (REPOSITORY / "docs" / "reliability.md").read_text(encoding="utf-8")
+    cited = set(re.findall(r"`(test_\w+)`", page))
+    sources = "\n".join(
+        path.read_text(encoding="utf-8") for path in (REPOSITORY / "tests").rglob("test_*.py")
+    )
+    assert cited
+    assert not cited - set(re.findall(r"^def (test_\w+)\(", sources, re.MULTILINE))

@@ -156,8 +156,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ) from err
     except Exception as err:  # a damaged or hostile file can fail in any way
         raise ConfigError(
-            f"ckpt_path: expected a checkpoint of tensors and plain values, got {str(path)!r}, which is damaged "
-            f"or asks for code to be run ({type(err).__name__}). No code was run."
+            f"ckpt_path: expected a checkpoint of tensors and plain values, got {str(path)!r}, which is "
+            f"damaged or asks for code to be run ({type(err).__name__}). No code was run."
         ) from err
     if not isinstance(checkpoint, dict) or not {"cuvis_ai", "loops", "optimizer_states"} <= checkpoint.keys():
         raise ConfigError(
