@@ -162,8 +162,8 @@ def load(path: str | Path, allow: Sequence[str] = ()) -> Saved:
         ArchiveError: the file is damaged, of a newer format, or names a class that is not allowed.
         FileNotFoundError: there is none.
     """
-    contents = sealed_zip.read(Path(path))
     try:
+        contents = sealed_zip.read(Path(path))
         _check_sizes(*contents)
         manifest = _checked(_parsed(contents[0]))
         _check_sizes(*contents, len(manifest["nodes"]) + len(manifest["leaves"]))

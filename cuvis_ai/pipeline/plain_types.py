@@ -64,8 +64,10 @@ def _fits(value: object, kind: Any) -> bool:
         return isinstance(value, int) and value in (0, 1)
     if kind in (int, float):
         is_number = isinstance(value, kind | int) and not isinstance(value, bool)
-        # Compared instead of converted: an integer may be beyond the floats.
-        return is_number and (kind is int or abs(value) <= sys.float_info.max)  # type: ignore[arg-type]
+        if kind is int or not is_number:
+            return is_number
+        # Whole numbers up to where floats are exact: torch takes none beyond 64 bits.
+        return abs(value) <= (2**53 if isinstance(value, int) else sys.float_info.max)  # type: ignore[arg-type]
     if kind in (str, list, dict):
         return isinstance(value, kind)
     if kind in (None, type(None)):

@@ -71,28 +71,28 @@ def _umask() -> int:
 
 
 def read(path: Path) -> tuple[bytes, bytes]:
-    """Return the two members.
+    """Return the two members; errors do not name the path.
 
     Raises:
         ArchiveError: the file is damaged, or no such zip.
         FileNotFoundError: there is none.
     """
     if path.exists() and not path.is_file():
-        raise ArchiveError(f"{path}: expected a file, got a folder or device.")
+        raise ArchiveError("expected a file, got a folder or device.")
     _check_seal(path)
     content = path.read_bytes()
     # zipfile makes an object of each entry: a thousand are cheap, the millions that a file may hold are not.
     if content.count(_ENTRY) > _MOST_ENTRIES:
-        raise ArchiveError(f"{path}: expected {len(MEMBERS)} members, got more than {_MOST_ENTRIES}.")
+        raise ArchiveError(f"expected {len(MEMBERS)} members, got more than {_MOST_ENTRIES}.")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as file:
             infos = file.infolist()
-            _check_members(path, infos, len(content))
+            _check_members(infos, len(content))
             manifest, weights = (file.read(info) for info in infos)
     except ArchiveError:
         raise
     except _OF_ZIPFILE as err:
-        raise ArchiveError(f"{path}: not a readable zip file: {err}.") from err
+        raise ArchiveError(f"not a readable zip file: {err}.") from err
     return manifest, weights
 
 
@@ -108,20 +108,20 @@ def _check_seal(path: Path) -> None:
         stated = file.read(_DIGEST_LENGTH)
     if end != _SEAL or digest.hexdigest().encode() != stated:
         raise ArchiveError(
-            f"{path}: expected a file written by `graph.save_to_file`, whole and unchanged; its checksum "
+            "expected a file written by `graph.save_to_file`, whole and unchanged; its checksum "
             f"does not match ({size} bytes). Copy or save it again."
         )
 
 
-def _check_members(path: Path, infos: Sequence[zipfile.ZipInfo], size: int) -> None:
+def _check_members(infos: Sequence[zipfile.ZipInfo], size: int) -> None:
     names = tuple(info.filename for info in infos)
     if names != MEMBERS:
         listed = ", ".join(f"{name[:40]!a}" for name in names[:4]) + (", …" if len(names) > 4 else "")
-        raise ArchiveError(f"{path}: expected the members {', '.join(MEMBERS)}, got {listed or 'none'}.")
+        raise ArchiveError(f"expected the members {', '.join(MEMBERS)}, got {listed or 'none'}.")
     for info in infos:
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind not in (0, stat.S_IFREG):
-            raise ArchiveError(f"{path}: {info.filename}: expected a file, got a link, folder or device.")
+            raise ArchiveError(f"{info.filename}: expected a file, got a link, folder or device.")
         stored = info.compress_type == zipfile.ZIP_STORED and info.compress_size == info.file_size
         if not stored or info.file_size > size:
-            raise ArchiveError(f"{path}: {info.filename}: expected a member that is stored uncompressed.")
+            raise ArchiveError(f"{info.filename}: expected a member that is stored uncompressed.")

@@ -131,6 +131,12 @@ def test_false_fields_of_an_entry_are_refused_or_harmless(
         refused(resealed(bytes(archive)), tmp_path)
 
 
+def test_refusal_of_a_zip_does_not_repeat_its_content(whole: Contents, tmp_path: Path) -> None:
+    archive = bytearray(whole.archive())
+    archive[26:28] = struct.pack("<H", len(whole.manifest))  # the length of the first name
+    assert len(refused(resealed(bytes(archive)), tmp_path)) < 1500
+
+
 def test_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="expected a file, got a folder"):
         Graph.load_from_file(tmp_path)
@@ -239,6 +245,12 @@ def test_every_node_and_leaf_of_ours_lives_where_files_may_look() -> None:
     made: list[Node | Leaf] = [case.make() for case in (*NODES, *DECODERS, *LEAVES)]
     strays = [type(one) for one in made if not type(one).__module__.startswith(HOMES)]
     assert not strays
+
+
+def test_every_node_of_ours_says_the_axes_of_its_state() -> None:
+    for case in (*NODES, *DECODERS):
+        node = case.make()
+        assert set(node.state_shapes) == set(node.state_names), case.name
 
 
 def test_paths_that_double_at_each_node_are_followed_once(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ MISFITS: list[tuple[object, Any, str]] = [
     ("3", float, "x: expected a finite number, got '3'."),
     (float("nan"), float, "x: expected a finite number, got nan."),
     (10**400, float, "x: expected a finite number, got 1000"),
+    (2**53 + 1, float, "x: expected a finite number, got 9007199254740993."),
     (2, bool, "x: expected true or false, got 2."),
     (None, str, "x: expected a string, got None."),
     ("ab", list[str], "x: expected a list, got 'ab'."),
