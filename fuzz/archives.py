@@ -215,8 +215,11 @@ def fuzzed(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _start, (archives, folder)) as pool:
         chunks = [range(i, min(i + CHUNK, count)) for i in range(0, count, CHUNK)]
-        for done in as_completed([pool.submit(_chunk, numbers, seed, limit) for numbers in chunks]):
-            total.add(done.result())
+        try:
+            for done in as_completed([pool.submit(_chunk, numbers, seed, limit) for numbers in chunks]):
+                total.add(done.result())
+        finally:
+            pool.shutdown(cancel_futures=True)  # after an error here the rest need not run
     for path in folder.glob("current-*.zip"):  # one that is left tells what a child died of
         path.unlink()
     return total

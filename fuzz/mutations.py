@@ -178,7 +178,7 @@ def tensors(rng: random.Random, contents: Contents) -> bytes:
             held[name] = torch.zeros(shape)
         elif kind == 1:
             held[name] = tensor.to(rng.choice(TENSOR_TYPES))
-        elif kind == 2:
+        elif kind == 2 and tensor.dtype in (torch.float32, torch.float64):
             held[name] = torch.full_like(
                 tensor, rng.choice((float("nan"), float("inf"), 0.0, -1.0, 3e38, 1e-45))
             )
