@@ -168,9 +168,12 @@ def test_readme_is_short() -> None:
 
 def test_every_test_that_reliability_cites_exists() -> None:
     page = (REPOSITORY / "docs" / "reliability.md").read_text(encoding="utf-8")
-    cited = set(re.findall(r"`(test_\w+)`", page))
+    rows = [line.split("|")[3] for line in page.splitlines() if line.startswith("| ")]
+    cited = {name for row in rows for name in re.findall(r"\b(test_\w+?)(?:…|\b(?!\.py))", row)}
     sources = "\n".join(
         path.read_text(encoding="utf-8") for path in (REPOSITORY / "tests").rglob("test_*.py")
     )
-    assert cited
-    assert not cited - set(re.findall(r"^def (test_\w+)\(", sources, re.MULTILINE))
+    known = re.findall(r"^def (test_\w+)\(", sources, re.MULTILINE)
+    assert len(cited) > 30
+    # A name may be cut short with an ellipsis.
+    assert not [name for name in cited if not any(one.startswith(name) for one in known)]

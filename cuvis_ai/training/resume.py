@@ -159,20 +159,20 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"ckpt_path: expected a checkpoint of tensors and plain values, got {str(path)!r}, which is "
             f"damaged or asks for code to be run ({type(err).__name__}). No code was run."
         ) from err
-    if not isinstance(checkpoint, dict) or not {"cuvis_ai", "loops", "optimizer_states"} <= checkpoint.keys():
+    needed = {"cuvis_ai", "epoch", "loops", "optimizer_states", "state_dict"}
+    if not isinstance(checkpoint, dict) or not needed <= checkpoint.keys():
         raise ConfigError(
             f"ckpt_path: expected a checkpoint that `graph.train` can go on from, got {str(path)!r}, which "
             "holds weights alone or is of another program."
         )
-    for name, tensor in checkpoint["state_dict"].items():
-        # A stride of 0 gives any shape to a few stored bytes.
-        if not isinstance(tensor, Tensor) or tensor.nbytes > tensor.untyped_storage().nbytes():
-            raise ConfigError(
-                f"ckpt_path: {str(path)!r}: expected a tensor as large as it says, for {name!r}."
-            )
-    loop = checkpoint["loops"]["fit_loop"]
-    batches = loop["epoch_loop.batch_progress"]
-    done = batches["current"]["completed"] == batches["current"]["processed"]
+    try:
+        _check_forms(checkpoint)
+        batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        done = batches["current"]["completed"] == batches["current"]["processed"]
+    except (AttributeError, KeyError, TypeError, ValueError) as err:
+        raise ConfigError(
+            f"ckpt_path: expected a Lightning checkpoint, got {str(path)!r}, which is changed: {err!r}"
+        ) from err
     if batches["is_last_batch"] and not done:
         # Lightning would begin with the next epoch: without this one's validation, values and scheduler step.
         raise ConfigError(
@@ -180,6 +180,17 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             "written between the last step of an epoch and its end. Take another one."
         )
     return checkpoint
+
+
+def _check_forms(checkpoint: Mapping[str, Any]) -> None:
+    """Raise what comes of it if a part of a checkpoint has another form than Lightning gives it."""
+    if not isinstance(checkpoint["epoch"], int):
+        raise TypeError(f"epoch: expected a number, got {checkpoint['epoch']!r}")
+    position_of(checkpoint)
+    for name, tensor in checkpoint["state_dict"].items():
+        # A stride of 0 gives any shape to a few stored bytes.
+        if not isinstance(tensor, Tensor) or tensor.nbytes > tensor.untyped_storage().nbytes():
+            raise ValueError(f"{name}: expected a tensor as large as it says")
 
 
 def position_of(checkpoint: Mapping[str, Any]) -> Position:
@@ -191,6 +202,12 @@ def position_of(checkpoint: Mapping[str, Any]) -> Position:
 def allocate(execution: Execution, leaves: nn.ModuleDict, checkpoint: Mapping[str, Any]) -> None:
     """Let nodes take the shapes that a checkpoint holds, which makes them fitted, and leaves their values."""
     stored = checkpoint["state_dict"]
+    prefix = "leaves."
+    of_leaves = {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
+    try:
+        leaves.load_state_dict(of_leaves)
+    except RuntimeError as err:
+        raise ConfigError(f"ckpt_path: the checkpoint is of a graph with other leaves: {err}") from err
     for name, node in execution.nodes.items():
         # A parametrized weight is stored as its argument, of the same shape.
         places = {
@@ -199,12 +216,6 @@ def allocate(execution: Execution, leaves: nn.ModuleDict, checkpoint: Mapping[st
         }
         shapes = {s: stored[k].shape for s, keys in places.items() for k in keys if k in stored}
         node.allocate(shapes)
-    prefix = "leaves."
-    of_leaves = {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
-    try:
-        leaves.load_state_dict(of_leaves)
-    except RuntimeError as err:
-        raise ConfigError(f"ckpt_path: the checkpoint is of a graph with other leaves: {err}") from err
 
 
 def random_state() -> dict[str, Any]:

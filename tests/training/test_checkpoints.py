@@ -73,7 +73,7 @@ def tensor(name: str, value: object) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.pop("state_dict"), "expected a Lightning checkpoint"),
+        (lambda c: c.pop("state_dict"), "of another program"),
         (lambda c: c.update(epoch="1"), "expected a Lightning checkpoint"),
         (tensor("nodes.trainable_pca.mean", 7), "expected a tensor as large as it says"),
         (tensor("nodes.trainable_pca.components", torch.zeros(1).expand(10**6, 10**6)), "expected a tensor as large as it says"),

@@ -189,7 +189,7 @@ def test_last_is_the_newest_whole_checkpoint(tmp_path: Path, caplog: pytest.LogC
     with caplog.at_level(logging.INFO, "cuvis_ai"):
         train(tmp_path / "rows", data(), ModelCheckpoint(tmp_path / "kept"), ckpt_path="last")
     assert "epoch=1.ckpt, which holds 2 of 4 epochs" in taken(caplog)
-    assert "epoch=2.ckpt', which cannot be read" in caplog.text
+    assert "epoch=2.ckpt', which is damaged" in caplog.text
     assert "weights.ckpt', which holds weights alone" in caplog.text
 
 
@@ -221,8 +221,8 @@ def test_last_without_a_callback_that_keeps_any_is_refused(tmp_path: Path) -> No
     ("content", "message"),
     [
         (None, "which does not exist"),
-        (b"PK\x03\x04 half a file", "which cannot be read"),
-        (b"", "which cannot be read"),
+        (b"PK\x03\x04 half a file", "which is damaged"),
+        (b"", "which is damaged"),
     ],
 )
 def test_a_checkpoint_that_is_none_is_named(content: bytes | None, message: str, tmp_path: Path) -> None:
