@@ -79,7 +79,9 @@ def folded() -> Callable[[], object]:
     def loss_of(cube: Tensor) -> Tensor:
         weight = components * scale
         bias = -(components @ mean) - weight @ low
-        return torch.addmm(bias, cube.permute(0, 2, 3, 1).reshape(-1, cube.shape[1]), weight.T).square().mean()
+        return (
+            torch.addmm(bias, cube.permute(0, 2, 3, 1).reshape(-1, cube.shape[1]), weight.T).square().mean()
+        )
 
     return steps(loss_of, [components])
 

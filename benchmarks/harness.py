@@ -126,9 +126,7 @@ def _added_mb_of_fresh_process(name: str) -> float:
     return float(json.loads(result.stdout.splitlines()[-1]))
 
 
-def _row(
-    comparison: Comparison, seconds: Mapping[str, Sequence[float]], added: Mapping[str, float]
-) -> Row:
+def _row(comparison: Comparison, seconds: Mapping[str, Sequence[float]], added: Mapping[str, float]) -> Row:
     ours, peer = seconds[comparison.ours], seconds[comparison.peer]
     low, middle, high = statistics.quantiles([a / b for a, b in zip(ours, peer, strict=True)], n=4)
     return Row(

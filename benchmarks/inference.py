@@ -27,7 +27,7 @@ def rx_on_b() -> Callable[[], object]:
     pixels = pixels_b()
     graph = Graph("rx")
     graph.add_node(RXGlobal())
-    return scoring(fit(graph, batches_of(pixels, 1)), pixels)
+    return scoring(fit(graph, batches_of(pixels[:1, :128], 1)), pixels)
 
 
 def scoring(graph: Graph, pixels: torch.Tensor) -> Callable[[], object]:
@@ -70,7 +70,7 @@ def one_cube_of_b() -> Callable[[], object]:
     pixels = pixels_b()[:1]
     graph = Graph("rx")
     graph.add_node(RXGlobal())
-    return scoring(fit(graph, batches_of(pixels, 1)), pixels)
+    return scoring(fit(graph, batches_of(pixels[:1, :128], 1)), pixels)
 
 
 ALTERNATIVES = {

@@ -5,10 +5,10 @@ fold keeps the first center: subtracting it from the raw values is exact or near
 bias-only form W x + b cancels large numbers (mean 2e4, spread 15: 2e-4 lost against 1.5e-7).
 Where the first center is small, it costs a pass over the data and saves nothing: then it goes.
 
-May import: `types`.
+May import: `types`, `blocks`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from cuvis_ai.blocks import DTYPES, as_array, block_length, in_shares, subtract
 from cuvis_ai.types import CubeTensor, MappedCube, PixelMatrix
 
-BLOCK = 8192
-"""Pixels a block: a block of 200 float32 bands stays in a core's cache."""
+GRADIENT_SLACK = 8.0
+"""How much more a product may round while gradients are computed: three bits of 24."""
 
 Head = Callable[[CubeTensor], MappedCube]
 """What a node does behind its map, to each pixel by itself."""
@@ -69,7 +70,8 @@ class Affine:
         if inner is None:
             return self
         with torch.autocast(self.weight.device.type, enabled=False):
-            if self._loses_little_of(inner):
+            trained = torch.is_grad_enabled() and self.weight.requires_grad
+            if self._loses_little_of(inner, trained=trained):
                 moved = inner.weight * inner.center
                 inner = Affine(inner.weight, torch.zeros_like(inner.center), inner.bias - moved)
             if self.channelwise:
@@ -80,16 +82,17 @@ class Affine:
             return Affine(weight, inner.center, self._linear(inner.bias - self.center) + self.bias)
 
     @torch.no_grad()
-    def _loses_little_of(self, inner: "Affine") -> bool:
-        """Whether rounding at most doubles if the center of `inner` is taken off in the bias, not first.
+    def _loses_little_of(self, inner: "Affine", *, trained: bool) -> bool:
+        """Whether rounding grows little if the center of `inner` is taken off in the bias, not first.
 
         W (D (x - c) - m) rounds at the size of |W| |m|, which is taken off behind the product; with c
-        moved there too, |W| |D c| is added.
+        moved there too, |W| |D c| is added. Scores may round twice as much, gradients `GRADIENT_SLACK` times.
         """
         if self.channelwise or not inner.channelwise or not self.weight.is_cpu:
             return False
         sizes = self.weight.abs() @ torch.stack((inner.weight * inner.center, self.center), 1).abs()
-        return bool((sizes[:, 0] <= sizes[:, 1]).all())
+        slack = GRADIENT_SLACK if trained else 1.0
+        return bool((sizes[:, 0] <= slack * sizes[:, 1]).all())
 
     def _linear(self, x: Float[Tensor, " c"]) -> Float[Tensor, " k"]:
         return self.weight * x if self.channelwise else self.weight @ x
@@ -120,7 +123,7 @@ class Affine:
             wide = head is not None and 4 * self.out_channels > self.in_channels
             # Looking at a number makes the CPU wait for a device.
             centred = not pixels.is_cpu or self.center.requires_grad or bool(self.center.count_nonzero())
-            if self.channelwise or not pixels.is_cpu:
+            if self.channelwise or not pixels.is_cpu or pixels.dtype not in DTYPES:
                 projected = self._product(pixels - self.center if centred else pixels)
             elif not tracked and (centred or wide):
                 return self._by_blocks(pixels, head)
@@ -134,17 +137,17 @@ class Affine:
         self, pixels: PixelMatrix, head: Head | None
     ) -> tuple[Float[Tensor, "n k"], Float[Tensor, ""]]:
         """Hold neither the centred pixels nor what the head reads as a whole."""
-        scratch = pixels.new_empty(min(BLOCK, len(pixels)), self.in_channels)
-        result, total = pixels.new_empty(0), pixels.new_zeros(())
-        for start in range(0, len(pixels), BLOCK):
-            block = pixels[start : start + BLOCK]
-            projected = self._product(torch.sub(block, self.center, out=scratch[: len(block)]))
-            total += projected.sum()
-            part = _headed(projected, head)
-            if not start:
-                result = part.new_empty(len(pixels), part.shape[1])
-            result[start : start + BLOCK] = part
-        return result, total
+        result = pixels.new_empty(len(pixels), _headed(self.bias.detach()[None], head).shape[1])
+
+        def work(_: int, share: slice) -> Float[Tensor, ""]:
+            total = pixels.new_zeros(())
+            for centred, target in _centred_blocks(pixels[share], self.center, result[share]):
+                projected = self._product(centred)
+                target.copy_(_headed(projected, head))
+                total += projected.sum()
+            return total
+
+        return result, torch.stack(in_shares(work, pixels)).sum()
 
     def _product(self, centred: PixelMatrix) -> Float[Tensor, "n k"]:
         if self.channelwise:
@@ -155,6 +158,19 @@ class Affine:
 def _headed(projected: Float[Tensor, "n k"], head: Head | None) -> Float[Tensor, "n j"]:
     """Return what a head makes of projected pixels."""
     return projected if head is None else pixels_of(head(cube_of(projected, 1, len(projected), 1)))
+
+
+def _centred_blocks(
+    pixels: PixelMatrix, center: Float[Tensor, " c"], others: Float[Tensor, "n k"]
+) -> Iterator[tuple[Float[Tensor, "m c"], Float[Tensor, "m k"]]]:
+    """Yield block by block the centred pixels, in memory that the next block takes over, and the others."""
+    length = block_length(pixels, pixels.element_size())
+    scratch = pixels.new_empty(min(length, len(pixels)), pixels.shape[1])
+    center_array = as_array(center.detach())
+    for block, other in zip(pixels.detach().split(length), others.split(length), strict=True):
+        centred = scratch[: len(block)]
+        subtract(as_array(block), center_array, out=centred.numpy())
+        yield centred, other
 
 
 class _CentredProduct(torch.autograd.Function):
@@ -175,10 +191,14 @@ class _CentredProduct(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Float[Tensor, "n k"]) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
         pixels, weight, center = ctx.saved_tensors
-        scratch = pixels.new_empty(min(BLOCK, len(pixels)), pixels.shape[1])
-        of_weight = torch.zeros_like(weight)
-        for block, of_block in zip(pixels.split(BLOCK), gradient.split(BLOCK), strict=True):
-            of_weight.addmm_(of_block.T, torch.sub(block, center, out=scratch[: len(block)]))
+
+        def work(_: int, share: slice) -> Float[Tensor, "k c"]:
+            of_share = torch.zeros_like(weight)
+            for centred, of_block in _centred_blocks(pixels[share], center, gradient[share]):
+                of_share.addmm_(of_block.T, centred)
+            return of_share
+
+        of_weight = torch.stack(in_shares(work, pixels)).sum(0)
         of_bias = gradient.sum(0)
         of_pixels = gradient @ weight if ctx.needs_input_grad[0] else None
         return of_pixels, of_weight, -of_bias @ weight, of_bias

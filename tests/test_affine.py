@@ -5,7 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cuvis_ai.affine import BLOCK, Affine, cube_of, identity_like, pixels_of, stack
+from cuvis_ai.affine import Affine, cube_of, identity_like, pixels_of, stack
+
+BLOCK = 60_000  # of 5 float64 channels; more than one, and more than one thread's
 
 
 def random_map(
@@ -48,6 +50,24 @@ def test_a_center_goes_only_where_rounding_at_most_doubles(lowest: float) -> Non
     error = (folded(x.float()).double() - rounded[1](rounded[0](x))).abs().amax(0)
     size = weight.abs() @ second.center.abs()
     assert bool((error <= 8 * torch.finfo(torch.float32).eps * size).all())
+
+
+@pytest.mark.parametrize(("lowest", "goes"), [(0.4, True), (2.0, True), (300.0, False)])
+def test_a_center_goes_earlier_for_gradients_than_for_scores(lowest: float, goes: bool) -> None:
+    """Behind a rescaling, where means are near 0.5, up to eight times as much rounding is allowed."""
+    generator = torch.Generator().manual_seed(0)
+    x = lowest + torch.rand(5000, 60, generator=generator)
+    first = Affine(torch.ones(60), x.amin(0), torch.zeros(60))
+    weight = torch.randn(3, 60, generator=generator).requires_grad_()
+    second = Affine(weight, first(x).mean(0), torch.zeros(3))
+    folded = second.after(first)
+    assert bool(folded.center.any()) != goes
+    folded(x).square().mean().backward()
+    centred = x.double() - x.double().amin(0) - second.center.double()
+    exact = 2 * weight.detach().double() @ (centred.T @ centred) / (3 * len(x))
+    assert float((weight.grad - exact).norm() / exact.norm()) < 1e-5
+    with torch.no_grad():
+        assert bool(second.after(first).center.any()) == (lowest > 0.5)
 
 
 @pytest.mark.parametrize("lowest", [0.0, 300.0])

@@ -5,7 +5,7 @@ from cuvis_ai.stats.extrema import Extrema
 from cuvis_ai.stats.moments import ChannelMoments, Moments
 from cuvis_ai.stats.ranks import merged_over_ranks
 from cuvis_ai.stats.scores import ScoreDistribution
-from cuvis_ai.stats.sketch import Sketch, Structure, update_all
+from cuvis_ai.stats.sketch import SharedSketches, Sketch, Structure, update_all
 
 __all__ = [
     "ChannelMoments",
@@ -13,6 +13,7 @@ __all__ = [
     "Extrema",
     "Moments",
     "ScoreDistribution",
+    "SharedSketches",
     "Sketch",
     "Structure",
     "merged_over_ranks",

@@ -4,11 +4,11 @@ A sketch can be updated block by block, merged with another of its kind (from an
 rank or half of the data) and, where that is exact, carried through an affine map. The same
 objects serve the statistical phase, the metrics of an epoch and the ranks of a distributed run.
 
-May import: `types`, `errors`, `affine`, `stats.blocks`.
+May import: `types`, `errors`, `blocks`, `affine`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from typing import ClassVar, Self
 
@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cuvis_ai.affine import Affine
+from cuvis_ai.blocks import block_length, in_shares
 from cuvis_ai.errors import GraphError
-from cuvis_ai.stats.blocks import block_length
 from cuvis_ai.types import PixelMatrix
 
 PixelFlags = Bool[Tensor, " n"]
@@ -118,7 +118,7 @@ def update_all(
 ) -> None:
     """Update several sketches with the same pixels, block by block, so that each block is read once."""
     sketches = list(sketches)
-    length = block_length(pixels)
+    length = block_length(pixels, itemsize=8)
     for start in range(0, len(pixels), length):
         block = slice(start, start + length)
         for sketch in sketches:
@@ -127,3 +127,40 @@ def update_all(
                 None if valid is None else valid[block],
                 None if truth is None else truth[block],
             )
+
+
+class SharedSketches:
+    """Sketches of one stream that several threads take, each of its share of every batch.
+
+    Args:
+        kinds: makes each of the sketches; all see the same pixels.
+    """
+
+    def __init__(self, kinds: Sequence[Callable[[], Sketch]]) -> None:
+        self._kinds = kinds
+        self._by_thread: list[list[Sketch]] = []
+
+    def update(
+        self, pixels: PixelMatrix, valid: PixelFlags | None = None, truth: PixelTruth | None = None
+    ) -> None:
+        """Take in pixels (n, c), see `Sketch.update`."""
+        self._by_thread += [
+            [kind() for kind in self._kinds] for _ in range(torch.get_num_threads() - len(self._by_thread))
+        ]
+
+        def take(i: int, share: slice) -> None:
+            update_all(
+                self._by_thread[i],
+                pixels[share],
+                None if valid is None else valid[share],
+                None if truth is None else truth[share],
+            )
+
+        in_shares(take, pixels)
+
+    def merged(self) -> list[Sketch]:
+        """Return the sketches of the whole stream, in the order of `kinds`."""
+        whole = [kind() for kind in self._kinds]
+        for sketches in self._by_thread:
+            whole = [mine.merge(other) for mine, other in zip(whole, sketches, strict=True)]
+        return whole

@@ -23,7 +23,7 @@ from cuvis_ai.errors import GraphError
 from cuvis_ai.node.base import Node
 from cuvis_ai.pipeline.execution import Execution, check_cube
 from cuvis_ai.pipeline.topology import CUBE, Point
-from cuvis_ai.stats import Sketch, merged_over_ranks, update_all
+from cuvis_ai.stats import SharedSketches, Sketch, merged_over_ranks
 from cuvis_ai.training.leaf import Loss
 from cuvis_ai.types import CubeTensor
 
@@ -148,26 +148,32 @@ def _fit_from_sketches(
     device: torch.device,
 ) -> None:
     nodes = execution.nodes
-    of_losses = {loss: loss.sketch() for loss in losses if loss.sketch is not None}
-    sketches: dict[tuple[Point, type[Sketch]], Sketch] = {}
+    of_losses = {loss: loss.sketch for loss in losses if loss.sketch is not None}
+    wanted: dict[Point, list[type[Sketch]]] = {}
     for name, base in one.observed.items():
-        kind = _sketch_of(nodes[name])
-        sketches.setdefault((base, kind), kind())
-    points = tuple(dict.fromkeys([*(point for point, _ in sketches), *([CUBE] if of_losses else [])]))
+        kinds, kind = wanted.setdefault(base, []), _sketch_of(nodes[name])
+        if kind not in kinds:
+            kinds.append(kind)
+    shared = {point: SharedSketches(kinds) for point, kinds in wanted.items()}
+    masked = SharedSketches(list(of_losses.values()))
+    points = tuple(dict.fromkeys([*wanted, *([CUBE] if of_losses else [])]))
     for batch in stream:
         evaluation = execution.evaluate(batch["cube"], points, batch.get("valid"))
         valid = None if evaluation.valid is None else evaluation.valid.flatten()
-        for point in points:
-            here = [sketch for (at, _), sketch in sketches.items() if at == point]
-            update_all(here, pixels_of(evaluation.values[point]), valid)
+        for point, sketches in shared.items():
+            sketches.update(pixels_of(evaluation.values[point]), valid)
         if of_losses and (mask := batch.get("mask")) is not None:
-            update_all(of_losses.values(), pixels_of(evaluation.values[CUBE]), valid, mask.flatten())
-    sketches = {key: merged_over_ranks(sketch, device) for key, sketch in sketches.items()}
-    for loss, counted in of_losses.items():
+            masked.update(pixels_of(evaluation.values[CUBE]), valid, mask.flatten())
+    for loss, counted in zip(of_losses, masked.merged(), strict=True):
         loss.finalize(merged_over_ranks(counted, device))
+    sketches_at = {
+        (point, kind): merged_over_ranks(sketch, device)
+        for point, kinds in wanted.items()
+        for kind, sketch in zip(kinds, shared[point].merged(), strict=True)
+    }
     for name, base in one.observed.items():
         node = nodes[name]
-        sketch = sketches[base, _sketch_of(node)]
+        sketch = sketches_at[base, _sketch_of(node)]
         _check_count(node, sketch)
         affine = execution.affine(fit_point(execution, name), base, sketch.channels)
         if node.follows:
