@@ -35,8 +35,10 @@ def bare_loop() -> Callable[[], object]:
 ALTERNATIVES = {"through Lightning": through_lightning, "bare folded loop": bare_loop}
 
 COMPARISONS = [
-    Comparison(claim=f"{EPOCHS} epochs with logging", ours="through Lightning", peer="bare folded loop", at_most=1.25)
-]  # fmt: skip
+    Comparison(
+        claim=f"{EPOCHS} epochs with logging", ours="through Lightning", peer="bare folded loop", at_most=1.25
+    )
+]
 
 if __name__ == "__main__":
     main(ALTERNATIVES, COMPARISONS)

@@ -101,9 +101,13 @@ def node_by_node() -> Callable[[], object]:
 ALTERNATIVES = {"ours": ours, "folded by hand": folded, "node by node": node_by_node}
 
 COMPARISONS = [
-    Comparison(claim=f"gradient steps, MinMax -> PCA({COMPONENTS})", ours="ours", peer="folded by hand", at_most=1.15),
-    Comparison(claim=f"gradient steps, MinMax -> PCA({COMPONENTS})", ours="ours", peer="node by node", at_most=1 / 4),
-]  # fmt: skip
+    Comparison(
+        claim=f"gradient steps, MinMax -> PCA({COMPONENTS})", ours="ours", peer="folded by hand", at_most=1.15
+    ),
+    Comparison(
+        claim=f"gradient steps, MinMax -> PCA({COMPONENTS})", ours="ours", peer="node by node", at_most=1 / 4
+    ),
+]
 
 if __name__ == "__main__":
     main(ALTERNATIVES, COMPARISONS)

@@ -143,7 +143,7 @@ def table(rows: Sequence[Row]) -> str:
         allowed = "" if row.added_mb is None else f" of {row.added_mb:.0f} MB"
         lines.append(
             f"{row.claim:<44} {row.peer:<34} {row.ratio:6.2f} {row.low:6.2f}–{row.high:5.2f} "
-            f"{'≤ %.3g' % row.at_most:>8} {row.ours_mb:6.0f} {row.peer_mb:7.0f}"
+            f"{f'≤ {row.at_most:.3g}':>8} {row.ours_mb:6.0f} {row.peer_mb:7.0f}"
             f"{'' if row.held else '  MISSED'}{allowed}"
         )
     return "\n".join(lines)

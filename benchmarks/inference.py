@@ -16,8 +16,18 @@ from cuvis_ai.pipeline.graph import Graph
 
 
 def chain_on_a() -> Callable[[], object]:
-    """The fitted chain on the cubes of A."""
+    """The fitted chain on the cubes of A, whose values lie far from zero: they have to be centred."""
+    return fitted_chain(pixels_a())
+
+
+def chain_on_reflectance() -> Callable[[], object]:
+    """The same where the lowest values are near zero, as reflectance is: the center goes into the bias."""
     pixels = pixels_a()
+    return fitted_chain(pixels - pixels.amin((0, 1, 2)))
+
+
+def fitted_chain(pixels: torch.Tensor) -> Callable[[], object]:
+    """Fit and score."""
     graph = fit(chain(), batches_of(pixels))
     return scoring(graph, pixels)
 
@@ -75,6 +85,7 @@ def one_cube_of_b() -> Callable[[], object]:
 
 ALTERNATIVES = {
     "chain on A": chain_on_a,
+    "chain on A from zero": chain_on_reflectance,
     "one product on A": product_on_a,
     "RX on B": rx_on_b,
     "one product on B": product_on_b,
@@ -83,10 +94,20 @@ ALTERNATIVES = {
 }
 
 COMPARISONS = [
-    Comparison(claim="inference MinMax -> PCA -> RX on A", ours="chain on A", peer="one product on A", at_most=1.5),
+    Comparison(
+        claim="inference MinMax -> PCA -> RX, A from zero",
+        ours="chain on A from zero",
+        peer="one product on A",
+        at_most=1.5,
+    ),
+    Comparison(
+        claim="inference MinMax -> PCA -> RX on A", ours="chain on A", peer="one product on A", at_most=1.5
+    ),
     Comparison(claim="RX on 200 bands", ours="RX on B", peer="one product on B", at_most=1.5),
-    Comparison(claim="RX on 200 bands, one cube", ours="RX on a cube of B", peer="spectral.rx", at_most=1 / 5),
-]  # fmt: skip
+    Comparison(
+        claim="RX on 200 bands, one cube", ours="RX on a cube of B", peer="spectral.rx", at_most=1 / 5
+    ),
+]
 
 if __name__ == "__main__":
     main(ALTERNATIVES, COMPARISONS)

@@ -1,4 +1,4 @@
-"""Statistics from ENVI files on disk run at the slower of two rates: reading the file, or the phase in memory.
+"""Statistics from ENVI files run at the slower of two rates: reading the file, or the phase in memory.
 
     python benchmarks/statistics_from_disk.py
     python benchmarks/statistics_from_disk.py --gigabytes 8
@@ -108,9 +108,21 @@ ALTERNATIVES = {
 }
 
 COMPARISONS = [
-    Comparison(claim="statistics of B from ENVI files", ours="B from disk", peer="B in memory", at_most=1 / 0.8, added_mb=500),
-    Comparison(claim="statistics of C from an ENVI file", ours="C from disk", peer="C in memory", at_most=1 / 0.8, added_mb=500),
-]  # fmt: skip
+    Comparison(
+        claim="statistics of B from ENVI files",
+        ours="B from disk",
+        peer="B in memory",
+        at_most=1 / 0.8,
+        added_mb=500,
+    ),
+    Comparison(
+        claim="statistics of C from an ENVI file",
+        ours="C from disk",
+        peer="C in memory",
+        at_most=1 / 0.8,
+        added_mb=500,
+    ),
+]
 
 if __name__ == "__main__":
     gigabytes()

@@ -85,12 +85,33 @@ ALTERNATIVES = {
 }
 
 COMPARISONS = [
-    Comparison(claim="statistics, batches in memory", ours="from memory", peer="NumPy scatter by blocks", at_most=1.7, added_mb=100),
-    Comparison(claim="statistics, through a DataLoader", ours="through a DataLoader", peer="NumPy scatter by blocks", at_most=2.3, added_mb=100),
-    Comparison(claim="graph.train with no epochs", ours="graph.train", peer="NumPy scatter by blocks", at_most=2.3),
-    Comparison(claim="statistics, batches in memory", ours="from memory", peer="scikit-learn IncrementalPCA", at_most=1 / 8),
-    Comparison(claim="statistics, batches in memory", ours="from memory", peer="scikit-learn in memory", at_most=1.0),
-]  # fmt: skip
+    Comparison(
+        claim="statistics, batches in memory",
+        ours="from memory",
+        peer="NumPy scatter by blocks",
+        at_most=1.7,
+        added_mb=100,
+    ),
+    Comparison(
+        claim="statistics, through a DataLoader",
+        ours="through a DataLoader",
+        peer="NumPy scatter by blocks",
+        at_most=2.3,
+        added_mb=100,
+    ),
+    Comparison(
+        claim="graph.train with no epochs", ours="graph.train", peer="NumPy scatter by blocks", at_most=2.3
+    ),
+    Comparison(
+        claim="statistics, batches in memory",
+        ours="from memory",
+        peer="scikit-learn IncrementalPCA",
+        at_most=1 / 8,
+    ),
+    Comparison(
+        claim="statistics, batches in memory", ours="from memory", peer="scikit-learn in memory", at_most=1.0
+    ),
+]
 
 if __name__ == "__main__":
     main(ALTERNATIVES, COMPARISONS)

@@ -5,7 +5,7 @@ fold keeps the first center: subtracting it from the raw values is exact or near
 bias-only form W x + b cancels large numbers (mean 2e4, spread 15: 2e-4 lost against 1.5e-7).
 Where the first center is small, it costs a pass over the data and saves nothing: then it goes.
 
-May import: `types`, `blocks`.
+May import: `types`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +17,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from cuvis_ai.blocks import DTYPES, as_array, block_length, in_shares, subtract
 from cuvis_ai.types import CubeTensor, MappedCube, PixelMatrix
+
+BLOCK_BYTES = 2**22
+"""Size of a block of centred pixels: it stays in the processor's cache."""
 
 GRADIENT_SLACK = 8.0
 """How much more a product may round while gradients are computed: three bits of 24."""
@@ -123,7 +125,7 @@ class Affine:
             wide = head is not None and 4 * self.out_channels > self.in_channels
             # Looking at a number makes the CPU wait for a device.
             centred = not pixels.is_cpu or self.center.requires_grad or bool(self.center.count_nonzero())
-            if self.channelwise or not pixels.is_cpu or pixels.dtype not in DTYPES:
+            if self.channelwise or not pixels.is_cpu:
                 projected = self._product(pixels - self.center if centred else pixels)
             elif not tracked and (centred or wide):
                 return self._by_blocks(pixels, head)
@@ -138,16 +140,17 @@ class Affine:
     ) -> tuple[Float[Tensor, "n k"], Float[Tensor, ""]]:
         """Hold neither the centred pixels nor what the head reads as a whole."""
         result = pixels.new_empty(len(pixels), _headed(self.bias.detach()[None], head).shape[1])
-
-        def work(_: int, share: slice) -> Float[Tensor, ""]:
-            total = pixels.new_zeros(())
-            for centred, target in _centred_blocks(pixels[share], self.center, result[share]):
-                projected = self._product(centred)
-                target.copy_(_headed(projected, head))
+        total = pixels.new_zeros(())
+        for centred, target in _centred_blocks(pixels, self.center, result):
+            if head is None:
+                torch.addmm(self.bias, centred, self.weight.T, out=target)
+                total += target.sum()
+            else:
+                # By channels: for few of them product and head are faster than by pixels.
+                projected = torch.mm(self.weight, centred.T).add_(self.bias[:, None])
+                target.copy_(pixels_of(head(projected[None, :, :, None])))
                 total += projected.sum()
-            return total
-
-        return result, torch.stack(in_shares(work, pixels)).sum()
+        return result, total
 
     def _product(self, centred: PixelMatrix) -> Float[Tensor, "n k"]:
         if self.channelwise:
@@ -164,13 +167,10 @@ def _centred_blocks(
     pixels: PixelMatrix, center: Float[Tensor, " c"], others: Float[Tensor, "n k"]
 ) -> Iterator[tuple[Float[Tensor, "m c"], Float[Tensor, "m k"]]]:
     """Yield block by block the centred pixels, in memory that the next block takes over, and the others."""
-    length = block_length(pixels, pixels.element_size())
+    length = BLOCK_BYTES // (pixels.element_size() * pixels.shape[1]) + 1
     scratch = pixels.new_empty(min(length, len(pixels)), pixels.shape[1])
-    center_array = as_array(center.detach())
     for block, other in zip(pixels.detach().split(length), others.split(length), strict=True):
-        centred = scratch[: len(block)]
-        subtract(as_array(block), center_array, out=centred.numpy())
-        yield centred, other
+        yield torch.sub(block, center.detach(), out=scratch[: len(block)]), other
 
 
 class _CentredProduct(torch.autograd.Function):
@@ -191,14 +191,9 @@ class _CentredProduct(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Float[Tensor, "n k"]) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
         pixels, weight, center = ctx.saved_tensors
-
-        def work(_: int, share: slice) -> Float[Tensor, "k c"]:
-            of_share = torch.zeros_like(weight)
-            for centred, of_block in _centred_blocks(pixels[share], center, gradient[share]):
-                of_share.addmm_(of_block.T, centred)
-            return of_share
-
-        of_weight = torch.stack(in_shares(work, pixels)).sum(0)
+        of_weight = torch.zeros_like(weight)
+        for centred, of_block in _centred_blocks(pixels, center, gradient):
+            of_weight.addmm_(of_block.T, centred)
         of_bias = gradient.sum(0)
         of_pixels = gradient @ weight if ctx.needs_input_grad[0] else None
         return of_pixels, of_weight, -of_bias @ weight, of_bias

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cuvis_ai.affine import Affine
-from cuvis_ai.blocks import all_finite, ends
+from cuvis_ai.stats.blocks import all_finite, ends
 from cuvis_ai.stats.sketch import PixelFlags, PixelTruth, Sketch, Structure, finite_rows, selected
 from cuvis_ai.types import PixelMatrix
 

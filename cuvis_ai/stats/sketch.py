@@ -4,7 +4,7 @@ A sketch can be updated block by block, merged with another of its kind (from an
 rank or half of the data) and, where that is exact, carried through an affine map. The same
 objects serve the statistical phase, the metrics of an epoch and the ranks of a distributed run.
 
-May import: `types`, `errors`, `blocks`, `affine`.
+May import: `types`, `errors`, `stats.blocks`, `affine`.
 """
 
 from abc import ABC, abstractmethod
@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cuvis_ai.affine import Affine
-from cuvis_ai.blocks import block_length, in_shares
 from cuvis_ai.errors import GraphError
+from cuvis_ai.stats.blocks import block_length, in_shares
 from cuvis_ai.types import PixelMatrix
 
 PixelFlags = Bool[Tensor, " n"]
@@ -118,7 +118,7 @@ def update_all(
 ) -> None:
     """Update several sketches with the same pixels, block by block, so that each block is read once."""
     sketches = list(sketches)
-    length = block_length(pixels, itemsize=8)
+    length = block_length(pixels)
     for start in range(0, len(pixels), length):
         block = slice(start, start + length)
         for sketch in sketches:

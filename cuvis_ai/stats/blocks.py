@@ -12,6 +12,8 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
+from threading import Barrier
 from typing import TypeVar
 
 import numpy as np
@@ -25,10 +27,13 @@ from cuvis_ai.types import PixelMatrix
 T = TypeVar("T")
 
 BLOCK_BYTES = 2**21
-"""Size of a block."""
+"""Size of a block in float64."""
 
 BLOCK_ON_DEVICE = 2**18
 """Pixels a block where the CPU only gives the orders."""
+
+LEAST_SHARE = 2**12
+"""Pixels that are worth a thread."""
 
 SIDE_BY_SIDE = 32
 """Pixels that make one long row."""
@@ -36,36 +41,40 @@ SIDE_BY_SIDE = 32
 Block = NDArray[np.floating]
 
 
-DTYPES = (torch.float32, torch.float64)
-"""What is worked on by blocks."""
-
-
-def block_length(pixels: PixelMatrix, itemsize: int) -> int:
-    """Return how many pixels a block has whose numbers take that many bytes."""
-    return BLOCK_BYTES // (itemsize * pixels.shape[1]) + 1 if pixels.is_cpu else BLOCK_ON_DEVICE
+def block_length(pixels: PixelMatrix) -> int:
+    """Return how many pixels a block has."""
+    return BLOCK_BYTES // (8 * pixels.shape[1]) + 1 if pixels.is_cpu else BLOCK_ON_DEVICE
 
 
 def in_shares(work: Callable[[int, slice], T], pixels: PixelMatrix) -> list[T]:
-    """Return work(i, share) for the i-th share of the pixels, in order; no gradients are recorded.
+    """Return work(i, share) for the i-th share of the pixels, in order.
 
     There are as many shares as torch uses threads, and fewer for few pixels; one for pixels on a device.
     """
     n, most = len(pixels), torch.get_num_threads() if pixels.is_cpu else 1
-    count = max(1, min(most, n // block_length(pixels, 8)))
+    count = max(1, min(most, n // LEAST_SHARE))
     edges = [n * i // count for i in range(count + 1)]
-    # Torch keeps these modes by thread.
-    inference = torch.is_inference_mode_enabled()
-
-    def one(i: int) -> T:
-        with torch.inference_mode(inference), torch.no_grad():
-            return work(i, slice(edges[i], edges[i + 1]))
-
-    return list(_pool(count).map(one, range(count))) if count > 1 else [one(0)]
+    shares = [slice(start, end) for start, end in pairwise(edges)]
+    if count == 1:
+        return [work(0, shares[0])]
+    return list(_pool(count).map(work, range(count), shares))
 
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="cuvis_ai")
+    """Return threads that compute alone: in them torch uses no further ones, which would compete."""
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(threads, "cuvis_ai", initializer=_compute_alone)
+    # Torch sets the calling thread's number and that of threads to come: set back once all have started.
+    started = Barrier(threads)
+    list(pool.map(lambda _: started.wait(), range(threads)))
+    torch.set_num_threads(before)
+    return pool
+
+
+def _compute_alone() -> None:
+    torch.get_num_threads()  # a thread takes over the default when it first asks
+    torch.set_num_threads(1)
 
 
 # A forked process has none of its parent's threads.
@@ -75,7 +84,7 @@ os.register_at_fork(after_in_child=_pool.cache_clear)
 def as_array(values: Tensor) -> Block:
     """Return numbers on the CPU as an array, a view where NumPy knows the dtype."""
     values = values.cpu()
-    return (values if values.dtype in DTYPES else values.float()).numpy()
+    return (values if values.dtype in (torch.float32, torch.float64) else values.float()).numpy()
 
 
 def ends(pixels: PixelMatrix) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
