@@ -122,35 +122,33 @@ class Affine:
             pixels = pixels.to(self.weight.dtype)
             parts = (pixels, self.weight, self.center, self.bias)
             tracked = torch.is_grad_enabled() and any(x.requires_grad for x in parts)
-            wide = head is not None and 4 * self.out_channels > self.in_channels
             # Looking at a number makes the CPU wait for a device.
             centred = not pixels.is_cpu or self.center.requires_grad or bool(self.center.count_nonzero())
-            if self.channelwise or not pixels.is_cpu:
+            if self.channelwise or not pixels.is_cpu or (tracked and not centred):
                 projected = self._product(pixels - self.center if centred else pixels)
-            elif not tracked and (centred or wide):
-                return self._by_blocks(pixels, head)
-            elif centred:
+            elif tracked:
                 projected = _CentredProduct.apply(*parts)  # type: ignore[no-untyped-call]  # torch
             else:
-                projected = self._product(pixels)
+                return self._by_blocks(pixels, head, centred=centred)
             return _headed(projected, head), projected.detach().sum()
 
     def _by_blocks(
-        self, pixels: PixelMatrix, head: Head | None
+        self, pixels: PixelMatrix, head: Head | None, *, centred: bool = True
     ) -> tuple[Float[Tensor, "n k"], Float[Tensor, ""]]:
-        """Hold neither the centred pixels nor what the head reads as a whole."""
-        result = pixels.new_empty(len(pixels), _headed(self.bias.detach()[None], head).shape[1])
-        total = pixels.new_zeros(())
-        for centred, target in _centred_blocks(pixels, self.center, result):
+        """Hold neither the centred pixels nor a wide matrix that the head reads as a whole."""
+        wide = head is not None and 4 * self.out_channels > self.in_channels
+        length = _block_length(pixels) if centred or wide else len(pixels)
+        parts, sums = [], []
+        for block in _centred_blocks(pixels, self.center, length) if centred else pixels.split(length):
             if head is None:
-                torch.addmm(self.bias, centred, self.weight.T, out=target)
-                total += target.sum()
+                projected = part = self._product(block)
             else:
                 # By channels: for few of them product and head are faster than by pixels.
-                projected = torch.mm(self.weight, centred.T).add_(self.bias[:, None])
-                target.copy_(pixels_of(head(projected[None, :, :, None])))
-                total += projected.sum()
-        return result, total
+                projected = torch.mm(self.weight, block.T).add_(self.bias[:, None])
+                part = pixels_of(head(projected[None, :, :, None]))
+            parts.append(part)
+            sums.append(projected.sum())
+        return (parts[0] if len(parts) == 1 else torch.cat(parts)), torch.stack(sums).sum()
 
     def _product(self, centred: PixelMatrix) -> Float[Tensor, "n k"]:
         if self.channelwise:
@@ -163,14 +161,17 @@ def _headed(projected: Float[Tensor, "n k"], head: Head | None) -> Float[Tensor,
     return projected if head is None else pixels_of(head(cube_of(projected, 1, len(projected), 1)))
 
 
+def _block_length(pixels: PixelMatrix) -> int:
+    return BLOCK_BYTES // (pixels.element_size() * pixels.shape[1]) + 1
+
+
 def _centred_blocks(
-    pixels: PixelMatrix, center: Float[Tensor, " c"], others: Float[Tensor, "n k"]
-) -> Iterator[tuple[Float[Tensor, "m c"], Float[Tensor, "m k"]]]:
-    """Yield block by block the centred pixels, in memory that the next block takes over, and the others."""
-    length = BLOCK_BYTES // (pixels.element_size() * pixels.shape[1]) + 1
+    pixels: PixelMatrix, center: Float[Tensor, " c"], length: int
+) -> Iterator[Float[Tensor, "m c"]]:
+    """Yield the centred pixels block by block, in memory that the next block takes over."""
     scratch = pixels.new_empty(min(length, len(pixels)), pixels.shape[1])
-    for block, other in zip(pixels.detach().split(length), others.split(length), strict=True):
-        yield torch.sub(block, center.detach(), out=scratch[: len(block)]), other
+    for block in pixels.detach().split(length):
+        yield torch.sub(block, center.detach(), out=scratch[: len(block)])
 
 
 class _CentredProduct(torch.autograd.Function):
@@ -192,7 +193,9 @@ class _CentredProduct(torch.autograd.Function):
     def backward(ctx: Any, gradient: Float[Tensor, "n k"]) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
         pixels, weight, center = ctx.saved_tensors
         of_weight = torch.zeros_like(weight)
-        for centred, of_block in _centred_blocks(pixels, center, gradient):
+        length = _block_length(pixels)
+        blocks = _centred_blocks(pixels, center, length)
+        for centred, of_block in zip(blocks, gradient.split(length), strict=True):
             of_weight.addmm_(of_block.T, centred)
         of_bias = gradient.sum(0)
         of_pixels = gradient @ weight if ctx.needs_input_grad[0] else None
