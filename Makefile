@@ -41,9 +41,8 @@ format: $(STAMP) ## rewrite the code in the project's format
 	$(BIN)/ruff check --select I --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## run the benchmarks; each asserts the claim that its file is named for
-	@test -n "$(wildcard benchmarks/*.py)" || echo "benchmarks/ holds no benchmark yet"
-	@set -e; for file in $(sort $(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file; done
+bench: $(STAMP) ## measure beside NumPy, scikit-learn, Spectral Python and PyTorch by hand; prints one table
+	$(BIN)/python benchmarks/table.py
 
 fuzz: $(STAMP) ## load 50,000 mutated archives; offending ones go to outputs/fuzz/
 	$(BIN)/python -m fuzz.archives --workers $(WORKERS)

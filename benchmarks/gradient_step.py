@@ -7,6 +7,7 @@ from harness import Comparison, main
 from torch import Tensor, nn
 from work import COMPONENTS, batches_of, chain, fit, pixels_a
 
+from cuvis_ai.affine import GRADIENT_SLACK
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.execution import Execution
@@ -54,7 +55,7 @@ def steps(loss_of: Callable[[Tensor], Tensor], parameters: list[nn.Parameter]) -
 def ours() -> Callable[[], object]:
     """Execution and losses, as the Lightning module calls them."""
     graph, _, pca = fitted()
-    execution = Execution(graph.topology, graph.nodes)
+    execution = Execution(graph.topology, graph.nodes, slack=GRADIENT_SLACK)
     losses = Losses(execution, [Hung(ScoreEnergy(), "trainable_pca")], [])
 
     def loss_of(cube: Tensor) -> Tensor:

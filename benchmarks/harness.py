@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 Alternative = Callable[[], Callable[[], object]]
-"""Makes the input, returns what is timed."""
+"""Makes the input, returns what is timed; a returned float is taken as the seconds that count."""
 
 CLEAR_PEAK = "5"
 """Written to /proc/self/clear_refs, sets the process's peak memory to its present one."""
@@ -99,9 +99,10 @@ def in_turn(alternatives: Mapping[str, Alternative], rounds: int) -> dict[str, l
         for name in names[number % len(names) :] + names[: number % len(names)]:
             gc.collect()
             start = time.perf_counter()
-            ready[name]()
+            own = ready[name]()
             if number:
-                seconds[name].append(time.perf_counter() - start)
+                # What runs in processes of its own times itself.
+                seconds[name].append(own if isinstance(own, float) else time.perf_counter() - start)
     return seconds
 
 
@@ -128,6 +129,7 @@ def _added_mb_of_fresh_process(name: str) -> float:
 
 def _row(comparison: Comparison, seconds: Mapping[str, Sequence[float]], added: Mapping[str, float]) -> Row:
     ours, peer = seconds[comparison.ours], seconds[comparison.peer]
+    assert len(ours) > 1, "expected two rounds or more: quartiles of a single ratio say nothing"
     low, middle, high = statistics.quantiles([a / b for a, b in zip(ours, peer, strict=True)], n=4)
     return Row(
         claim=comparison.claim, peer=comparison.peer, at_most=comparison.at_most,

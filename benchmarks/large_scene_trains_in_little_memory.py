@@ -39,7 +39,7 @@ def write_scene(folder: Path, gigabytes: float, interleave: str) -> Path:
     return header
 
 
-def train(header: Path, tile: int) -> None:
+def train(header: Path, tile: int, workers: int) -> None:
     """Fit and train, for one epoch."""
     from cuvis_ai.anomaly.rx_detector import RXGlobal
     from cuvis_ai.data.scene_tiles import SceneTiles
@@ -56,13 +56,13 @@ def train(header: Path, tile: int) -> None:
     graph.add_node(RXGlobal(), parent=pca)
     decoder = graph.add_node(PCADecoder(tied_to=pca), parent=pca)
     graph.add_leaf_node(MSEReconstructionLoss(), parent=decoder)
-    data = SceneTiles(header, tile=tile, batch_size=4)
+    data = SceneTiles(header, tile=tile, batch_size=4, num_workers=workers)
     settings = TrainingConfig(trainer=TrainerConfig(max_epochs=1, num_sanity_val_steps=0))
     data.setup("fit")
     before = peak_mb()
     graph.train(data, settings)
     added = peak_mb() - before
-    print(json.dumps({"tile": tile, "added_mb": round(added), "limit_mb": LIMIT_MB}))
+    print(json.dumps({"tile": tile, "workers": workers, "added_mb": round(added), "limit_mb": LIMIT_MB}))
     assert added <= LIMIT_MB, f"{added:.0f} MB added, {LIMIT_MB} allowed"
 
 
@@ -73,12 +73,13 @@ def main() -> None:
     arguments.add_argument("--gigabytes", type=float, default=8.0)
     arguments.add_argument("--tile", type=int, default=128)
     arguments.add_argument("--interleave", choices=("bsq", "bil", "bip"), default="bil")
+    arguments.add_argument("--workers", type=int, default=0)
     chosen = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         header = write_scene(Path(folder), chosen.gigabytes, chosen.interleave)
         size = (Path(folder) / "scene.img").stat().st_size
         print(f"{size / 1e9:.2f} GB, {chosen.interleave}")
-        train(header, chosen.tile)
+        train(header, chosen.tile, chosen.workers)
 
 
 if __name__ == "__main__":

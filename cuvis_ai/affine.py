@@ -23,7 +23,7 @@ BLOCK_BYTES = 2**22
 """Size of a block of centred pixels: it stays in the processor's cache."""
 
 GRADIENT_SLACK = 8.0
-"""How much more a product may round while gradients are computed: three bits of 24."""
+"""How much more a product may round in steps of training than in scores: three bits of 24."""
 
 Head = Callable[[CubeTensor], MappedCube]
 """What a node does behind its map, to each pixel by itself."""
@@ -67,13 +67,16 @@ class Affine:
         weight, center, bias = (x.cpu().double() for x in (self.weight, self.center, self.bias))
         return Affine(weight, center, bias)
 
-    def after(self, inner: "Affine | None") -> "Affine":
-        """The map x -> self(inner(x)); it keeps the center of `inner`, unless that saves no digits."""
+    def after(self, inner: "Affine | None", slack: float = 1.0) -> "Affine":
+        """The map x -> self(inner(x)); it keeps the center of `inner`, unless that saves no digits.
+
+        W (D (x - c) - m) rounds at the size of |W| |m|, which is taken off behind the product. With c
+        moved there too, |W| |D c| is added: the center goes where that is at most `slack` times as much.
+        """
         if inner is None:
             return self
         with torch.autocast(self.weight.device.type, enabled=False):
-            trained = torch.is_grad_enabled() and self.weight.requires_grad
-            if self._loses_little_of(inner, trained=trained):
+            if self._loses_little_of(inner, slack):
                 moved = inner.weight * inner.center
                 inner = Affine(inner.weight, torch.zeros_like(inner.center), inner.bias - moved)
             if self.channelwise:
@@ -84,16 +87,11 @@ class Affine:
             return Affine(weight, inner.center, self._linear(inner.bias - self.center) + self.bias)
 
     @torch.no_grad()
-    def _loses_little_of(self, inner: "Affine", *, trained: bool) -> bool:
-        """Whether rounding grows little if the center of `inner` is taken off in the bias, not first.
-
-        W (D (x - c) - m) rounds at the size of |W| |m|, which is taken off behind the product; with c
-        moved there too, |W| |D c| is added. Scores may round twice as much, gradients `GRADIENT_SLACK` times.
-        """
+    def _loses_little_of(self, inner: "Affine", slack: float) -> bool:
+        """Whether the center of `inner` can be taken off in the bias."""
         if self.channelwise or not inner.channelwise or not self.weight.is_cpu:
             return False
         sizes = self.weight.abs() @ torch.stack((inner.weight * inner.center, self.center), 1).abs()
-        slack = GRADIENT_SLACK if trained else 1.0
         return bool((sizes[:, 0] <= slack * sizes[:, 1]).all())
 
     def _linear(self, x: Float[Tensor, " c"]) -> Float[Tensor, " k"]:
@@ -120,35 +118,29 @@ class Affine:
     ) -> tuple[Float[Tensor, "n k"], Float[Tensor, ""]]:
         with torch.autocast(pixels.device.type, enabled=False):
             pixels = pixels.to(self.weight.dtype)
+            if self.channelwise or not pixels.is_cpu:
+                projected = self._product(pixels - self.center)
+                return _headed(projected, head), projected.detach().sum()
             parts = (pixels, self.weight, self.center, self.bias)
-            tracked = torch.is_grad_enabled() and any(x.requires_grad for x in parts)
-            # Looking at a number makes the CPU wait for a device.
-            centred = not pixels.is_cpu or self.center.requires_grad or bool(self.center.count_nonzero())
-            if self.channelwise or not pixels.is_cpu or (tracked and not centred):
-                projected = self._product(pixels - self.center if centred else pixels)
-            elif tracked:
-                projected = _CentredProduct.apply(*parts)  # type: ignore[no-untyped-call]  # torch
-            else:
-                return self._by_blocks(pixels, head, centred=centred)
-            return _headed(projected, head), projected.detach().sum()
-
-    def _by_blocks(
-        self, pixels: PixelMatrix, head: Head | None, *, centred: bool = True
-    ) -> tuple[Float[Tensor, "n k"], Float[Tensor, ""]]:
-        """Hold neither the centred pixels nor a wide matrix that the head reads as a whole."""
-        wide = head is not None and 4 * self.out_channels > self.in_channels
-        length = _block_length(pixels) if centred or wide else len(pixels)
-        parts, sums = [], []
-        for block in _centred_blocks(pixels, self.center, length) if centred else pixels.split(length):
-            if head is None:
-                projected = part = self._product(block)
-            else:
-                # By channels: for few of them product and head are faster than by pixels.
-                projected = torch.mm(self.weight, block.T).add_(self.bias[:, None])
-                part = pixels_of(head(projected[None, :, :, None]))
-            parts.append(part)
-            sums.append(projected.sum())
-        return (parts[0] if len(parts) == 1 else torch.cat(parts)), torch.stack(sums).sum()
+            by_channels = head is not None
+            # Neither the centred pixels nor a wide matrix that the head reads are held as a whole.
+            wide = by_channels and 4 * self.out_channels > self.in_channels
+            length = _block_length(pixels) if wide or bool(self.center.count_nonzero()) else len(pixels)
+            if torch.is_grad_enabled() and any(x.requires_grad for x in parts):
+                projected = _BlockedProduct.apply(*parts, length, by_channels)  # type: ignore[no-untyped-call]  # torch
+                total = projected.detach().sum()
+                if head is None:
+                    return projected, total
+                # By the same blocks, for the same numbers to the last bit.
+                return torch.cat(
+                    [_headed_by_channels(part, head) for part in projected.split(length, 1)]
+                ), total
+            results, sums = [], []
+            for block in _centred_blocks(pixels, self.center, length):
+                projected = _projected(block, self.weight, self.bias, by_channels)
+                sums.append(projected.sum())
+                results.append(projected if head is None else _headed_by_channels(projected, head))
+            return (results[0] if len(results) == 1 else torch.cat(results)), torch.stack(sums).sum()
 
     def _product(self, centred: PixelMatrix) -> Float[Tensor, "n k"]:
         if self.channelwise:
@@ -161,6 +153,19 @@ def _headed(projected: Float[Tensor, "n k"], head: Head | None) -> Float[Tensor,
     return projected if head is None else pixels_of(head(cube_of(projected, 1, len(projected), 1)))
 
 
+def _headed_by_channels(projected: Float[Tensor, "k n"], head: Head) -> Float[Tensor, "n j"]:
+    return pixels_of(head(projected[None, :, :, None]))
+
+
+def _projected(
+    block: PixelMatrix, weight: Float[Tensor, "k c"], bias: Float[Tensor, " k"], by_channels: bool
+) -> Float[Tensor, "..."]:
+    """Return the product (n, k), or (k, n), with which for few channels product and head are faster."""
+    if by_channels:
+        return torch.mm(weight, block.T).add_(bias[:, None])
+    return torch.addmm(bias, block, weight.T)
+
+
 def _block_length(pixels: PixelMatrix) -> int:
     return BLOCK_BYTES // (pixels.element_size() * pixels.shape[1]) + 1
 
@@ -169,13 +174,17 @@ def _centred_blocks(
     pixels: PixelMatrix, center: Float[Tensor, " c"], length: int
 ) -> Iterator[Float[Tensor, "m c"]]:
     """Yield the centred pixels block by block, in memory that the next block takes over."""
+    pixels, center = pixels.detach(), center.detach()
+    if not bool(center.count_nonzero()):
+        yield from pixels.split(length)
+        return
     scratch = pixels.new_empty(min(length, len(pixels)), pixels.shape[1])
-    for block in pixels.detach().split(length):
-        yield torch.sub(block, center.detach(), out=scratch[: len(block)])
+    for block in pixels.split(length):
+        yield torch.sub(block, center, out=scratch[: len(block)])
 
 
-class _CentredProduct(torch.autograd.Function):
-    """The map with gradients, the centred pixels held by neither pass as a whole."""
+class _BlockedProduct(torch.autograd.Function):
+    """The map with gradients, with the very numbers that it gives without; nothing centred is kept."""
 
     @staticmethod
     def forward(
@@ -184,22 +193,29 @@ class _CentredProduct(torch.autograd.Function):
         weight: Float[Tensor, "k c"],
         center: Float[Tensor, " c"],
         bias: Float[Tensor, " k"],
-    ) -> Float[Tensor, "n k"]:
+        length: int,
+        by_channels: bool,
+    ) -> Float[Tensor, "..."]:
         ctx.save_for_backward(pixels, weight, center)
-        return Affine(weight, center, bias)._by_blocks(pixels, None)[0]
+        ctx.length, ctx.by_channels = length, by_channels
+        blocks = _centred_blocks(pixels, center, length)
+        parts = [_projected(block, weight, bias, by_channels) for block in blocks]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, 1 if by_channels else 0)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Float[Tensor, "n k"]) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
+    def backward(
+        ctx: Any, gradient: Float[Tensor, "..."]
+    ) -> tuple[Tensor | None, Tensor, Tensor, Tensor, None, None]:
         pixels, weight, center = ctx.saved_tensors
-        of_weight = torch.zeros_like(weight)
-        length = _block_length(pixels)
-        blocks = _centred_blocks(pixels, center, length)
-        for centred, of_block in zip(blocks, gradient.split(length), strict=True):
-            of_weight.addmm_(of_block.T, centred)
-        of_bias = gradient.sum(0)
-        of_pixels = gradient @ weight if ctx.needs_input_grad[0] else None
-        return of_pixels, of_weight, -of_bias @ weight, of_bias
+        of_channels = gradient if ctx.by_channels else gradient.T
+        of_weight, start = torch.zeros_like(weight), 0
+        for block in _centred_blocks(pixels, center, ctx.length):
+            of_weight.addmm_(of_channels[:, start : start + len(block)], block)
+            start += len(block)
+        of_bias = of_channels.sum(1)
+        of_pixels = of_channels.T @ weight if ctx.needs_input_grad[0] else None
+        return of_pixels, of_weight, -of_bias @ weight, of_bias, None, None
 
 
 def stack(maps: Sequence[Affine]) -> Affine:

@@ -5,9 +5,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cuvis_ai.affine import Affine, cube_of, identity_like, pixels_of, stack
+from cuvis_ai.affine import GRADIENT_SLACK, Affine, cube_of, identity_like, pixels_of, stack
 
-BLOCK = 60_000  # of 5 float64 channels; more than one, and more than one thread's
+BLOCK = 220_000
+"""Pixels of 5 float32 channels: more than one block."""
 
 
 def random_map(
@@ -53,28 +54,27 @@ def test_a_center_goes_only_where_rounding_at_most_doubles(lowest: float) -> Non
 
 
 @pytest.mark.parametrize(("lowest", "goes"), [(0.4, True), (2.0, True), (300.0, False)])
-def test_a_center_goes_earlier_for_gradients_than_for_scores(lowest: float, goes: bool) -> None:
+def test_a_center_goes_earlier_in_steps_of_training_than_for_scores(lowest: float, goes: bool) -> None:
     """Behind a rescaling, where means are near 0.5, up to eight times as much rounding is allowed."""
     generator = torch.Generator().manual_seed(0)
     x = lowest + torch.rand(5000, 60, generator=generator)
     first = Affine(torch.ones(60), x.amin(0), torch.zeros(60))
     weight = torch.randn(3, 60, generator=generator).requires_grad_()
     second = Affine(weight, first(x).mean(0), torch.zeros(3))
-    folded = second.after(first)
+    folded = second.after(first, GRADIENT_SLACK)
     assert bool(folded.center.any()) != goes
     folded(x).square().mean().backward()
     centred = x.double() - x.double().amin(0) - second.center.double()
     exact = 2 * weight.detach().double() @ (centred.T @ centred) / (3 * len(x))
     assert float((weight.grad - exact).norm() / exact.norm()) < 1e-5
-    with torch.no_grad():
-        assert bool(second.after(first).center.any()) == (lowest > 0.5)
+    assert bool(second.after(first).center.any()) == (lowest > 0.5)
 
 
 @pytest.mark.parametrize("lowest", [0.0, 300.0])
 @pytest.mark.parametrize("k", [2, 9])
 def test_a_head_by_blocks_gives_what_it_gives_at_once(lowest: float, k: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    cube = lowest + torch.randn(2, 90, 100, 9, generator=generator).permute(0, 3, 1, 2)
+    cube = lowest + torch.randn(2, 290, 300, 9, generator=generator).permute(0, 3, 1, 2)
     weight = torch.randn(k, 9, generator=generator)
     affine = Affine(weight, torch.full((9,), lowest), torch.zeros(k))
     result, total = affine.on_cube_and_sum(cube, lambda y: y.square().sum(1, keepdim=True))
@@ -85,7 +85,7 @@ def test_a_head_by_blocks_gives_what_it_gives_at_once(lowest: float, k: int) -> 
     assert bool(total.isfinite())
     tracked = Affine(weight.clone().requires_grad_(), affine.center, affine.bias)
     with_gradient = tracked.on_cube(cube, lambda y: y.square().sum(1, keepdim=True))
-    torch.testing.assert_close(with_gradient, result)
+    assert torch.equal(with_gradient, result)
     assert with_gradient.requires_grad
     cube[1, 3, 50, 50] = float("inf")
     hiding, total = affine.on_cube_and_sum(cube, lambda y: torch.nan_to_num(y.sum(1, keepdim=True)))

@@ -36,11 +36,18 @@ class Evaluation:
 
 
 class Execution:
-    """Evaluates the nodes of one topology."""
+    """Evaluates the nodes of one topology.
 
-    def __init__(self, topology: Topology, nodes: Mapping[str, Node]) -> None:
+    Args:
+        topology: names and order.
+        nodes: the nodes by name.
+        slack: how much more a folded chain may round than the last map of it, see `Affine.after`.
+    """
+
+    def __init__(self, topology: Topology, nodes: Mapping[str, Node], slack: float = 1.0) -> None:
         self.topology = topology
         self.nodes = nodes
+        self.slack = slack
 
     @property
     def dtype(self) -> torch.dtype:
@@ -100,7 +107,7 @@ class Execution:
         entering = channels if inner is None else inner.out_channels
         if entering is not None:
             node.check_channels(own.in_channels, entering)
-        return own.after(inner)
+        return own.after(inner, self.slack)
 
     def _path_to(self, name: str) -> Affine | None:
         """The current map from the point where the node's sketch was taken to its input."""

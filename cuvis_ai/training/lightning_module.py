@@ -17,6 +17,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from cuvis_ai.affine import GRADIENT_SLACK
 from cuvis_ai.pipeline.execution import Evaluation, Execution
 from cuvis_ai.training.config import OptimizerConfig, TrainingConfig
 from cuvis_ai.training.epoch import Losses, LossGuard, LossMeans, Metrics, logged, n_valid
@@ -72,6 +73,7 @@ class GraphModule(LightningModule):
         self.nodes = nodes
         self.leaves = leaves
         self.execution = execution
+        self.in_steps = Execution(execution.topology, execution.nodes, slack=GRADIENT_SLACK)
         self.losses = losses
         self.new_metrics = new_metrics
         self.pictures = pictures
@@ -177,7 +179,8 @@ class GraphModule(LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the total loss of a batch; reads no cube if no loss needs one."""
-        evaluation, batch = self._evaluated(batch, self.losses.points() if self.losses.read_data else ())
+        points = self.losses.points() if self.losses.read_data else ()
+        evaluation, batch = self._evaluated(batch, points, self.in_steps)
         values = self.losses(evaluation, batch)
         assert self._train_means is not None
         self._train_means.update(values, n_valid(evaluation))
@@ -229,7 +232,7 @@ class GraphModule(LightningModule):
         assert self._means is not None
         assert self._metrics is not None
         points = (*self.losses.points(), *self._metrics.points(), *self.pictures.points())
-        evaluation, batch = self._evaluated(batch, points)
+        evaluation, batch = self._evaluated(batch, points, self.execution)
         if evaluation is None and self.losses.read_data:
             return  # a rank that has no cubes is given a number in their place
         self._means.update(self.losses(evaluation, batch), n_valid(evaluation))
@@ -289,13 +292,13 @@ class GraphModule(LightningModule):
         return bool(self.trainer.num_val_batches and sum(self.trainer.num_val_batches))
 
     def _evaluated(
-        self, batch: Any, points: Iterable[tuple[str, ...]]
+        self, batch: Any, points: Iterable[tuple[str, ...]], execution: Execution
     ) -> tuple[Evaluation | None, Mapping[str, Any]]:
         """Evaluate a batch at `points`; a batch that is a bare number stands for one that nobody reads."""
         if not isinstance(batch, Mapping) and isinstance(batch, int | Tensor):
             return None, {}
-        batch = checked_batch(batch, self.device, self.execution.dtype)
-        return self.execution.evaluate(batch["cube"], points, batch.get("valid")), batch
+        batch = checked_batch(batch, self.device, execution.dtype)
+        return execution.evaluate(batch["cube"], points, batch.get("valid")), batch
 
     def _finish_epoch_loss(self, values: Mapping[str, float]) -> None:
         """Step the scheduler on the total that is watched, and keep the best."""
