@@ -93,7 +93,7 @@ def test_statistics_and_metrics_of_two_ranks_are_those_of_one(
     assert one["values"].keys() == two["values"].keys()
     assert one["values"] == pytest.approx(two["values"], rel=1e-6, abs=1e-9)
     flat = [_flat(found["state"]) for found in (one, two)]
-    assert flat[0] == pytest.approx(flat[1], rel=1e-5, abs=1e-6)
+    assert flat[0] == pytest.approx(flat[1], rel=1e-6, abs=1e-6)
     rows = [(tmp_path / f"run{d}" / "metrics.jsonl").read_text().count("\n") for d in (1, 2)]
     assert rows[0] == rows[1]
 
