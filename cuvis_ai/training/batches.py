@@ -9,7 +9,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities.model_helpers import is_overridden
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
 
 from cuvis_ai.errors import ConfigError, GraphError
 
@@ -62,7 +62,7 @@ class CountedBatches(LightningDataModule):
     def train_dataloader(self) -> Iterable[Any]:
         """The training batches, or as many numbers."""
         loader: Iterable[Any] = self.inner.train_dataloader()
-        return loader if self.reads["train"] else _numbers(len(cast(Sized, loader)))
+        return loader if self.reads["train"] else _numbers_like(cast(Sized, loader))
 
     def val_dataloader(self) -> Iterable[Any]:
         """The validation batches, or one number if there are any, on this rank or another."""
@@ -76,6 +76,16 @@ class CountedBatches(LightningDataModule):
         """As the inner one."""
         loader: Iterable[Any] = self.inner.test_dataloader()
         return loader
+
+
+def _numbers_like(loader: Sized) -> Iterable[int]:
+    """Return as many numbers as a loader has batches, for Lightning to share out if it would the loader."""
+    n = len(loader)
+    if n and isinstance(getattr(loader, "sampler", None), DistributedSampler):
+        # Batches of this rank already: a sampler of that class is left alone.
+        kept = DistributedSampler(range(n), num_replicas=1, rank=0, shuffle=False)  # type: ignore[arg-type,var-annotated]
+        return DataLoader(range(n), batch_size=None, sampler=kept)  # type: ignore[arg-type]
+    return _numbers(n)
 
 
 def _numbers(n: int) -> Iterable[int]:

@@ -191,3 +191,38 @@ def _flat(state: dict[str, object]) -> list[float]:
 
     collect(list(state.values()))
     return found
+
+
+WEIGHTS_ALONE = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from cuvis_ai.data.cube_folder import CubeFolder
+from cuvis_ai.node.pca import TrainablePCA
+from cuvis_ai.pipeline.graph import Graph
+from cuvis_ai.training.config import TrainerConfig, TrainingConfig
+from cuvis_ai.training.losses import OrthogonalityLoss
+
+if __name__ == "__main__":
+    graph = Graph()
+    graph.add_leaf_node(OrthogonalityLoss(), parent=graph.add_node(TrainablePCA(3, trainable=True)))
+    settings = TrainerConfig(
+        max_epochs=2, accelerator="cpu", devices=2, strategy="ddp", enable_progress_bar=False
+    )
+    trainer = graph.train(CubeFolder(sys.argv[2], batch_size=1), TrainingConfig(trainer=settings))
+    if trainer.is_global_zero:
+        Path(sys.argv[3]).write_text(str(trainer.global_step))
+"""
+
+
+@pytest.mark.slow
+def test_ranks_take_their_share_of_steps_where_no_cube_is_read(repository: Path, tmp_path: Path) -> None:
+    """Eight cubes, two ranks, two epochs: four steps an epoch, not two, which is what a second sharing gives."""
+    write_cubes(tmp_path / "cubes", {"train": 8, "val": 2})
+    (tmp_path / "script.py").write_text(WEIGHTS_ALONE)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py", repository, tmp_path / "cubes", tmp_path / "steps"],
+        capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert (tmp_path / "steps").read_text() == "8"
