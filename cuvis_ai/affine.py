@@ -5,28 +5,26 @@ fold keeps the first center: subtracting it from the raw values is exact or near
 bias-only form W x + b cancels large numbers (mean 2e4, spread 15: 2e-4 lost against 1.5e-7).
 Where the first center is small, it costs a pass over the data and saves nothing: then it goes.
 
-May import: `types`.
+May import: `types`, `pixel_products`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from cuvis_ai.pixel_products import Head, headed, product
 from cuvis_ai.types import CubeTensor, MappedCube, PixelMatrix
 
-BLOCK_BYTES = 2**22
-"""Size of a block of centred pixels: it stays in the processor's cache."""
+SLACK = 2.0
+"""How much the center may add to what a product rounds anyway, see `Affine.after`."""
 
 GRADIENT_SLACK = 8.0
-"""How much more a product may round in steps of training than in scores: three bits of 24."""
-
-Head = Callable[[CubeTensor], MappedCube]
-"""What a node does behind its map, to each pixel by itself."""
+"""The same in steps of training: three bits of 24."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,16 @@ class Affine:
         """k."""
         return self.bias.shape[0]
 
+    @cached_property
+    def centred(self) -> bool:
+        """Whether something is subtracted at all."""
+        return bool(self.center.count_nonzero())
+
+    @cached_property
+    def biased(self) -> bool:
+        """Whether something is added at all."""
+        return bool(self.bias.count_nonzero())
+
     def matrix(self) -> Float[Tensor, "k c"]:
         """W as a matrix, also for a channelwise map."""
         return torch.diag(self.weight) if self.channelwise else self.weight
@@ -67,7 +75,11 @@ class Affine:
         weight, center, bias = (x.cpu().double() for x in (self.weight, self.center, self.bias))
         return Affine(weight, center, bias)
 
-    def after(self, inner: "Affine | None", slack: float = 1.0) -> "Affine":
+    def to(self, dtype: torch.dtype) -> "Affine":
+        """The same map, rounded to a dtype."""
+        return Affine(self.weight.to(dtype), self.center.to(dtype), self.bias.to(dtype))
+
+    def after(self, inner: "Affine | None", slack: float = SLACK) -> "Affine":
         """The map x -> self(inner(x)); it keeps the center of `inner`, unless that saves no digits.
 
         W (D (x - c) - m) rounds at the size of |W| |m|, which is taken off behind the product. With c
@@ -75,7 +87,7 @@ class Affine:
         """
         if inner is None:
             return self
-        with torch.autocast(self.weight.device.type, enabled=False):
+        with _without_autocast(self.weight):
             if self._loses_little_of(inner, slack):
                 moved = inner.weight * inner.center
                 inner = Affine(inner.weight, torch.zeros_like(inner.center), inner.bias - moved)
@@ -97,125 +109,30 @@ class Affine:
     def _linear(self, x: Float[Tensor, " c"]) -> Float[Tensor, " k"]:
         return self.weight * x if self.channelwise else self.weight @ x
 
-    def __call__(self, pixels: PixelMatrix) -> Float[Tensor, "n k"]:
-        """Return the mapped pixels, in the weights' dtype whatever autocast says."""
-        return self._mapped(pixels, None)[0]
+    def __call__(self, pixels: PixelMatrix, head: Head | None = None) -> Float[Tensor, "n k"]:
+        """Return the mapped pixels behind `head`, in the weights' dtype whatever autocast says."""
+        with _without_autocast(pixels):
+            pixels = pixels.to(self.weight.dtype)
+            if pixels.is_cpu and not self.channelwise:
+                parts = (self.weight, self.center, self.bias)
+                return product(pixels, *parts, head, centred=self.centred, biased=self.biased)
+            centred = pixels - self.center
+            if self.channelwise:
+                mapped = torch.addcmul(self.bias, centred, self.weight)
+            else:
+                mapped = torch.addmm(self.bias, centred, self.weight.T)
+            return headed(mapped, head)
 
     def on_cube(self, cube: CubeTensor, head: Head | None = None) -> MappedCube:
-        """Return the mapped cube (b, k, h, w), channels-last as its input, behind `head` if there is one."""
-        return self.on_cube_and_sum(cube, head)[0]
-
-    def on_cube_and_sum(
-        self, cube: CubeTensor, head: Head | None = None
-    ) -> tuple[MappedCube, Float[Tensor, ""]]:
-        """Return that, and a sum that is not finite if some mapped value, before the head, is not."""
+        """Return the mapped cube (b, k, h, w) behind `head`, channels-last as its input."""
         b, _, h, w = cube.shape
-        pixels, total = self._mapped(pixels_of(cube), head)
-        return cube_of(pixels, b, h, w), total
-
-    def _mapped(
-        self, pixels: PixelMatrix, head: Head | None
-    ) -> tuple[Float[Tensor, "n k"], Float[Tensor, ""]]:
-        with torch.autocast(pixels.device.type, enabled=False):
-            pixels = pixels.to(self.weight.dtype)
-            if self.channelwise or not pixels.is_cpu:
-                projected = self._product(pixels - self.center)
-                return _headed(projected, head), projected.detach().sum()
-            parts = (pixels, self.weight, self.center, self.bias)
-            by_channels = head is not None
-            # Neither the centred pixels nor a wide matrix that the head reads are held as a whole.
-            wide = by_channels and 4 * self.out_channels > self.in_channels
-            length = _block_length(pixels) if wide or bool(self.center.count_nonzero()) else len(pixels)
-            if torch.is_grad_enabled() and any(x.requires_grad for x in parts):
-                projected = _BlockedProduct.apply(*parts, length, by_channels)  # type: ignore[no-untyped-call]  # torch
-                total = projected.detach().sum()
-                if head is None:
-                    return projected, total
-                # By the same blocks, for the same numbers to the last bit.
-                return torch.cat(
-                    [_headed_by_channels(part, head) for part in projected.split(length, 1)]
-                ), total
-            results, sums = [], []
-            for block in _centred_blocks(pixels, self.center, length):
-                projected = _projected(block, self.weight, self.bias, by_channels)
-                sums.append(projected.sum())
-                results.append(projected if head is None else _headed_by_channels(projected, head))
-            return (results[0] if len(results) == 1 else torch.cat(results)), torch.stack(sums).sum()
-
-    def _product(self, centred: PixelMatrix) -> Float[Tensor, "n k"]:
-        if self.channelwise:
-            return torch.addcmul(self.bias, centred, self.weight)
-        return torch.addmm(self.bias, centred, self.weight.T)
+        return cube_of(self(pixels_of(cube), head), b, h, w)
 
 
-def _headed(projected: Float[Tensor, "n k"], head: Head | None) -> Float[Tensor, "n j"]:
-    """Return what a head makes of projected pixels."""
-    return projected if head is None else pixels_of(head(cube_of(projected, 1, len(projected), 1)))
-
-
-def _headed_by_channels(projected: Float[Tensor, "k n"], head: Head) -> Float[Tensor, "n j"]:
-    return pixels_of(head(projected[None, :, :, None]))
-
-
-def _projected(
-    block: PixelMatrix, weight: Float[Tensor, "k c"], bias: Float[Tensor, " k"], by_channels: bool
-) -> Float[Tensor, "..."]:
-    """Return the product (n, k), or (k, n), with which for few channels product and head are faster."""
-    if by_channels:
-        return torch.mm(weight, block.T).add_(bias[:, None])
-    return torch.addmm(bias, block, weight.T)
-
-
-def _block_length(pixels: PixelMatrix) -> int:
-    return BLOCK_BYTES // (pixels.element_size() * pixels.shape[1]) + 1
-
-
-def _centred_blocks(
-    pixels: PixelMatrix, center: Float[Tensor, " c"], length: int
-) -> Iterator[Float[Tensor, "m c"]]:
-    """Yield the centred pixels block by block, in memory that the next block takes over."""
-    pixels, center = pixels.detach(), center.detach()
-    if not bool(center.count_nonzero()):
-        yield from pixels.split(length)
-        return
-    scratch = pixels.new_empty(min(length, len(pixels)), pixels.shape[1])
-    for block in pixels.split(length):
-        yield torch.sub(block, center, out=scratch[: len(block)])
-
-
-class _BlockedProduct(torch.autograd.Function):
-    """The map with gradients, with the very numbers that it gives without; nothing centred is kept."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        pixels: PixelMatrix,
-        weight: Float[Tensor, "k c"],
-        center: Float[Tensor, " c"],
-        bias: Float[Tensor, " k"],
-        length: int,
-        by_channels: bool,
-    ) -> Float[Tensor, "..."]:
-        ctx.save_for_backward(pixels, weight, center)
-        ctx.length, ctx.by_channels = length, by_channels
-        blocks = _centred_blocks(pixels, center, length)
-        parts = [_projected(block, weight, bias, by_channels) for block in blocks]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, 1 if by_channels else 0)
-
-    @staticmethod
-    @once_differentiable
-    def backward(
-        ctx: Any, gradient: Float[Tensor, "..."]
-    ) -> tuple[Tensor | None, Tensor, Tensor, Tensor, None, None]:
-        pixels, weight, center = ctx.saved_tensors
-        of_channels = gradient if ctx.by_channels else gradient.T
-        of_weight, start = torch.zeros_like(weight), 0
-        for block in _centred_blocks(pixels, center, ctx.length):
-            of_weight.addmm_(of_channels[:, start : start + len(block)], block)
-            start += len(block)
-        of_bias = of_channels.sum(1)
-        of_pixels = of_channels.T @ weight if ctx.needs_input_grad[0] else None
-        return of_pixels, of_weight, -of_bias @ weight, of_bias, None, None
+def _without_autocast(tensor: Tensor) -> AbstractContextManager[object]:
+    """Return a context in which products keep their dtype; entering one costs as much as a small product."""
+    kind = tensor.device.type
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 
 
 def stack(maps: Sequence[Affine]) -> Affine:

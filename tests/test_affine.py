@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cuvis_ai.affine import GRADIENT_SLACK, Affine, cube_of, identity_like, pixels_of, stack
+from cuvis_ai.affine import GRADIENT_SLACK, SLACK, Affine, cube_of, identity_like, pixels_of, stack
 
 BLOCK = 220_000
 """Pixels of 5 float32 channels: more than one block."""
@@ -30,27 +30,24 @@ def test_composition_is_application_in_turn(outer: bool, inner: bool, seed: int)
     torch.testing.assert_close(both(x), second(first(x)), rtol=1e-10, atol=1e-10)
     assert both.channelwise == (outer and inner)
     moved = second.matrix().abs() @ (first.matrix() @ first.center).abs()
-    small = bool((moved <= second.matrix().abs() @ second.center.abs()).all())
+    small = bool((moved <= SLACK * second.matrix().abs() @ second.center.abs()).all())
     goes = inner and not outer and small
     assert torch.equal(both.center, torch.zeros(5, dtype=torch.float64) if goes else first.center)
 
 
-@pytest.mark.parametrize("lowest", [0.0, 0.4, 5.0, 3000.0])
-def test_a_center_goes_only_where_rounding_at_most_doubles(lowest: float) -> None:
+@pytest.mark.parametrize("lowest", [0.0, 0.4, 0.9, 5.0, 3000.0])
+def test_a_center_goes_only_where_it_costs_few_digits(lowest: float) -> None:
     """Behind a rescaling to [0, 1]: float32 stays as close to float64 as a few roundings of |W| |m|."""
     generator = torch.Generator().manual_seed(0)
     x = (lowest + torch.rand(5000, 60, generator=generator)).double()
     first = Affine(torch.ones(60).double(), x.amin(0), torch.zeros(60).double())
     weight = torch.randn(3, 60, generator=generator, dtype=torch.float64)
     second = Affine(weight, first(x).mean(0), torch.zeros(3).double())
-    single = [Affine(m.weight.float(), m.center.float(), m.bias.float()) for m in (first, second)]
-    folded = single[1].after(single[0])
-    assert bool(folded.center.any()) == (lowest > 0.5)
-    # The float32 center and mean are themselves rounded: what they stand for is the reference.
-    rounded = [Affine(m.weight.double(), m.center.double(), m.bias.double()) for m in single]
-    error = (folded(x.float()).double() - rounded[1](rounded[0](x))).abs().amax(0)
+    folded = second.after(first).to(torch.float32)
+    assert bool(folded.center.any()) == (lowest > SLACK * 0.5)
+    error = (folded(x.float()).double() - second(first(x))).abs().amax(0)
     size = weight.abs() @ second.center.abs()
-    assert bool((error <= 8 * torch.finfo(torch.float32).eps * size).all())
+    assert bool((error <= 4 * torch.finfo(torch.float32).eps * size).all())
 
 
 @pytest.mark.parametrize(("lowest", "goes"), [(0.4, True), (2.0, True), (300.0, False)])
@@ -67,7 +64,7 @@ def test_a_center_goes_earlier_in_steps_of_training_than_for_scores(lowest: floa
     centred = x.double() - x.double().amin(0) - second.center.double()
     exact = 2 * weight.detach().double() @ (centred.T @ centred) / (3 * len(x))
     assert float((weight.grad - exact).norm() / exact.norm()) < 1e-5
-    assert bool(second.after(first).center.any()) == (lowest > 0.5)
+    assert bool(second.after(first).center.any()) == (lowest > SLACK * 0.5)
 
 
 @pytest.mark.parametrize("lowest", [0.0, 300.0])
@@ -77,20 +74,15 @@ def test_a_head_by_blocks_gives_what_it_gives_at_once(lowest: float, k: int) -> 
     cube = lowest + torch.randn(2, 290, 300, 9, generator=generator).permute(0, 3, 1, 2)
     weight = torch.randn(k, 9, generator=generator)
     affine = Affine(weight, torch.full((9,), lowest), torch.zeros(k))
-    result, total = affine.on_cube_and_sum(cube, lambda y: y.square().sum(1, keepdim=True))
+    result = affine.on_cube(cube, lambda y: y.square().sum(1, keepdim=True))
     exact = (
         torch.einsum("kc,bchw->bkhw", weight.double(), cube.double() - lowest).square().sum(1, keepdim=True)
     )
     torch.testing.assert_close(result, exact.float(), rtol=1e-5, atol=1e-6)
-    assert bool(total.isfinite())
     tracked = Affine(weight.clone().requires_grad_(), affine.center, affine.bias)
     with_gradient = tracked.on_cube(cube, lambda y: y.square().sum(1, keepdim=True))
     assert torch.equal(with_gradient, result)
     assert with_gradient.requires_grad
-    cube[1, 3, 50, 50] = float("inf")
-    hiding, total = affine.on_cube_and_sum(cube, lambda y: torch.nan_to_num(y.sum(1, keepdim=True)))
-    assert bool(hiding.isfinite().all())
-    assert not bool(total.isfinite())
 
 
 def test_composition_of_a_long_chain_keeps_digits_far_from_zero() -> None:

@@ -333,7 +333,16 @@ def test_metrics_and_statistics_share_execution(case: NodeCase) -> None:
         expected = node(expected)
     assert third.fitted
     torch.testing.assert_close(graph(cube).output, expected, rtol=1e-4, atol=1e-5)
-    assert isinstance(graph._execution(), Execution)
+    assert isinstance(graph._execution, Execution)
+
+
+@nodes
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_head_hides_no_value_that_is_not_finite(case: NodeCase, value: float) -> None:
+    node = case.make()
+    projected = torch.randn(2, 3, 4, 4)
+    projected[1, 2, 0, 0] = value
+    assert torch.isfinite(node.head(projected)).all(1).logical_not().nonzero().tolist() == [[1, 0, 0]]
 
 
 def RXOrPCA(case: LeafCase) -> Node:

@@ -12,6 +12,7 @@ May import: `types`, `errors`, `affine`, `stats`, `functional`.
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
@@ -224,7 +225,11 @@ class Node(nn.Module, ABC):
         raise NotImplementedError(f"{type(self).__name__} follows nothing.")
 
     def head(self, projected: CubeTensor) -> MappedCube:
-        """What follows the affine map: nothing, unless `has_head`."""
+        """What follows the affine map: nothing, unless `has_head`.
+
+        It acts on each pixel by itself, and its value is not finite where a channel it is given is not:
+        pixels without data are found by that.
+        """
         return projected
 
     def spectral(self, cube: CubeTensor) -> MappedCube:
@@ -281,7 +286,12 @@ class HasComponents(Protocol):
 
 def hyperparameters(module: nn.Module) -> dict[str, Any]:
     """Return the constructor arguments of a node or leaf, read back from its attributes."""
-    return {name: getattr(module, name) for name in inspect.signature(class_of(module)).parameters}
+    return {name: getattr(module, name) for name in _arguments(class_of(module))}  # type: ignore[arg-type]  # classes can be hashed
+
+
+@cache
+def _arguments(cls: type[nn.Module]) -> tuple[str, ...]:
+    return tuple(inspect.signature(cls).parameters)
 
 
 def class_of(module: nn.Module) -> type[nn.Module]:

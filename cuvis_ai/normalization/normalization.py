@@ -103,4 +103,6 @@ class MinMaxNormalizer(Node):
 def _inverse_range(low: Tensor, high: Tensor, eps: float) -> Tensor:
     """Return 1 / (high − low + eps), or 0 where high = low."""
     spread = high - low
-    return torch.where(spread > 0, 1.0 / torch.where(spread > 0, spread + eps, 1.0), 0.0)
+    constant = spread <= 0
+    # Filled before as well: a division by zero would leave a NaN in the gradient.
+    return (spread + eps).masked_fill(constant, 1).reciprocal().masked_fill(constant, 0)

@@ -4,9 +4,10 @@ The value at a point is computed from the nearest point that is needed anyway: b
 all maps are composed first. Pixels with a non-finite band are found in the result of the first
 product, where looking costs little, not in the cube.
 
-May import: `types`, `errors`, `affine`, `stats`, `node.base`, `pipeline.topology`.
+May import: `types`, `errors`, `affine`, `stats`, `node.base`, `pipeline.topology`, `pipeline.folds`.
 """
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -14,10 +15,12 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from cuvis_ai.affine import Affine, Head, identity_like, stack
+from cuvis_ai.affine import SLACK, Affine, identity_like, stack
 from cuvis_ai.errors import GraphError
 from cuvis_ai.node.base import Node
+from cuvis_ai.pipeline.folds import Folds
 from cuvis_ai.pipeline.topology import CUBE, SOURCE, Point, Topology
+from cuvis_ai.pixel_products import Head
 from cuvis_ai.stats import Structure
 from cuvis_ai.types import CubeTensor, PixelMask
 
@@ -44,15 +47,16 @@ class Execution:
         slack: how much more a folded chain may round than the last map of it, see `Affine.after`.
     """
 
-    def __init__(self, topology: Topology, nodes: Mapping[str, Node], slack: float = 1.0) -> None:
+    def __init__(self, topology: Topology, nodes: Mapping[str, Node], slack: float = SLACK) -> None:
         self.topology = topology
         self.nodes = nodes
         self.slack = slack
+        self._folds = Folds(topology, nodes)
 
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of the nodes' state, which cubes must have."""
-        states = (tensor for node in self.nodes.values() for tensor in node.state_dict().values())
+        states = (tensor for node in self.nodes.values() for tensor in (*node.parameters(), *node.buffers()))
         return next((tensor.dtype for tensor in states if tensor.is_floating_point()), torch.float32)
 
     def base(self, point: Point, least: Structure = Structure.DENSE, keep: Collection[Point] = ()) -> Point:
@@ -87,6 +91,8 @@ class Execution:
     def affine(self, point: Point, base: Point, channels: int | None = None) -> Affine | None:
         """The composed map from `base` to `point`, from the current weights; None for the identity.
 
+        It is composed in float64 where that is at hand, on the CPU: then only its product rounds.
+
         Raises:
             GraphError: a node does not take the channels that it is given.
         """
@@ -100,14 +106,24 @@ class Execution:
 
     def _node_affine(self, name: str, base: Point, channels: int | None) -> Affine:
         """The affine part of a node behind everything from `base` to its input."""
+        return self._folds.kept(name, (base, channels), lambda: self._folded(name, base, channels))
+
+    def _folded(self, name: str, base: Point, channels: int | None) -> Affine:
         node = self.nodes[name]
         inner = self.affine(self.topology.input_of(name), base, channels)
         node.require_fitted()
         own = node.followed(self._path_to(name)) if node.follows else node.affine()
+        own = own.double() if own.weight.is_cpu else own
         entering = channels if inner is None else inner.out_channels
         if entering is not None:
             node.check_channels(own.in_channels, entering)
         return own.after(inner, self.slack)
+
+    def rounded(self, name: str, base: Point, channels: int, dtype: torch.dtype) -> Affine:
+        """The affine part of a node behind everything from `base`, in the dtype of cubes."""
+        return self._folds.kept(
+            name, (base, channels, dtype), lambda: self._node_affine(name, base, channels).to(dtype)
+        )
 
     def _path_to(self, name: str) -> Affine | None:
         """The current map from the point where the node's sketch was taken to its input."""
@@ -147,16 +163,14 @@ class Execution:
         return Evaluation({point: batch.values[point] for point in wanted}, valid)
 
     def _reads_cube_unseen(self, wanted: Collection[Point]) -> bool:
-        """Whether a node without an affine form, which may hide a NaN, reads the cube."""
-        needed = set().union(*(self.topology.ancestors(point) for point in wanted))
-        return any(
-            self.topology.input_of(name) == CUBE and self.nodes[name].structure is Structure.OPAQUE
-            for name in needed
+        """Whether the node that reads the cube has no affine form, so that it may hide a NaN."""
+        return any(point != CUBE for point in wanted) and (
+            self.nodes[self.topology.root].structure is Structure.OPAQUE
         )
 
     def _filled(self, cube: CubeTensor, valid: PixelMask) -> CubeTensor:
         """Return the cube with the first node's center, or 0, at invalid pixels."""
-        root = self.nodes[self.topology.order()[0]]
+        root = self.nodes[self.topology.root]
         if root.structure is not Structure.OPAQUE and root.fitted:
             center = root.affine().center.detach()
             if len(center) == cube.shape[1]:
@@ -177,7 +191,7 @@ class _Batch:
 
     def finite(self) -> bool:
         """Whether all that was computed straight from the cube is finite: then so is each sum."""
-        return all(bool(torch.isfinite(total)) for total in self.sums)
+        return all(math.isfinite(total) for total in self.sums)
 
     def value(self, point: Point) -> CubeTensor:
         if point not in self.values:
@@ -190,7 +204,7 @@ class _Batch:
             return torch.cat([self.value((name,)) for name in point], 1)
         entering = self.value(base)
         affine = cast(Affine, self.execution.affine(point, base, entering.shape[1]))
-        return self._mapped(affine, base, None)
+        return self._mapped(affine.to(entering.dtype), base, None)
 
     def _output(self, name: str) -> CubeTensor:
         node = self.execution.nodes[name]
@@ -199,13 +213,13 @@ class _Batch:
             return called(node, self.value(point))
         base = self.execution.base(point, keep=(*self.wanted, *self.values))
         entering = self.value(base)
-        affine = self.execution._node_affine(name, base, entering.shape[1])
+        affine = self.execution.rounded(name, base, entering.shape[1], entering.dtype)
         return self._mapped(affine, base, node.head if node.has_head else None)
 
     def _mapped(self, affine: Affine, base: Point, head: Head | None) -> CubeTensor:
-        result, total = affine.on_cube_and_sum(self.value(base), head)
-        if base == CUBE:
-            self.sums.append(total)
+        result = affine.on_cube(self.value(base), head)
+        if base == CUBE and result.is_cpu:
+            self.sums.append(result.detach().sum())
         return result
 
 

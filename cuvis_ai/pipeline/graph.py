@@ -8,7 +8,7 @@ May import: everything below it. Lightning is imported by `train` and `evaluate`
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +57,7 @@ class Graph:
         self.leaves = nn.ModuleDict()
         self.monitors: list[Monitor] = []
         self.bands = Bands()
+        self._execution = Execution(self.topology, cast(Mapping[str, Node], self.nodes))
 
     # Building.
 
@@ -106,7 +107,7 @@ class Graph:
         self._check_free(leaf)
         new = self._new_name(name, leaf)
         [of] = self._names(parent)
-        leaf.check_parent(self._node(of), self._execution().channels((of,)))
+        leaf.check_parent(self._node(of), self._execution.channels((of,)))
         if isinstance(leaf, CompositeLoss):
             self._adopt(leaf, of)
         self.topology.add_leaf(new, of)
@@ -120,7 +121,7 @@ class Graph:
         new = []
         for child in composite.child_losses:
             if isinstance(child, Loss):
-                child.check_parent(self._node(parent), self._execution().channels((parent,)))
+                child.check_parent(self._node(parent), self._execution.channels((parent,)))
                 new.append(child)
             elif child in owned:
                 raise GraphError(
@@ -136,7 +137,7 @@ class Graph:
         found = []
         for name in self.topology.order():
             try:
-                leaf.check_parent(self._node(name), self._execution().channels((name,)))
+                leaf.check_parent(self._node(name), self._execution.channels((name,)))
             except GraphError:
                 continue
             found.append(name)
@@ -156,7 +157,7 @@ class Graph:
         name = self._name(child)
         parents = self._names(parent)
         if name in self.leaves and len(parents) == 1:
-            self._leaf(name).check_parent(self._node(parents[0]), self._execution().channels((parents[0],)))
+            self._leaf(name).check_parent(self._node(parents[0]), self._execution.channels((parents[0],)))
         self.topology.set_parents(name, parents)
 
     def remove_node(self, node: Node | Leaf | str) -> None:
@@ -213,7 +214,7 @@ class Graph:
         return Parts(
             name=self.name,
             structure=self.mermaid(),
-            execution=self._execution(),
+            execution=self._execution,
             nodes=self.nodes,
             leaves=self.leaves,
             losses=self._hung(Loss),  # type: ignore[type-abstract]
@@ -309,7 +310,7 @@ class Graph:
         for point in points:
             self._node(point[0])
         check_cube(cube, self.dtype)
-        return self._execution().evaluate(cube, points, valid)
+        return self._execution.evaluate(cube, points, valid)
 
     # Saving.
 
@@ -338,7 +339,7 @@ class Graph:
                 graph.add_leaf_node(leaf, parent, name=name)
             archive.check_weights(saved.weights, graph.to(saved.dtype).state_dict())
             graph.load_state_dict(saved.weights)
-            check_probe(graph._execution(), saved.probe)
+            check_probe(graph._execution, saved.probe)
         except (GraphError, NotFittedError, RuntimeError) as err:
             raise ArchiveError(f"{path}: the parts do not fit each other: {archive.shortened(err)}") from err
         return graph
@@ -353,7 +354,7 @@ class Graph:
             leaves,
             self.state_dict(),
             self.bands,
-            probe(self._execution()),
+            probe(self._execution),
         )
 
     # As a module, without being one: `train` would hide `nn.Module.train`.
@@ -361,7 +362,7 @@ class Graph:
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of cubes that the nodes take."""
-        return self._execution().dtype
+        return self._execution.dtype
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Move or convert nodes and leaves, as `nn.Module.to`."""
@@ -417,9 +418,6 @@ class Graph:
         return structure.mermaid(self.topology, self._typed_nodes())
 
     # Names and modules.
-
-    def _execution(self) -> Execution:
-        return Execution(self.topology, self._typed_nodes())
 
     def _typed_nodes(self) -> dict[str, Node]:
         return {name: self._node(name) for name in self.topology.order()}

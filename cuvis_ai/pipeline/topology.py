@@ -58,6 +58,11 @@ class Topology:
         """Names of all nodes and leaves."""
         return {*self.parents, *self.leaves}
 
+    @property
+    def root(self) -> str:
+        """The node that reads the cube."""
+        return next(name for name, parents in self.parents.items() if not parents)
+
     def order(self) -> list[str]:
         """Nodes, parents before children; for equal rank as added."""
         return list(TopologicalSorter(self._dependencies(self.parents)).static_order())
@@ -75,7 +80,8 @@ class Topology:
 
     def ends(self) -> list[str]:
         """Nodes that nobody reads."""
-        return [node for node in self.order() if not self.children(node)]
+        read = {parent for parents in self.parents.values() for parent in parents}
+        return [node for node in self.parents if node not in read]
 
     def ancestors(self, point: Point) -> set[str]:
         """Nodes that the data at `point` depend on, those of the point included."""
@@ -105,9 +111,8 @@ class Topology:
         self._check_parents(name, parents)
         self._check_parents(name, references, role="referenced node")
         if not parents and self.parents:
-            root = self.order()[0]
             raise GraphError(
-                f"node `{name}`: a second root; `{root}` reads the cube already. "
+                f"node `{name}`: a second root; `{self.root}` reads the cube already. "
                 f"Pass `parent=`, for example `parent={self.ends()[-1]!r}`."
             )
         self.parents[name] = tuple(parents)

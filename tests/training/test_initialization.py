@@ -47,7 +47,7 @@ def graph_of(*nodes: Node) -> Graph:
 
 
 def passes(graph: Graph) -> list[tuple[str, ...]]:
-    return [one.fits for one in plan(graph._execution())]
+    return [one.fits for one in plan(graph._execution)]
 
 
 CHAINS = [
