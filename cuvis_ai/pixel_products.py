@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from cuvis_ai.types import CubeTensor, MappedCube, PixelMatrix
 
-BLOCK_BYTES = 2**22
+BLOCK_BYTES = 2**21
 """Size of a block of centred pixels."""
 
 FEW = 3

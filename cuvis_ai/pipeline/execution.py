@@ -10,6 +10,7 @@ May import: `types`, `errors`, `affine`, `stats`, `node.base`, `pipeline.topolog
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import cast
 
 import torch
@@ -56,7 +57,9 @@ class Execution:
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of the nodes' state, which cubes must have."""
-        states = (tensor for node in self.nodes.values() for tensor in (*node.parameters(), *node.buffers()))
+        states = (
+            tensor for node in self.nodes.values() for tensor in chain(node.buffers(), node.parameters())
+        )
         return next((tensor.dtype for tensor in states if tensor.is_floating_point()), torch.float32)
 
     def base(self, point: Point, least: Structure = Structure.DENSE, keep: Collection[Point] = ()) -> Point:

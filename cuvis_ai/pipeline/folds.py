@@ -8,12 +8,12 @@ looking at a value would make the host wait.
 May import: `affine`, `node.base`, `pipeline.topology`.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cuvis_ai.affine import Affine
 from cuvis_ai.node.base import Node, hyperparameters
@@ -21,21 +21,21 @@ from cuvis_ai.pipeline.topology import Point, Topology
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """A node as it was, its state in copies."""
-
-    name: str
-    node: Node
-    parents: Point
-    settings: tuple[Any, ...]
-    state: tuple[Tensor, ...]
-
-
-@dataclass(frozen=True)
 class _Fold:
-    """What a chain came to, and of what."""
+    """What a chain came to, and all that it was made of.
 
-    seen: tuple[_Seen, ...]
+    Attributes:
+        parents: of each node of the chain.
+        nodes: these nodes.
+        settings: their constructor arguments, as (node, name, value).
+        state: their tensors, as (where it is kept, name, copy).
+        affine: the composed map.
+    """
+
+    parents: dict[str, Point]
+    nodes: dict[str, Node]
+    settings: list[tuple[Node, str, Any]]
+    state: list[tuple[Mapping[str, Tensor | None], str, Tensor]]
     affine: Affine
 
 
@@ -61,53 +61,44 @@ class Folds:
             fold: composes the chain from the present weights.
         """
         last = self._last.get((name, place))
-        if last is not None and all(map(self._unchanged, last.seen)):
+        if last is not None and self._holds(last):
             return last.affine
-        chain = {member: self.nodes[member] for member in self.topology.ancestors((name,))}
-        if not all(_comparable(_state(node)) for node in chain.values()):
+        nodes = {member: self.nodes[member] for member in self.topology.ancestors((name,))}
+        tensors = [found for node in nodes.values() for found in _tensors(node)]
+        grad = torch.is_grad_enabled()
+        if not all(tensor.is_cpu and not (grad and tensor.requires_grad) for _, _, tensor in tensors):
             return fold()
         # Usable in any mode: what is made in inference mode would break a later backward.
         with torch.inference_mode(False), torch.no_grad():
-            seen = tuple(
-                _Seen(
-                    member, node, self.topology.parents[member], _settings(node),
-                    tuple(tensor.detach().clone() for tensor in _state(node)),
-                )
-                for member, node in chain.items()
-            )  # fmt: skip
-            affine = fold()
-        self._last[name, place] = _Fold(seen, affine)
-        return affine
-
-    def _unchanged(self, seen: _Seen) -> bool:
-        node = seen.node
-        if self.topology.parents.get(seen.name) != seen.parents or self.nodes[seen.name] is not node:
-            return False
-        settings, state = _settings(node), _state(node)
-        return (
-            _comparable(state)
-            and len(state) == len(seen.state)
-            and all(now is then for now, then in zip(settings, seen.settings, strict=True))
-            and all(
-                now.dtype == then.dtype and torch.equal(now, then)
-                for now, then in zip(state, seen.state, strict=True)
+            made = _Fold(
+                {member: self.topology.parents[member] for member in nodes},
+                nodes,
+                [(node, *item) for node in nodes.values() for item in hyperparameters(node).items()],
+                [(kept, key, tensor.detach().clone()) for kept, key, tensor in tensors],
+                fold(),
             )
-        )
+        self._last[name, place] = made
+        return made.affine
+
+    def _holds(self, last: _Fold) -> bool:
+        """Whether nothing has changed. Runs at every call, right behind work that has emptied the caches."""
+        for name, parents in last.parents.items():
+            if self.topology.parents.get(name) != parents or self.nodes[name] is not last.nodes[name]:
+                return False
+        for node, argument, value in last.settings:
+            if getattr(node, argument) is not value:
+                return False
+        grad = torch.is_grad_enabled()
+        for kept, key, then in last.state:
+            now = kept.get(key)
+            if now is None or (grad and now.requires_grad) or now.dtype != then.dtype or not now.is_cpu:
+                return False
+            if not torch.equal(now, then):
+                return False
+        return True
 
 
-def _settings(node: Node) -> tuple[Any, ...]:
-    return tuple(hyperparameters(node).values())
-
-
-def _state(module: nn.Module) -> list[Tensor]:
-    # What `parameters` and `buffers` give, which take ten times as long.
-    own = (*module._parameters.values(), *module._buffers.values())
-    return [tensor for tensor in own if tensor is not None] + [
-        tensor for child in module.children() for tensor in _state(child)
-    ]
-
-
-def _comparable(state: Iterable[Tensor]) -> bool:
-    """Whether looking at values makes nobody wait, and no gradient is asked for."""
-    grad = torch.is_grad_enabled()
-    return all(tensor.is_cpu and not (grad and tensor.requires_grad) for tensor in state)
+def _tensors(node: Node) -> Iterator[tuple[Mapping[str, Tensor | None], str, Tensor]]:
+    for module in node.modules():
+        for kept in (module._parameters, module._buffers):
+            yield from ((kept, key, tensor) for key, tensor in kept.items() if tensor is not None)
