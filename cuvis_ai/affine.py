@@ -121,7 +121,7 @@ class Affine:
                 mapped = torch.addcmul(self.bias, centred, self.weight)
             else:
                 mapped = torch.addmm(self.bias, centred, self.weight.T)
-            return headed(mapped, head)
+            return mapped if head is None else headed(mapped, head)
 
     def on_cube(self, cube: CubeTensor, head: Head | None = None) -> MappedCube:
         """Return the mapped cube (b, k, h, w) behind `head`, channels-last as its input."""

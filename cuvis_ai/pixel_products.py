@@ -21,7 +21,7 @@ BLOCK_BYTES = 2**21
 """Size of a block of centred pixels."""
 
 FEW = 3
-"""Up to so many channels, pixels in columns are faster for the product, and much so for the head."""
+"""Up to so many channels, pixels in columns are faster for the product, and much so for what follows."""
 
 PIECES = 8
 """Into how many parts a sum over pixels is cut, for threads to share."""
@@ -71,20 +71,22 @@ def product(
     # Neither the centred pixels nor a wide matrix that the head reads are held as a whole.
     by_blocks = centred or (head is not None and 4 * k > c)
     length = BLOCK_BYTES // (pixels.element_size() * c) + 1 if by_blocks else max(n, 1)
-    manner = Manner(length, centred, biased, in_columns=head is not None and k <= FEW)
+    manner = Manner(length, centred, biased, in_columns=k <= FEW)
     operands = (pixels, weight, center, bias)
     if torch.is_grad_enabled() and any(operand.requires_grad for operand in operands):
         whole: Tensor = _Product.apply(*operands, manner)  # type: ignore[no-untyped-call]  # torch
-        blocks: Iterable[Tensor] = whole.split(length, int(manner.in_columns)) if head else [whole]
+        # By the same blocks, for the same numbers.
+        blocks: Iterable[Tensor] = [whole] if head is None else whole.split(length, int(manner.in_columns))
     else:
         blocks = _blocks(*operands, manner)
+    if head is None:
+        joined = _joined(list(blocks), int(manner.in_columns))
+        return joined.T if manner.in_columns else joined
     return _joined([headed(block, head, in_columns=manner.in_columns) for block in blocks], 0)
 
 
-def headed(block: Tensor, head: Head | None, *, in_columns: bool = False) -> Float[Tensor, "m j"]:
+def headed(block: Tensor, head: Head, *, in_columns: bool = False) -> Float[Tensor, "m j"]:
     """Return what a head makes of a block of pixels, which it sees as a cube of one line."""
-    if head is None:
-        return block
     shape = (1, block.shape[0], 1, block.shape[1]) if in_columns else (1, 1, *block.shape)
     cube = block.view(shape) if in_columns else block.view(shape).permute(0, 3, 1, 2)
     return head(cube)[0, :, 0].T

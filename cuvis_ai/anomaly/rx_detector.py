@@ -168,7 +168,8 @@ class RXGlobal(Node):
         """Return the squared norm over channels."""
         if projected.stride(1) == 1:
             # Three times as fast over many channels that lie side by side, a hundred times slower otherwise.
-            return torch.linalg.vector_norm(projected, dim=1, keepdim=True).square()
+            norm: Tensor = torch.linalg.vector_norm(projected, dim=1, keepdim=True)
+            return norm.square()
         return projected.square().sum(1, keepdim=True)
 
     def forward(self, cube: CubeTensor) -> MappedCube:
