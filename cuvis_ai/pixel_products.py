@@ -1,8 +1,9 @@
 """Products of many pixels with one small matrix, (x - center) Wᵀ + bias, near the speed of reading memory.
 
-Centred pixels are held block by block, so they stay in the processor's cache. The forms of the products are
-those that MKL shares among threads: with four or more rows on the left and pixels in columns it does not, nor
-where it sums over pixels (2.0 against 0.5 ms, 5.1 against 2.9 ms on two cores).
+Centred pixels are held block by block, so they stay in the processor's cache. Few channels are held in
+columns, which makes what follows fast. Products are cut into pieces, computed as one batch, where MKL would
+use one core: for a few rows and many columns (2.0 against 0.5 ms on two cores), and for the sum over pixels
+that the weight's gradient is (5.1 against 2.9 ms).
 
 May import: `types`.
 """
@@ -20,11 +21,14 @@ from cuvis_ai.types import CubeTensor, MappedCube, PixelMatrix
 BLOCK_BYTES = 2**21
 """Size of a block of centred pixels."""
 
-FEW = 3
-"""Up to so many channels, pixels in columns are faster for the product, and much so for what follows."""
-
 PIECES = 8
-"""Into how many parts a sum over pixels is cut, for threads to share."""
+"""Into how many products one is cut, for threads to share."""
+
+FEW = 3
+"""Up to so many channels, a product in columns needs no pieces."""
+
+FEW_FOR_HEAD = 20
+"""Up to so many channels, a head in columns is worth the pieces."""
 
 Head = Callable[[CubeTensor], MappedCube]
 """What a node does behind its map, to each pixel by itself."""
@@ -37,13 +41,13 @@ class Manner(NamedTuple):
         length: pixels in a block.
         centred: whether a center is subtracted.
         biased: whether a bias is added.
-        in_columns: whether the result holds pixels in columns, (k, n).
+        pieces: 0 for a product in rows, (m, k); else that of so many pieces in columns, (pieces, k, m).
     """
 
     length: int
     centred: bool
     biased: bool
-    in_columns: bool
+    pieces: int
 
 
 def product(
@@ -71,54 +75,67 @@ def product(
     # Neither the centred pixels nor a wide matrix that the head reads are held as a whole.
     by_blocks = centred or (head is not None and 4 * k > c)
     length = BLOCK_BYTES // (pixels.element_size() * c) + 1 if by_blocks else max(n, 1)
-    manner = Manner(length, centred, biased, in_columns=k <= FEW)
+    # Without a head, pieces would have to be put together.
+    most, pieces = (FEW, 1) if head is None else (FEW_FOR_HEAD, PIECES)
     operands = (pixels, weight, center, bias)
+    manner = Manner(length, centred, biased, pieces if k <= most else 0)
     if torch.is_grad_enabled() and any(operand.requires_grad for operand in operands):
-        whole: Tensor = _Product.apply(*operands, manner)  # type: ignore[no-untyped-call]  # torch
-        # By the same blocks, for the same numbers.
-        blocks: Iterable[Tensor] = [whole] if head is None else whole.split(length, int(manner.in_columns))
+        parts: Iterable[Tensor] = _Product.apply(*operands, manner)  # type: ignore[no-untyped-call]  # torch
     else:
-        blocks = _blocks(*operands, manner)
-    if head is None:
-        joined = _joined(list(blocks), int(manner.in_columns))
-        return joined.T if manner.in_columns else joined
-    return _joined([headed(block, head, in_columns=manner.in_columns) for block in blocks], 0)
+        parts = _products(*operands, manner)
+    if head is not None:
+        return _joined([headed(part, head) for part in parts], 0)
+    if manner.pieces:
+        return _joined(list(parts), 2).squeeze(0).T
+    return _joined(list(parts), 0)
 
 
-def headed(block: Tensor, head: Head, *, in_columns: bool = False) -> Float[Tensor, "m j"]:
-    """Return what a head makes of a block of pixels, which it sees as a cube of one line."""
-    shape = (1, block.shape[0], 1, block.shape[1]) if in_columns else (1, 1, *block.shape)
-    cube = block.view(shape) if in_columns else block.view(shape).permute(0, 3, 1, 2)
-    return head(cube)[0, :, 0].T
+def headed(part: Float[Tensor, "..."], head: Head) -> Float[Tensor, "m j"]:
+    """Return what a head makes of a product in rows or columns, which it sees as cubes of one line."""
+    result = head(part[:, :, None] if part.ndim == 3 else part[None, None].permute(0, 3, 1, 2))
+    return result.permute(0, 2, 3, 1).reshape(-1, result.shape[1])
 
 
 def _joined(parts: list[Tensor], dim: int) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
 
 
-def _blocks(
+def _products(
     pixels: PixelMatrix,
     weight: Float[Tensor, "k c"],
     center: Float[Tensor, " c"],
     bias: Float[Tensor, " k"],
     manner: Manner,
 ) -> Iterator[Float[Tensor, "..."]]:
-    """Yield the product block by block, (m, k) or (k, m)."""
-    if manner.in_columns:
-        for block in _centred(pixels, center, manner):
-            projected = torch.mm(weight, block.T)
-            yield projected.add_(bias[:, None]) if manner.biased else projected
-        return
+    """Yield the product part by part, in rows or in columns."""
     transposed = weight.T.contiguous()
-    for block in _centred(pixels, center, manner):
-        projected = torch.mm(block, transposed)
-        yield projected.add_(bias) if manner.biased else projected
+    for part in _parts(pixels, center, manner):
+        if manner.pieces:
+            projected = torch.bmm(weight.expand(len(part), *weight.shape), part.mT)
+            yield projected.add_(bias[:, None]) if manner.biased else projected
+        else:
+            projected = torch.mm(part, transposed)
+            yield projected.add_(bias) if manner.biased else projected
 
 
-def _centred(
+def _parts(
+    pixels: PixelMatrix, center: Float[Tensor, " c"], manner: Manner
+) -> Iterator[Float[Tensor, "*p m c"]]:
+    """Yield the centred pixels part by part, in memory that the next part takes over."""
+    for block in _centred_blocks(pixels, center, manner):
+        if not manner.pieces:
+            yield block
+            continue
+        cut, rest = _cut(block, manner.pieces)
+        if len(rest) < len(block):
+            yield cut
+        if len(rest):
+            yield rest[None]
+
+
+def _centred_blocks(
     pixels: PixelMatrix, center: Float[Tensor, " c"], manner: Manner
 ) -> Iterator[Float[Tensor, "m c"]]:
-    """Yield the centred pixels block by block, in memory that the next block takes over."""
     if not manner.centred:
         yield from pixels.split(manner.length) if len(pixels) > manner.length else [pixels]
         return
@@ -127,8 +144,17 @@ def _centred(
         yield torch.sub(block, center, out=scratch[: len(block)])
 
 
+def _cut(
+    rows: Float[Tensor, "m c"], pieces: int = PIECES
+) -> tuple[Float[Tensor, "p q c"], Float[Tensor, "r c"]]:
+    """Return rows in pieces of the same length, and the few that are left."""
+    length = len(rows) // pieces
+    whole = pieces * length
+    return rows[:whole].unflatten(0, (pieces, length)), rows[whole:]
+
+
 class _Product(torch.autograd.Function):
-    """The product with gradients; nothing centred is kept for them."""
+    """The product's parts with gradients; nothing centred is kept for them."""
 
     @staticmethod
     def forward(
@@ -138,29 +164,31 @@ class _Product(torch.autograd.Function):
         center: Float[Tensor, " c"],
         bias: Float[Tensor, " k"],
         manner: Manner,
-    ) -> Float[Tensor, "..."]:
+    ) -> tuple[Float[Tensor, "..."], ...]:
         ctx.save_for_backward(pixels, weight, center)
         ctx.manner = manner
-        return _joined(list(_blocks(pixels, weight, center, bias, manner)), int(manner.in_columns))
+        return tuple(_products(pixels, weight, center, bias, manner))
 
     @staticmethod
     @once_differentiable
     def backward(
-        ctx: Any, gradient: Float[Tensor, "..."]
+        ctx: Any, *gradients: Float[Tensor, "..."]
     ) -> tuple[Tensor | None, Tensor, Tensor, Tensor, None]:
         pixels, weight, center = ctx.saved_tensors
-        in_rows = gradient.T if ctx.manner.in_columns else gradient
-        of_weight, start = torch.zeros_like(weight), 0
-        for block in _centred(pixels, center, ctx.manner):
-            of_weight += _sum_of_outer_products(in_rows[start : start + len(block)], block)
-            start += len(block)
-        of_bias = in_rows.sum(0)
-        of_pixels = in_rows @ weight if ctx.needs_input_grad[0] else None
+        of_rows = [gradient.mT for gradient in gradients] if ctx.manner.pieces else gradients
+        of_weight, of_bias = torch.zeros_like(weight), weight.new_zeros(len(weight))
+        for part, of_part in zip(_parts(pixels, center, ctx.manner), of_rows, strict=True):
+            of_weight += _sum_of_products(of_part, part)
+            of_bias += of_part.sum((0, 1) if of_part.ndim == 3 else 0)
+        of_pixels = None
+        if ctx.needs_input_grad[0]:
+            of_pixels = torch.cat([(of_part @ weight).flatten(0, -2) for of_part in of_rows])
         return of_pixels, of_weight, -of_bias @ weight, of_bias, None
 
 
-def _sum_of_outer_products(a: Float[Tensor, "m k"], b: Float[Tensor, "m c"]) -> Float[Tensor, "k c"]:
-    """Return aᵀ b."""
-    whole = len(a) // PIECES * PIECES
-    of_a, of_b = (x[:whole].unflatten(0, (PIECES, whole // PIECES)) for x in (a, b))
-    return torch.bmm(of_a.transpose(1, 2), of_b).sum(0).addmm_(a[whole:].T, b[whole:])
+def _sum_of_products(a: Float[Tensor, "*p m k"], b: Float[Tensor, "*p m c"]) -> Float[Tensor, "k c"]:
+    """Return aᵀ b, summed over pieces; where there are none, some are cut."""
+    if a.ndim == 3 and len(a) > 1:
+        return torch.bmm(a.mT, b).sum(0)
+    (of_a, rest_of_a), (of_b, rest_of_b) = (_cut(x.flatten(0, -2)) for x in (a, b))
+    return torch.bmm(of_a.mT, of_b).sum(0).addmm_(rest_of_a.T, rest_of_b)
