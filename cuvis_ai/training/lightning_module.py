@@ -15,6 +15,7 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from cuvis_ai.affine import GRADIENT_SLACK
@@ -172,6 +173,14 @@ class GraphModule(LightningModule):
         self.trainer.should_stop = kept["stopped"]  # else EarlyStopping lets another epoch pass
 
     # Steps.
+
+    def on_train_start(self) -> None:
+        """Spare ranks the exchange of buffers before each step, if they hold nothing but what was fitted."""
+        nodes = self.execution.nodes.values()
+        fitted = {id(getattr(node, state)) for node in nodes for state in node.state_names}
+        wrapped = self.trainer.model
+        if isinstance(wrapped, DistributedDataParallel) and fitted.issuperset(map(id, self.buffers())):
+            wrapped.broadcast_buffers = False
 
     def on_train_epoch_start(self) -> None:
         """Start the means of the epoch."""
