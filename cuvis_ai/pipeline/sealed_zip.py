@@ -59,7 +59,7 @@ def _write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         Path(temporary).chmod(0o666 & ~_umask())
         Path(temporary).replace(path)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: no temporary file stays behind
         Path(temporary).unlink(missing_ok=True)
         raise
 
