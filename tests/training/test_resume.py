@@ -245,7 +245,8 @@ def test_save_last_keeps_every_epoch_although_the_monitored_value_gets_worse(tmp
 # Ctrl-C.
 
 INTERRUPTED = """
-import sys, logging
+import sys, logging, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job, and its children, ignore Ctrl-C
 sys.path.insert(0, sys.argv[1])
 logging.basicConfig(level=logging.INFO, stream=sys.stdout)
 from pathlib import Path
