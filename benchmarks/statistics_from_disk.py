@@ -14,12 +14,14 @@ import sys
 import tempfile
 from collections.abc import Callable
 from functools import cache
+from itertools import cycle
 from pathlib import Path
 
 import torch
 from harness import Comparison, main
 from statistics_in_memory import phase
-from work import batches_of, write_envi
+from torch import Tensor
+from work import write_envi
 
 from cuvis_ai.data.cube_folder import CubeFolder
 from cuvis_ai.data.scene_tiles import SceneTiles
@@ -61,10 +63,15 @@ def cubes_from_disk() -> Callable[[], object]:
 
 
 def scene_from_disk() -> Callable[[], object]:
-    """The statistical phase on the training tiles of C."""
+    """The statistical phase on the training tiles of C, as `graph.train` reads them."""
+    return phase(scene().statistics_dataloader())
+
+
+def scene() -> SceneTiles:
+    """C in tiles."""
     data = SceneTiles(folder() / "c.hdr", tile=128, batch_size=4)
     data.setup("fit")
-    return phase(data.train_dataloader())
+    return data
 
 
 def cubes_in_memory() -> Callable[[], object]:
@@ -75,15 +82,21 @@ def cubes_in_memory() -> Callable[[], object]:
 
 
 def scene_in_memory() -> Callable[[], object]:
-    """As many pixels as the training tiles of C have, from memory: one batch again and again."""
-    data = SceneTiles(folder() / "c.hdr", tile=128, batch_size=4)
-    data.setup("fit")
-    loader = data.train_dataloader()
-    first = next(iter(loader))["cube"]
+    """The same phase on batches that were read before, the first gigabyte of them again and again."""
+    loader = scene().statistics_dataloader()
+    held: list[dict[str, Tensor]] = []
+    for batch in loader:
+        held.append({key: batch[key].clone() for key in ("cube", "valid") if key in batch})
+        if sum(other["cube"].nbytes for other in held) > 1e9:
+            break
     pixels = sum(sample["cube"].shape[0] * sample["cube"].shape[1] for sample in loader.dataset)
-    [batch] = batches_of(first.permute(0, 2, 3, 1), len(first))
-    whole, rest = divmod(pixels, first.shape[0] * first.shape[2] * first.shape[3])
-    return phase([batch] * (whole + (rest > 0)))
+    batches: list[dict[str, Tensor]] = []
+    for batch in cycle(held):
+        if pixels <= 0:
+            return phase(batches)
+        batches.append(batch)
+        pixels -= batch["cube"].shape[0] * batch["cube"].shape[2] * batch["cube"].shape[3]
+    raise AssertionError("expected at least one batch")
 
 
 def bare_reading(paths: Callable[[], list[Path]]) -> Callable[[], Callable[[], object]]:

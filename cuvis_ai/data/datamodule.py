@@ -49,7 +49,7 @@ class CubeDataModule(LightningDataModule, ABC):
 
     Args:
         batch_size: cubes a batch, 1 or more.
-        num_workers: processes that read ahead; 0 reads in this one.
+        num_workers: processes that read ahead; with 0 a thread reads the next batch.
         seed: of the training order; None takes the environment's `PL_GLOBAL_SEED` (which
             `seed_everything` sets), else 0.
         pad: extend smaller cubes of a batch with `valid=False` pixels instead of refusing them.
@@ -115,6 +115,10 @@ class CubeDataModule(LightningDataModule, ABC):
             DatasetNotFoundError: the data are not where they were looked for.
         """
 
+    def in_file_order(self, items: Sequence[CubeItem]) -> Sequence[CubeItem]:
+        """Return the items, or others with the same pixels, as they are read fastest one after the other."""
+        return items
+
     def setup(self, stage: str | None = None) -> None:
         """Find the items and decide on the bands, once; every stage gets all splits.
 
@@ -141,7 +145,8 @@ class CubeDataModule(LightningDataModule, ABC):
         reference = self._first_readable(everything)
         self._bands = Bands.of(reference, bad_bands=self._bad_bands, wavelengths=self._file_wavelengths)
         size = reference.shape[:2]
-        for split, items in (*splits._asdict().items(), ("predict", everything)):
+        statistics = self.in_file_order(splits.train)
+        for split, items in {**splits._asdict(), "statistics": statistics, "predict": everything}.items():
             self._datasets[split] = CubeDataset(
                 items, bands=self._bands, rules=self._rules, on_error=self.on_error, fallback_size=size
             )
@@ -168,7 +173,7 @@ class CubeDataModule(LightningDataModule, ABC):
 
     def statistics_dataloader(self) -> CubeLoader:
         """Return the training cubes in order, each read by one rank once; for closed-form statistics."""
-        return self._loader("train")
+        return self._loader("statistics")
 
     def val_dataloader(self) -> CubeLoader | list[Any]:
         """Return the validation cubes in order, or an empty list where there are none."""
@@ -211,13 +216,16 @@ class CubeDataModule(LightningDataModule, ABC):
         one = CubeDataset([item], bands=self._kept_bands(), rules=self._rules)
         return collate_cubes([one[0]])
 
-    def _loader(self, split: str, *, shuffle: bool = False, equal_shards: bool = False) -> CubeLoader:
+    def _loader(
+        self, split: str, *, batch_size: int | None = None, shuffle: bool = False, equal_shards: bool = False
+    ) -> CubeLoader:
+        """The loader of a split, by default with the module's batch size."""
         dataset = self._dataset(split)
         seed = int(os.environ.get("PL_GLOBAL_SEED", "0")) if self.seed is None else self.seed
         rank, world_size = rank_and_world_size()
         return CubeLoader(
             dataset,
-            batch_size=self.batch_size,
+            batch_size=batch_size or self.batch_size,
             sampler=EpochSampler(
                 len(dataset),
                 seed=seed,

@@ -1,7 +1,11 @@
-"""A data loader that continues a run interrupted within an epoch; imports the data layer only."""
+"""A data loader that reads ahead, and continues a run interrupted within an epoch.
+
+Imports the data layer only.
+"""
 
 from collections.abc import Iterator
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from torch.utils.data import DataLoader
 
@@ -9,9 +13,13 @@ from cuvis_ai.data.collate import Sample
 from cuvis_ai.data.dataset import CubeDataset
 from cuvis_ai.data.sampler import EpochSampler
 
+T = TypeVar("T")
+
 
 class CubeLoader(DataLoader[Sample]):
     """Load batches in the order of an `EpochSampler`, and continue where a checkpoint was written.
+
+    While one batch is worked on, the next is read: by a thread, where there are no worker processes.
 
     Lightning saves `state_dict` with its checkpoints and loads it when the checkpoint lies within an
     epoch; without it, a resumed run would draw the epoch's first batches again in place of the rest.
@@ -47,7 +55,8 @@ class CubeLoader(DataLoader[Sample]):
             if interrupted.get("epoch") == self.sampler.epoch:
                 self._n_drawn = interrupted["n_drawn"]
             self.sampler.start = self._n_drawn * self.batch_size
-        for batch in super().__iter__():
+        batches = super().__iter__()
+        for batch in batches if self.num_workers else _read_ahead(batches):
             self._n_drawn += 1
             yield batch
 
@@ -59,3 +68,13 @@ class CubeLoader(DataLoader[Sample]):
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Leave out, when that epoch is iterated next, the batches that were handed out."""
         self._interrupted = state_dict
+
+
+def _read_ahead(items: Iterator[T]) -> Iterator[T]:
+    """Yield the items; a thread makes one while the one before is used, so that at most two are held."""
+    end = object()
+    with ThreadPoolExecutor(1, "cuvis_ai-reads-ahead") as thread:
+        coming = thread.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = thread.submit(next, items, end)
+            yield item  # type: ignore[misc]  # it is not the end

@@ -13,6 +13,7 @@ import numpy as np
 from cuvis_ai.data.cube import read_cube
 from cuvis_ai.data.datamodule import CubeDataModule, SplitItems
 from cuvis_ai.data.dataset import CubeItem, OnError, Window
+from cuvis_ai.data.loader import CubeLoader
 from cuvis_ai.data.planes import plane_in_memory
 from cuvis_ai.errors import ConfigError, CubeFormatError
 from cuvis_ai.types import Batch
@@ -89,6 +90,19 @@ def strips(window: Window, max_rows: int) -> list[Window]:
         window._replace(top=window.top + start, height=min(rows, window.height - start))
         for start in range(0, window.height, rows)
     ]
+
+
+def joined(windows: Sequence[Window], at_most: int) -> list[Window]:
+    """Return windows row by row, up to so many of them that lie side by side as one."""
+    runs: list[list[Window]] = []
+    for window in sorted(windows):
+        last = runs[-1][-1] if runs else None
+        beside = last and window == last._replace(left=last.left + last.width, width=window.width)
+        if beside and len(runs[-1]) < at_most:
+            runs[-1].append(window)
+        else:
+            runs.append([window])
+    return [run[0]._replace(width=sum(window.width for window in run)) for run in runs]
 
 
 class TiledScene(CubeDataModule):
@@ -188,7 +202,19 @@ class TiledScene(CubeDataModule):
                 *(sum(counts[i] for i in split), sum(counts)),
             )
         max_rows = self._max_rows(size[2])
-        return SplitItems(*(_tiles(scene, [windows[i] for i in split], max_rows) for split in splits))
+        cut = [[strip for i in split for strip in strips(windows[i], max_rows)] for split in splits]
+        return SplitItems(*(_tiles(scene, split) for split in cut))
+
+    def in_file_order(self, items: Sequence[CubeItem]) -> list[CubeItem]:
+        """Return tiles side by side as one, as many as a batch has: a line of the file is read less often."""
+        if not items:
+            return []
+        scene = replace(items[0], name=items[0].name.rpartition("[")[0])
+        return _tiles(scene, joined([item.window for item in items if item.window], self.batch_size))
+
+    def statistics_dataloader(self) -> CubeLoader:
+        """Return the training pixels in file order, each read by one rank once, in batches of one window."""
+        return self._loader("statistics", batch_size=1)
 
     def _max_rows(self, n_bands: int) -> int:
         """How many rows of a tile a batch can hold, at least 1."""
@@ -210,14 +236,13 @@ class TiledScene(CubeDataModule):
         return self.read(self.find_scene())
 
 
-def _tiles(scene: CubeItem, windows: Sequence[Window], max_rows: int) -> list[CubeItem]:
-    """The scene's tiles as items, in strips where they have more rows than a batch can hold."""
+def _tiles(scene: CubeItem, windows: Sequence[Window]) -> list[CubeItem]:
+    """Windows of the scene as items."""
     return [
         replace(
             scene,
             name=f"{scene.name}[{w.top}:{w.top + w.height},{w.left}:{w.left + w.width}]",
             window=w,
         )
-        for window in windows
-        for w in strips(window, max_rows)
+        for w in windows
     ]

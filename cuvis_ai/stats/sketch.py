@@ -69,6 +69,8 @@ class Sketch(ABC):
     ) -> None:
         """Take in pixels (n, c): those where `valid` holds, with their true class where it is used.
 
+        Nothing given is kept: its memory may be written to afterwards.
+
         Args:
             pixels: one spectrum a row.
             valid: False where a pixel holds no data.
@@ -100,9 +102,12 @@ class Sketch(ABC):
             )
 
 
-def selected(pixels: PixelMatrix, valid: PixelFlags | None) -> Float[Tensor, "m c"]:
-    """Return the valid pixels: all of them as they are, or a copy of some."""
-    return pixels if valid is None or bool(valid.all()) else pixels[valid]
+def selected(values: Tensor, valid: PixelFlags | None, room: Tensor | None = None) -> Tensor:
+    """Return the values (n, ...) of valid pixels: all of them as they are, or a copy of some in `room`."""
+    if valid is None or bool(valid.all()):
+        return values
+    kept = valid.nonzero()[:, 0]
+    return torch.index_select(values, 0, kept, out=None if room is None else room[: len(kept)])
 
 
 def finite_rows(pixels: PixelMatrix) -> Float[Tensor, "m c"]:
@@ -119,14 +124,16 @@ def update_all(
     """Update several sketches with the same pixels, block by block, so that each block is read once."""
     sketches = list(sketches)
     length = block_length(pixels)
+    pixels = pixels.detach()
+    # Memory that is asked for anew in each block costs more than the copy into it.
+    room = None if valid is None else torch.empty_like(pixels[:length])
     for start in range(0, len(pixels), length):
         block = slice(start, start + length)
+        here = None if valid is None else valid[block]
+        kept = selected(pixels[block], here, room)
+        its_truth = None if truth is None else selected(truth[block], here)
         for sketch in sketches:
-            sketch.update(
-                pixels[block],
-                None if valid is None else valid[block],
-                None if truth is None else truth[block],
-            )
+            sketch.update(kept, None, its_truth)
 
 
 class SharedSketches:

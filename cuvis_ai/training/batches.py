@@ -16,10 +16,10 @@ from cuvis_ai.errors import ConfigError, GraphError
 
 @runtime_checkable
 class SharesStatistics(Protocol):
-    """A data module that can share out its training data among ranks, each sample to one of them."""
+    """A data module that says how its training data are best read once, each sample by one rank."""
 
     def statistics_dataloader(self) -> Iterable[Any]:
-        """This rank's share, in order."""
+        """This rank's share, in any order and batches."""
 
 
 class CountedBatches(LightningDataModule):
@@ -99,10 +99,10 @@ def statistics_batches(trainer: Trainer, datamodule: LightningDataModule) -> Ite
         raise GraphError(
             "training data: expected at least one batch, got none. Check the data module's splits."
         )
-    if trainer.world_size == 1:
-        return cast(Iterable[Any], loader)
     if isinstance(datamodule, SharesStatistics):
         return datamodule.statistics_dataloader()
+    if trainer.world_size == 1:
+        return cast(Iterable[Any], loader)
     if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
         raise GraphError(
             f"statistical phase on {trainer.world_size} ranks: expected a DataLoader over a map-style "

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from cuvis_ai.affine import pixels_of
 from cuvis_ai.errors import GraphError
 from cuvis_ai.node.base import Node
-from cuvis_ai.pipeline.execution import Execution, check_cube
+from cuvis_ai.pipeline.execution import Evaluation, Execution, check_cube
 from cuvis_ai.pipeline.topology import CUBE, Point
 from cuvis_ai.stats import SharedSketches, Sketch, merged_over_ranks
 from cuvis_ai.training.leaf import Loss
@@ -158,7 +158,10 @@ def _fit_from_sketches(
     masked = SharedSketches(list(of_losses.values()))
     points = tuple(dict.fromkeys([*wanted, *([CUBE] if of_losses else [])]))
     for batch in stream:
-        evaluation = execution.evaluate(batch["cube"], points, batch.get("valid"))
+        if points == (CUBE,):  # nothing is computed: sketches pass over bad pixels themselves
+            evaluation = Evaluation({CUBE: batch["cube"]}, batch.get("valid"))
+        else:
+            evaluation = execution.evaluate(batch["cube"], points, batch.get("valid"))
         valid = None if evaluation.valid is None else evaluation.valid.flatten()
         for point, sketches in shared.items():
             sketches.update(pixels_of(evaluation.values[point]), valid)
@@ -230,10 +233,10 @@ def _progress(batches: Iterable[Mapping[str, Any]], bar: "tqdm[Any]") -> Iterato
     start = time.perf_counter()
     with bar:
         for batch in batches:
+            b, _, h, w = batch["cube"].shape
+            pixels += b * h * w
+            n_bytes += batch["cube"].nbytes
             yield batch
-            cube: Tensor = batch["cube"]
-            pixels += cube.shape[0] * cube.shape[2] * cube.shape[3]
-            n_bytes += cube.numel() * cube.element_size()
             seconds = time.perf_counter() - start
             rates = f"{pixels / seconds / 1e6:.1f} Mpx/s, {n_bytes / seconds / 1e6:.0f} MB/s"
             bar.set_postfix_str(rates, refresh=False)

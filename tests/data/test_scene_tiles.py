@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cuvis_ai.data.dataset import Window
 from cuvis_ai.data.scene_tiles import SceneTiles
-from cuvis_ai.data.tiles import deal_tiles, strips, tile_windows
+from cuvis_ai.data.tiles import deal_tiles, joined, strips, tile_windows
 from cuvis_ai.errors import ConfigError, CubeFormatError, DatasetNotFoundError
 
 
@@ -73,9 +73,14 @@ def scene() -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
 
 
 def _seen(tiles: SceneTiles, cube: NDArray[Any], mask: NDArray[Any] | None) -> list[NDArray[np.int_]]:
-    """How often each split has each pixel; every value is compared on the way."""
+    """How often each split has each pixel; every value is compared, and the statistics' pixels, on the way."""
     counts = []
-    for loader in (tiles.train_dataloader(), tiles.val_dataloader(), tiles.test_dataloader()):
+    for loader in (
+        tiles.train_dataloader(),
+        tiles.val_dataloader(),
+        tiles.test_dataloader(),
+        tiles.statistics_dataloader(),
+    ):
         seen = np.zeros(cube.shape[:2], dtype=int)
         for batch in loader:
             for i, name in enumerate(batch["name"]):
@@ -91,6 +96,8 @@ def _seen(tiles: SceneTiles, cube: NDArray[Any], mask: NDArray[Any] | None) -> l
                     assert batch["valid"][inside].all()
                     assert batch["valid"][i].sum() == (bottom - top) * (right - left)
         counts.append(seen)
+    *counts, for_statistics = counts
+    np.testing.assert_array_equal(for_statistics, counts[0])
     return counts
 
 
@@ -121,6 +128,23 @@ def test_a_batch_stays_below_the_limit(
     sizes = [batch["cube"].numel() * 4 for batch in tiles.predict_dataloader()]
     assert len(sizes) > 1
     assert max(sizes) <= 20_000
+
+
+def test_statistics_read_tiles_side_by_side_as_one() -> None:
+    beside = [Window(4, left, 4, 3) for left in (0, 3, 6, 9, 15)]
+    below, shorter = Window(8, 18, 4, 3), Window(4, 18, 2, 3)
+    assert joined([shorter, below, *reversed(beside)], 3) == [
+        Window(4, 0, 4, 9), Window(4, 9, 4, 3), Window(4, 15, 4, 3), shorter, below,
+    ]  # fmt: skip
+
+
+def test_a_batch_of_statistics_has_no_more_pixels_than_others(
+    tmp_path: Path, scene: tuple[NDArray[np.float32], NDArray[np.bool_]]
+) -> None:
+    np.save(tmp_path / "cube.npy", scene[0])
+    tiles = SceneTiles(tmp_path / "cube.npy", tile=10, batch_size=4, fractions=(1, 0, 0))
+    sizes = [batch["cube"].shape[2:].numel() for batch in tiles.statistics_dataloader()]
+    assert sizes == [400, 300] * 5
 
 
 def test_without_a_mask_there_is_none(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cuvis_ai.affine import Affine
 from cuvis_ai.errors import GraphError
 from cuvis_ai.stats import ChannelMoments, Extrema, Moments, Sketch, update_all
+from cuvis_ai.stats.blocks import block_length
 
 KINDS = [Moments, ChannelMoments, Extrema]
 
@@ -77,6 +78,22 @@ def test_merging_changes_neither_part(kind: type[Sketch]) -> None:
     a.merge(b)
     assert all(torch.equal(x, y) for x, y in zip((*a.tensors(), *b.tensors()), before, strict=True))
     assert a.merge(kind()).count == kind().merge(a).count == 500
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_blocks_with_few_many_or_no_valid_pixels_are_as_the_valid_ones_alone(kind: type[Sketch]) -> None:
+    length = block_length(pixels(n=1))
+    x = pixels(n=4 * length + 7)
+    valid = torch.from_numpy(np.random.default_rng(1).random(len(x)) < 0.7)
+    valid[length : 2 * length] = False
+    valid[2 * length : 3 * length] = True
+    valid[3 * length + 9 : 4 * length] = False
+    got = kind()
+    update_all([got], x, valid)
+    expected = sketch_of(kind, x[valid])
+    assert got.count == int(valid.sum())
+    for g, e in zip(got.tensors(), expected.tensors(), strict=True):
+        torch.testing.assert_close(g, e, rtol=1e-12, atol=1e-9)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,9 +1,11 @@
 """The pass planner: the fewest passes, the same result as fitting node after node."""
 
+import weakref
 from collections.abc import Iterator
 
 import pytest
 import torch
+from tqdm import tqdm
 
 from cuvis_ai.affine import pixels_of
 from cuvis_ai.anomaly.rx_detector import RXGlobal
@@ -13,7 +15,7 @@ from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
-from cuvis_ai.training.initialization import plan
+from cuvis_ai.training.initialization import _progress, plan
 from tests.cubes import Batches, as_batches, random_cubes
 
 STATISTICS_ONLY = TrainingConfig(trainer=TrainerConfig(max_epochs=0, enable_progress_bar=False))
@@ -152,3 +154,26 @@ def test_nothing_stays_fitted_when_a_later_node_fails() -> None:
     with pytest.raises(GraphError, match="no"):
         graph.train(Batches(as_batches(random_cubes(8))), STATISTICS_ONLY)
     assert not any(node.fitted for node in graph._typed_nodes().values())
+
+
+def test_a_pass_lets_go_of_a_batch_before_it_asks_for_the_one_after_the_next() -> None:
+    stream = _progress(({"cube": torch.zeros(1, 2, 3, 4)} for _ in range(3)), tqdm(disable=True))
+    first = weakref.ref(next(stream)["cube"])
+    assert first() is not None
+    second = next(stream)
+    assert first() is None
+    assert second["cube"].shape == (1, 2, 3, 4)
+
+
+class InOrder(Batches):
+    """Says how its training data are best read once."""
+
+    def statistics_dataloader(self) -> list[dict[str, torch.Tensor]]:
+        return as_batches(random_cubes(8))
+
+
+def test_statistics_are_read_as_the_data_module_says() -> None:
+    datamodule, graph = InOrder(as_batches(random_cubes(8))), graph_of(MinMaxNormalizer())
+    graph.train(datamodule, STATISTICS_ONLY)
+    assert datamodule.sets["train"].reads == 0
+    assert graph.nodes["n0"].fitted
