@@ -8,10 +8,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from harness import Comparison, main
 
@@ -40,28 +38,9 @@ def trained_by(ranks: int, what: str) -> Callable[[], Callable[[], object]]:
 def train(ranks: int) -> None:
     """Fit and train on A; the first process prints the seconds of both phases."""
     from gradient_step import ScoreEnergy
-    from lightning.pytorch import Callback
-    from work import InMemory, chain, loader_of, pixels_a
+    from work import Clock, InMemory, chain, loader_of, pixels_a
 
     from cuvis_ai.training.config import TrainerConfig, TrainingConfig
-
-    class Clock(Callback):
-        """Times the two phases."""
-
-        seconds: dict[str, float]
-
-        def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-            self.start = time.perf_counter()
-
-        def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-            self.seconds = {"statistics": time.perf_counter() - self.start}
-
-        def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-            if trainer.current_epoch == 1:
-                self.start = time.perf_counter()
-
-        def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-            self.seconds["epochs"] = time.perf_counter() - self.start
 
     clock = Clock()
     graph = chain(trainable=True)

@@ -3,13 +3,15 @@
 A: 20 cubes 200 × 200 × 61, float32, in memory. B: 4 cubes 512 × 512 × 200, uint16, as ENVI files.
 """
 
+import logging
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import Callback, LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -19,6 +21,8 @@ from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
+
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
 COMPONENTS = 3
 BATCH = 4
@@ -62,6 +66,35 @@ class InMemory(LightningDataModule):
     def train_dataloader(self) -> Any:
         """All batches."""
         return self.train if isinstance(self.train, DataLoader) else DataLoader(self.train, batch_size=None)  # type: ignore[arg-type]
+
+
+class Clock(Callback):
+    """Times a fit and its epochs; not the first, in which Lightning loads and sets up what it does once.
+
+    Attributes:
+        seconds: of "statistics" and "epochs".
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._start = 0.0
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """The statistical phase begins."""
+        self._start = time.perf_counter()
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """It ends."""
+        self.seconds["statistics"] = time.perf_counter() - self._start
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """The second epoch begins."""
+        if trainer.current_epoch == 1:
+            self._start = time.perf_counter()
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """The last one ends."""
+        self.seconds["epochs"] = time.perf_counter() - self._start
 
 
 def chain(*, trainable: bool = False) -> Graph:
