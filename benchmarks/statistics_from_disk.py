@@ -56,10 +56,15 @@ def folder() -> Path:
 
 
 def cubes_from_disk() -> Callable[[], object]:
-    """The statistical phase on B."""
+    """The statistical phase on B, as `graph.train` reads it."""
+    return phase(cubes().statistics_dataloader())
+
+
+def cubes() -> CubeFolder:
+    """B."""
     data = CubeFolder(folder() / "b", batch_size=1)
     data.setup("fit")
-    return phase(data.train_dataloader())
+    return data
 
 
 def scene_from_disk() -> Callable[[], object]:
@@ -76,9 +81,7 @@ def scene() -> SceneTiles:
 
 def cubes_in_memory() -> Callable[[], object]:
     """The same phase on what was read before."""
-    data = CubeFolder(folder() / "b", batch_size=1)
-    data.setup("fit")
-    return phase([{"cube": batch["cube"].clone()} for batch in data.train_dataloader()])
+    return phase([{"cube": batch["cube"].clone()} for batch in cubes().statistics_dataloader()])
 
 
 def scene_in_memory() -> Callable[[], object]:

@@ -49,7 +49,7 @@ class CubeDataModule(LightningDataModule, ABC):
 
     Args:
         batch_size: cubes a batch, 1 or more.
-        num_workers: processes that read ahead; with 0 a thread reads the next batch.
+        num_workers: processes that read ahead; 0 reads in this one.
         seed: of the training order; None takes the environment's `PL_GLOBAL_SEED` (which
             `seed_everything` sets), else 0.
         pad: extend smaller cubes of a batch with `valid=False` pixels instead of refusing them.
@@ -172,8 +172,11 @@ class CubeDataModule(LightningDataModule, ABC):
         return self._loader("train", shuffle=True, equal_shards=True)
 
     def statistics_dataloader(self) -> CubeLoader:
-        """Return the training cubes in order, each read by one rank once; for closed-form statistics."""
-        return self._loader("statistics")
+        """Return the training cubes in order, each read by one rank once; for closed-form statistics.
+
+        The next batch is read while one is used; training, which needs more memory, leaves that to workers.
+        """
+        return self._loader("statistics", read_ahead=True)
 
     def val_dataloader(self) -> CubeLoader | list[Any]:
         """Return the validation cubes in order, or an empty list where there are none."""
@@ -217,7 +220,13 @@ class CubeDataModule(LightningDataModule, ABC):
         return collate_cubes([one[0]])
 
     def _loader(
-        self, split: str, *, batch_size: int | None = None, shuffle: bool = False, equal_shards: bool = False
+        self,
+        split: str,
+        *,
+        batch_size: int | None = None,
+        shuffle: bool = False,
+        equal_shards: bool = False,
+        read_ahead: bool = False,
     ) -> CubeLoader:
         """The loader of a split, by default with the module's batch size."""
         dataset = self._dataset(split)
@@ -234,6 +243,7 @@ class CubeDataModule(LightningDataModule, ABC):
                 rank=rank,
                 world_size=world_size,
             ),
+            read_ahead=read_ahead,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=self._feeds_gpu(),

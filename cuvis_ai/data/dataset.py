@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 OnError = Literal["raise", "skip"]
 
-_BLOCK_BYTES = 32 * 2**20
+_BLOCK_BYTES = 8 * 2**20
 """Rows are converted in blocks of about this size, so that temporaries stay small beside the cube."""
 
 READ_ERRORS = (CubeFormatError, OSError, ValueError, EOFError)

@@ -3,10 +3,11 @@
 Imports the data layer only.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+import torch
 from torch.utils.data import DataLoader
 
 from cuvis_ai.data.collate import Sample
@@ -19,14 +20,14 @@ T = TypeVar("T")
 class CubeLoader(DataLoader[Sample]):
     """Load batches in the order of an `EpochSampler`, and continue where a checkpoint was written.
 
-    While one batch is worked on, the next is read: by a thread, where there are no worker processes.
-
     Lightning saves `state_dict` with its checkpoints and loads it when the checkpoint lies within an
     epoch; without it, a resumed run would draw the epoch's first batches again in place of the rest.
 
     Args:
         dataset: what to load.
         sampler: the order.
+        read_ahead: whether a thread reads the next batch while one is worked on, so that two are held, where
+            there are no worker processes to do so.
 
     The other arguments are those of `DataLoader`.
 
@@ -36,9 +37,16 @@ class CubeLoader(DataLoader[Sample]):
     """
 
     def __init__(
-        self, dataset: CubeDataset, *, sampler: EpochSampler, batch_size: int, **options: Any
+        self,
+        dataset: CubeDataset,
+        *,
+        sampler: EpochSampler,
+        batch_size: int,
+        read_ahead: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__(dataset, batch_size=batch_size, sampler=sampler, **options)
+        self._read_ahead = read_ahead and not self.num_workers
         self._n_drawn = 0
         self._interrupted: dict[str, int] = {}
 
@@ -56,7 +64,7 @@ class CubeLoader(DataLoader[Sample]):
                 self._n_drawn = interrupted["n_drawn"]
             self.sampler.start = self._n_drawn * self.batch_size
         batches = super().__iter__()
-        for batch in batches if self.num_workers else _read_ahead(batches):
+        for batch in _read_ahead(batches) if self._read_ahead else batches:
             self._n_drawn += 1
             yield batch
 
@@ -71,10 +79,15 @@ class CubeLoader(DataLoader[Sample]):
 
 
 def _read_ahead(items: Iterator[T]) -> Iterator[T]:
-    """Yield the items; a thread makes one while the one before is used, so that at most two are held."""
+    """Yield the items; a thread makes one while the one before is used."""
     end = object()
-    with ThreadPoolExecutor(1, "cuvis_ai-reads-ahead") as thread:
+    with ThreadPoolExecutor(1, "cuvis_ai-reads-ahead", *_on_this_device()) as thread:
         coming = thread.submit(next, items, end)
         while (item := coming.result()) is not end:
             coming = thread.submit(next, items, end)
             yield item  # type: ignore[misc]  # it is not the end
+
+
+def _on_this_device() -> tuple[Callable[[int], None], tuple[int]] | tuple[()]:
+    """What a thread begins with: otherwise it would pin memory through the first GPU, not its rank's."""
+    return (torch.cuda.set_device, (torch.cuda.current_device(),)) if torch.cuda.is_initialized() else ()

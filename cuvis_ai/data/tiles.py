@@ -214,7 +214,7 @@ class TiledScene(CubeDataModule):
 
     def statistics_dataloader(self) -> CubeLoader:
         """Return the training pixels in file order, each read by one rank once, in batches of one window."""
-        return self._loader("statistics", batch_size=1)
+        return self._loader("statistics", batch_size=1, read_ahead=True)
 
     def _max_rows(self, n_bands: int) -> int:
         """How many rows of a tile a batch can hold, at least 1."""

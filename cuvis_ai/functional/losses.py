@@ -15,7 +15,7 @@ def squared_error(
     output: Float[Tensor, "b c h w"], target: Float[Tensor, "b c h w"]
 ) -> Float[Tensor, "b 1 h w"]:
     """Return each pixel's squared error, averaged over channels."""
-    return (output - target).square().mean(1, keepdim=True)
+    return torch_functional.mse_loss(output, target, reduction="none").mean(1, keepdim=True)
 
 
 def logistic_loss(

@@ -159,7 +159,8 @@ def _fit_from_sketches(
     points = tuple(dict.fromkeys([*wanted, *([CUBE] if of_losses else [])]))
     for batch in stream:
         if points == (CUBE,):  # nothing is computed: sketches pass over bad pixels themselves
-            evaluation = Evaluation({CUBE: batch["cube"]}, batch.get("valid"))
+            cube = batch["cube"].contiguous(memory_format=torch.channels_last)
+            evaluation = Evaluation({CUBE: cube}, batch.get("valid"))
         else:
             evaluation = execution.evaluate(batch["cube"], points, batch.get("valid"))
         valid = None if evaluation.valid is None else evaluation.valid.flatten()

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from cuvis_ai.data.bands import Bands
 from cuvis_ai.data.collate import Sample, collate_cubes
@@ -44,11 +45,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "cube.npy"
 
 
-def loader_of(dataset: CubeDataset) -> CubeLoader:
+def loader_of(dataset: CubeDataset, *, read_ahead: bool = True) -> CubeLoader:
     sampler = EpochSampler(
         len(dataset), seed=0, shuffle=False, equal_shards=False, rank=0, world_size=1
     )  # fmt: skip
-    return CubeLoader(dataset, sampler=sampler, batch_size=1, collate_fn=collate_cubes)
+    return CubeLoader(dataset, sampler=sampler, batch_size=1, read_ahead=read_ahead, collate_fn=collate_cubes)
 
 
 def names(batches: Any) -> list[str]:
@@ -92,3 +93,27 @@ def test_an_epoch_that_is_left_early_leaves_no_thread(path: Path) -> None:
     assert threading.active_count() == before + 1
     batches.close()  # type: ignore[attr-defined]  # a generator
     assert threading.active_count() == before
+
+
+def test_otherwise_a_batch_is_read_when_it_is_asked_for(path: Path) -> None:
+    dataset = Noted(path, 4)
+    batches = iter(loader_of(dataset, read_ahead=False))
+    next(batches)
+    assert dataset.read == [0]
+    assert names(batches) == ["1", "2", "3"]
+
+
+def test_the_thread_that_reads_uses_the_device_of_the_one_that_asks(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far as can be seen without a GPU."""
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    monkeypatch.setattr(
+        torch.cuda, "set_device", lambda device: chosen.append((device, threading.current_thread()))
+    )
+    assert len(list(loader_of(Noted(path, 2)))) == 2
+    [(device, thread)] = chosen
+    assert device == 3
+    assert thread is not threading.current_thread()
