@@ -99,7 +99,7 @@ def statistics_batches(trainer: Trainer, datamodule: LightningDataModule) -> Ite
         raise GraphError(
             "training data: expected at least one batch, got none. Check the data module's splits."
         )
-    if isinstance(datamodule, SharesStatistics):
+    if isinstance(datamodule, SharesStatistics) and _says_how_last(datamodule):
         return datamodule.statistics_dataloader()
     if trainer.world_size == 1:
         return cast(Iterable[Any], loader)
@@ -116,6 +116,12 @@ def statistics_batches(trainer: Trainer, datamodule: LightningDataModule) -> Ite
         collate_fn=loader.collate_fn,
         num_workers=loader.num_workers,
     )
+
+
+def _says_how_last(datamodule: SharesStatistics) -> bool:
+    """Whether no subclass has changed the training data without saying how they are read for statistics."""
+    names = ("statistics_dataloader", "train_dataloader")
+    return next(name for kind in type(datamodule).__mro__ for name in names if name in vars(kind)) == names[0]
 
 
 def sized_and_filled(loader: object) -> bool:

@@ -177,3 +177,17 @@ def test_statistics_are_read_as_the_data_module_says() -> None:
     graph.train(datamodule, STATISTICS_ONLY)
     assert datamodule.sets["train"].reads == 0
     assert graph.nodes["n0"].fitted
+
+
+class Changed(InOrder):
+    """Changes the training data, but not how they are read for statistics."""
+
+    def train_dataloader(self) -> list[dict[str, torch.Tensor]]:
+        return as_batches(100 * random_cubes(8))
+
+
+def test_statistics_are_of_the_training_data_that_a_subclass_changed() -> None:
+    graph = graph_of(MinMaxNormalizer())
+    graph.train(Changed(as_batches(random_cubes(8))), STATISTICS_ONLY)
+    expected = (100 * random_cubes(8)).amax((0, 2, 3))
+    torch.testing.assert_close(graph.nodes["n0"].running_max, expected)
