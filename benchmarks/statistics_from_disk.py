@@ -87,12 +87,13 @@ def cubes_in_memory() -> Callable[[], object]:
 def scene_in_memory() -> Callable[[], object]:
     """The same phase on batches that were read before, the first gigabyte of them again and again."""
     loader = scene().statistics_dataloader()
+    windows = [item.window for item in loader.dataset.items]
     held: list[dict[str, Tensor]] = []
     for batch in loader:
         held.append({key: batch[key].clone() for key in ("cube", "valid") if key in batch})
         if sum(other["cube"].nbytes for other in held) > 1e9:
             break
-    pixels = sum(sample["cube"].shape[0] * sample["cube"].shape[1] for sample in loader.dataset)
+    pixels = sum(window.height * window.width for window in windows)
     batches: list[dict[str, Tensor]] = []
     for batch in cycle(held):
         if pixels <= 0:

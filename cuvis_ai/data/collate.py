@@ -106,19 +106,24 @@ def _size(cube: Tensor) -> str:
 
 def _stack(parts: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
     """Stack (h, w, ...) tensors of one dtype; smaller ones are extended with zeros."""
-    if all(part.shape[:2] == size for part in parts):
-        # A batch of one is a view: no copy of what may be a large tile.
-        if len(parts) == 1:
-            return parts[0].unsqueeze(0)
-        return torch.stack(list(parts), out=_empty((len(parts), *parts[0].shape), parts[0]))
-    stacked = _empty((len(parts), *size, *parts[0].shape[2:]), parts[0]).zero_()
+    even = all(part.shape[:2] == size for part in parts)
+    if even and len(parts) == 1:
+        return parts[0].unsqueeze(0)  # a view: no copy of what may be a large tile
+    stacked = _empty((len(parts), *size, *parts[0].shape[2:]), parts[0])
+    if not even:
+        stacked.zero_()
     for row, part in zip(stacked, parts, strict=True):
         row[: part.shape[0], : part.shape[1]] = part
     return stacked
 
 
 def _empty(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """New memory of a tensor's dtype; NumPy asks for it in large pages, which are filled in half the time."""
+    """New memory of a tensor's dtype and device.
+
+    On the CPU NumPy gives it, which asks for large pages: they are filled in half the time.
+    """
+    if not like.is_cpu:
+        return like.new_empty(shape)
     n_bytes = math.prod(shape) * like.element_size()
     return torch.from_numpy(np.empty(n_bytes, np.uint8)).view(like.dtype).view(shape)
 

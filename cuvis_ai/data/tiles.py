@@ -206,9 +206,12 @@ class TiledScene(CubeDataModule):
         return SplitItems(*(_tiles(scene, split) for split in cut))
 
     def in_file_order(self, items: Sequence[CubeItem]) -> list[CubeItem]:
-        """Return tiles side by side as one, as many as a batch has: a line of the file is read less often."""
-        if not items:
-            return []
+        """Return tiles side by side as one, as many as a batch has: a line of the file is read less often.
+
+        Each stays by itself where one that cannot be read is skipped, or its neighbours would be, too.
+        """
+        if not items or self.on_error == "skip":
+            return list(items)
         scene = replace(items[0], name=items[0].name.rpartition("[")[0])
         return _tiles(scene, joined([item.window for item in items if item.window], self.batch_size))
 

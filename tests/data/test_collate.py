@@ -121,3 +121,21 @@ def test_equal_sizes_are_not_padded() -> None:
 def test_samples_that_do_not_fit_together_are_refused(samples: list[Sample], message: str) -> None:
     with pytest.raises(CubeFormatError, match=message):
         collate_cubes(samples)
+
+
+@pytest.mark.parametrize("sizes", [(2, 2), (2, 3)])
+def test_a_batch_stays_on_the_device_of_its_samples(sizes: tuple[int, int]) -> None:
+    samples: list[Sample] = [{"cube": torch.empty(size, 3, 4, device="meta")} for size in sizes]
+    batch = collate_cubes(samples, pad=True)
+    assert batch["cube"].device.type == "meta"
+    assert batch["cube"].shape == (2, 4, max(sizes), 3)
+
+
+def test_labels_of_any_dtype_are_stacked() -> None:
+    samples: list[Sample] = [
+        {"cube": np.ones((2, 3, 4)), "labels": torch.full((2, 3), value, dtype=torch.bfloat16)}
+        for value in (1, 2)
+    ]
+    labels = collate_cubes(samples)["labels"]
+    assert labels.dtype == torch.bfloat16
+    assert labels[:, 0, 0].tolist() == [1, 2]

@@ -147,6 +147,15 @@ def test_a_batch_of_statistics_has_no_more_pixels_than_others(
     assert sizes == [400, 300] * 5
 
 
+def test_where_tiles_may_be_skipped_statistics_read_them_one_by_one(
+    tmp_path: Path, scene: tuple[NDArray[np.float32], NDArray[np.bool_]]
+) -> None:
+    np.save(tmp_path / "cube.npy", scene[0])
+    tiles = SceneTiles(tmp_path / "cube.npy", tile=10, fractions=(1, 0, 0), on_error="skip")
+    sizes = [batch["cube"].shape[2:].numel() for batch in tiles.statistics_dataloader()]
+    assert sizes == [100] * 35
+
+
 def test_without_a_mask_there_is_none(
     tmp_path: Path, scene: tuple[NDArray[np.float32], NDArray[np.bool_]]
 ) -> None:
