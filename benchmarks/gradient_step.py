@@ -7,13 +7,13 @@ from harness import Comparison, main
 from torch import Tensor, nn
 from work import COMPONENTS, batches_of, chain, fit, pixels_a
 
-from cuvis_ai.affine import GRADIENT_SLACK
+from cuvis_ai.execution.execution import Execution
+from cuvis_ai.functional.affine import GRADIENT_SLACK
+from cuvis_ai.leaf.bases import Loss, Read, View
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
-from cuvis_ai.pipeline.execution import Execution
 from cuvis_ai.pipeline.graph import Graph
-from cuvis_ai.training.epoch import Hung, Losses
-from cuvis_ai.training.leaf import Loss, Read, View
+from cuvis_ai.training.engine.epoch import Hung, Losses
 
 
 class ScoreEnergy(Loss):

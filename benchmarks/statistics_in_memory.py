@@ -10,8 +10,8 @@ from sklearn.decomposition import PCA, IncrementalPCA
 from sklearn.preprocessing import MinMaxScaler
 from work import COMPONENTS, batches_of, chain, fit, loader_of, pixels_a
 
-from cuvis_ai.pipeline.execution import Execution
-from cuvis_ai.training.initialization import fit_statistics
+from cuvis_ai.execution.execution import Execution
+from cuvis_ai.training.engine.statistics import fit_statistics
 
 BLOCK = 4096
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from cuvis_ai.anomaly.rx_detector import RXGlobal
-from cuvis_ai.data.collate import collate_cubes
+from cuvis_ai.data.loading.collate import collate_cubes
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph

@@ -1,4 +1,4 @@
-"""Every error that the project raises on purpose; imports nothing of ours.
+"""Every error that the project raises on purpose.
 
     NotFittedError(RuntimeError)             a node is used before its statistics are known
     GraphError(ValueError)                   nodes, leaves or cubes that do not fit together

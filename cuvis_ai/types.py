@@ -1,4 +1,4 @@
-"""Names for the arrays and records that travel through the project; imports nothing of ours.
+"""Names for the arrays and records that travel through the project.
 
 Axis letters: b batch, c channel, h row, w column, n pixel, k component.
 """

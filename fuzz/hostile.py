@@ -81,7 +81,7 @@ CLASSES = [
     "os:system",
     "cuvis_ai.pipeline.graph:Graph",
     "cuvis_ai.pipeline.build:Built",
-    "cuvis_ai.training.trainer:Trainer",
+    "cuvis_ai.training.engine.trainer:Trainer",
     "cuvis_ai.cli:main",
     "cuvis_ai.nowhere:X",
     "cuvis_ai:x",

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.anomaly.rx_logit_head import RXLogitHead
+from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.decoder import LinearDecoder, PCADecoder
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
-from cuvis_ai.training.leaf import Leaf
 from cuvis_ai.training.losses import (
     AnomalyBCEWithLogits,
     MSEReconstructionLoss,

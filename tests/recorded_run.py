@@ -7,16 +7,16 @@ import numpy as np
 import torch
 
 from cuvis_ai.anomaly.rx_detector import RXGlobal
+from cuvis_ai.execution.execution import Execution
+from cuvis_ai.leaf.bases import Visualization
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
-from cuvis_ai.pipeline.execution import Execution
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
-from cuvis_ai.training.epoch import Hung
-from cuvis_ai.training.facts import outline_of, weights_and_gradients
-from cuvis_ai.training.leaf import Visualization
+from cuvis_ai.training.engine.epoch import Hung
+from cuvis_ai.training.engine.facts import outline_of, weights_and_gradients
+from cuvis_ai.training.engine.pictures import Pictures
 from cuvis_ai.training.monitors import Monitor, Recorder, Run
-from cuvis_ai.training.pictures import Pictures
 from cuvis_ai.training.visualizations import (
     AnomalyHeatmap,
     ComponentPlot,

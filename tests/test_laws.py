@@ -15,14 +15,14 @@ import cuvis_ai.normalization.normalization
 import cuvis_ai.training.losses
 import cuvis_ai.training.metrics
 import cuvis_ai.training.threshold
-from cuvis_ai.affine import pixels_of
 from cuvis_ai.errors import GraphError, NotFittedError
+from cuvis_ai.execution.execution import Execution
+from cuvis_ai.functional.affine import pixels_of
+from cuvis_ai.leaf.bases import Leaf, Metric
 from cuvis_ai.node.base import Node, hyperparameters
-from cuvis_ai.pipeline.execution import Execution
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.stats import Structure
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
-from cuvis_ai.training.leaf import Leaf, Metric
 from tests.cases import DECODERS, LEAVES, NODES, DecoderCase, LeafCase, NodeCase
 from tests.cubes import Batches, as_batches, random_cubes
 

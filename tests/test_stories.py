@@ -23,12 +23,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from cuvis_ai.data.lentils_anomaly import LentilsAnomaly
+from cuvis_ai.leaf.bases import Loss
 from cuvis_ai.node.decoder import PCADecoder
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
-from cuvis_ai.training.leaf import Loss
 from cuvis_ai.training.losses import MSEReconstructionLoss, OrthogonalityLoss
 from cuvis_ai.training.metrics import ExplainedVarianceMetric
 from cuvis_ai.training.monitors import DummyMonitor

@@ -1,7 +1,4 @@
-"""The Reed-Xiaoli anomaly detector.
-
-May import: `node.base` and what it may import.
-"""
+"""The Reed-Xiaoli anomaly detector."""
 
 import logging
 from collections.abc import Mapping
@@ -10,7 +7,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from cuvis_ai.affine import Affine
+from cuvis_ai.functional.affine import Affine
 from cuvis_ai.functional.eigen import cholesky_whitening, whitening
 from cuvis_ai.node.base import Node, require
 from cuvis_ai.stats import Moments, Sketch, Structure

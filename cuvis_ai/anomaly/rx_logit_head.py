@@ -1,7 +1,4 @@
-"""The head that turns anomaly scores into logits.
-
-May import: `node.base` and what it may import.
-"""
+"""The head that turns anomaly scores into logits."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cuvis_ai.affine import Affine
+from cuvis_ai.functional.affine import Affine
 from cuvis_ai.node.base import Node, require
 from cuvis_ai.stats import ChannelMoments, Sketch, Structure
 from cuvis_ai.types import CubeTensor, MappedCube

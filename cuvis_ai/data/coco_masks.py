@@ -1,4 +1,4 @@
-"""`CocoMasks`: anomaly masks from a COCO file, through pycocotools; imports the errors and NumPy."""
+"""`CocoMasks`: anomaly masks from a COCO file, through pycocotools."""
 
 import json
 from collections.abc import Collection

@@ -1,11 +1,10 @@
-"""A folder of cubes with masks beside them; imports errors and the data layer only."""
+"""A folder of cubes with masks beside them."""
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from cuvis_ai.data.datamodule import CubeDataModule, SplitItems
-from cuvis_ai.data.dataset import CubeItem, OnError
 from cuvis_ai.data.folders import (
     SPLIT_FILE,
     cube_name,
@@ -14,6 +13,7 @@ from cuvis_ai.data.folders import (
     find_mask,
     require_folder,
 )
+from cuvis_ai.data.loading.dataset import CubeItem, OnError
 from cuvis_ai.data.planes import PlaneSource, coco_image_ids, coco_masks, plane_from_coco, plane_from_file
 from cuvis_ai.data.splits import Id, by_id, in_order, read_split_file, with_unlisted_as_normal
 from cuvis_ai.errors import DatasetNotFoundError

@@ -1,7 +1,4 @@
-"""What all our Lightning data modules share: loaders, order, bands and the rules for good pixels.
-
-Imports types, errors and the data layer only.
-"""
+"""What all our Lightning data modules share: loaders, order, bands and the rules for good pixels."""
 
 import logging
 import os
@@ -16,12 +13,12 @@ import torch
 from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
 
-from cuvis_ai.data.bands import Bands
-from cuvis_ai.data.collate import collate_cubes
+from cuvis_ai.data.band_selection import Bands
 from cuvis_ai.data.cube import Cube, read_cube
-from cuvis_ai.data.dataset import READ_ERRORS, CubeDataset, CubeItem, OnError, PixelRules
-from cuvis_ai.data.loader import CubeLoader
-from cuvis_ai.data.sampler import EpochSampler, rank_and_world_size
+from cuvis_ai.data.loading.collate import collate_cubes
+from cuvis_ai.data.loading.dataset import READ_ERRORS, CubeDataset, CubeItem, OnError, PixelRules
+from cuvis_ai.data.loading.loader import CubeLoader
+from cuvis_ai.data.loading.sampler import EpochSampler, rank_and_world_size
 from cuvis_ai.errors import ConfigError, CubeFormatError
 from cuvis_ai.types import Batch
 

@@ -1,4 +1,4 @@
-"""Finding cubes, masks and annotations in folders; imports errors only."""
+"""Finding cubes, masks and annotations in folders."""
 
 from pathlib import Path
 

@@ -1,7 +1,4 @@
-"""The AVIRIS scene "Indian Pines" in tiles, one of its classes taken as the anomaly.
-
-Imports errors and the data layer only.
-"""
+"""The AVIRIS scene "Indian Pines" in tiles, one of its classes taken as the anomaly."""
 
 import importlib.util
 from collections.abc import Sequence
@@ -9,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cuvis_ai.data.dataset import CubeItem, OnError
+from cuvis_ai.data.loading.dataset import CubeItem, OnError
 from cuvis_ai.data.planes import plane_in_memory
 from cuvis_ai.data.tiles import TiledScene
 from cuvis_ai.errors import ConfigError, DatasetNotFoundError, import_extra

@@ -1,7 +1,4 @@
-"""Cubert's Lentils data set, or one of its shape: cubes or a session with COCO annotations.
-
-Imports errors and the data layer only.
-"""
+"""Cubert's Lentils data set, or one of its shape: cubes or a session with COCO annotations."""
 
 import logging
 import os
@@ -11,9 +8,9 @@ from pathlib import Path
 
 from cuvis_ai.data.coco_masks import Category
 from cuvis_ai.data.datamodule import CubeDataModule, SplitItems
-from cuvis_ai.data.dataset import CubeItem, OnError
 from cuvis_ai.data.folders import SPLIT_FILE, cube_name, find_annotations, find_cubes, require_folder
 from cuvis_ai.data.formats import cu3s
+from cuvis_ai.data.loading.dataset import CubeItem, OnError
 from cuvis_ai.data.planes import PlaneSource, coco_image_ids, coco_masks, plane_from_coco
 from cuvis_ai.data.splits import Id, by_id, in_order, read_split_file, with_unlisted_as_normal
 from cuvis_ai.errors import DatasetNotFoundError, import_extra

@@ -1,7 +1,4 @@
-"""Masks and labels of whole cubes as functions of the cube's (h, w), which pickle for worker processes.
-
-Imports errors and the data layer only.
-"""
+"""Masks and labels of whole cubes as functions of the cube's (h, w), which pickle for worker processes."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

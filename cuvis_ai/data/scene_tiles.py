@@ -1,10 +1,10 @@
-"""One large scene in tiles; imports errors and the data layer only."""
+"""One large scene in tiles."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from cuvis_ai.data.dataset import CubeItem, OnError
 from cuvis_ai.data.folders import cube_name
+from cuvis_ai.data.loading.dataset import CubeItem, OnError
 from cuvis_ai.data.planes import plane_from_file
 from cuvis_ai.data.tiles import TiledScene
 from cuvis_ai.errors import DatasetNotFoundError

@@ -1,4 +1,4 @@
-"""Which cubes of a folder are for training, validation and test; imports errors and the data layer only."""
+"""Which cubes of a folder are for training, validation and test."""
 
 import json
 import logging
@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from cuvis_ai.data.datamodule import SplitItems
-from cuvis_ai.data.dataset import CubeItem
 from cuvis_ai.data.folders import SPLIT_FILE
+from cuvis_ai.data.loading.dataset import CubeItem
 from cuvis_ai.data.planes import plane_of_normal
 from cuvis_ai.errors import ConfigError
 

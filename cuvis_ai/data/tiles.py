@@ -1,7 +1,4 @@
-"""One scene cut into tiles, and the tiles dealt to splits, so that no pixel is in two of them.
-
-Imports types, errors and the data layer only.
-"""
+"""One scene cut into tiles, and the tiles dealt to splits, so that no pixel is in two of them."""
 
 import logging
 from abc import abstractmethod
@@ -12,8 +9,8 @@ import numpy as np
 
 from cuvis_ai.data.cube import read_cube
 from cuvis_ai.data.datamodule import CubeDataModule, SplitItems
-from cuvis_ai.data.dataset import CubeItem, OnError, Window
-from cuvis_ai.data.loader import CubeLoader
+from cuvis_ai.data.loading.dataset import CubeItem, OnError, Window
+from cuvis_ai.data.loading.loader import CubeLoader
 from cuvis_ai.data.planes import plane_in_memory
 from cuvis_ai.errors import ConfigError, CubeFormatError
 from cuvis_ai.types import Batch

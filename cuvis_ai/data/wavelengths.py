@@ -1,4 +1,4 @@
-"""Wavelengths in nm from whatever unit a file uses; imports the errors and NumPy."""
+"""Wavelengths in nm from whatever unit a file uses."""
 
 import warnings
 from collections.abc import Callable, Sequence

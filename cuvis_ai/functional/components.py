@@ -1,8 +1,6 @@
 """What can be said of a set of components W (k, c), one a row.
 
 The tutorial's WᵀW − I, for components as columns, is W Wᵀ − I here.
-
-May import: `types`.
 """
 
 from typing import NamedTuple

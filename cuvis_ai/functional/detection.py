@@ -3,8 +3,6 @@
 A pixel is predicted as an anomaly where score > threshold, strictly. A value that is undefined for
 want of anomalies or of normal pixels is None, so that whoever reports it can leave it out; a ratio
 of a confusion whose denominator is 0 is 0, as in scikit-learn.
-
-May import: `types`.
 """
 
 from typing import NamedTuple

@@ -1,7 +1,4 @@
-"""Closed forms from a covariance: principal components and whitening factors, in float64.
-
-May import: `types`, `errors`.
-"""
+"""Closed forms from a covariance: principal components and whitening factors, in float64."""
 
 from typing import NamedTuple
 

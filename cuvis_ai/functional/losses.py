@@ -1,7 +1,4 @@
-"""Loss formulas, by pixel; `training.losses` pools them over valid pixels.
-
-May import: `types`.
-"""
+"""Loss formulas, by pixel; `training.losses` pools them over valid pixels."""
 
 import torch
 from jaxtyping import Float

@@ -1,7 +1,4 @@
-"""Connected anomalous regions of a mask.
-
-May import: `types`.
-"""
+"""Connected anomalous regions of a mask."""
 
 import numpy as np
 import torch

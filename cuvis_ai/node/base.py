@@ -5,8 +5,6 @@ True and implement `initialize_from_data`. The rest of this file lets the projec
 part in the shortcuts: a node that is affine over the spectrum, up to a pointwise `head`, is folded
 into one matrix product with its neighbours, and one that says which sketch it is fitted from
 shares its pass over the data with the others.
-
-May import: `types`, `errors`, `affine`, `stats`, `functional`.
 """
 
 import inspect
@@ -20,8 +18,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from cuvis_ai.affine import Affine
 from cuvis_ai.errors import ConfigError, GraphError, NotFittedError
+from cuvis_ai.functional.affine import Affine
 from cuvis_ai.stats import Sketch, Structure
 from cuvis_ai.types import CubeTensor, MappedCube
 

@@ -2,8 +2,6 @@
 
 A decoder refers to its encoder by name. The reference is resolved by the graph, saved as the name,
 and does not make the encoder a submodule.
-
-May import: `node.base` and what it may import.
 """
 
 from collections.abc import Mapping
@@ -12,8 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from cuvis_ai.affine import Affine
 from cuvis_ai.errors import GraphError
+from cuvis_ai.functional.affine import Affine
 from cuvis_ai.node.base import HasComponents, Node, require
 from cuvis_ai.stats import Moments, Sketch, Structure
 from cuvis_ai.types import CubeTensor, MappedCube

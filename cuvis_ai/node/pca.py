@@ -1,7 +1,4 @@
-"""Principal component analysis that can be fine-tuned by gradients.
-
-May import: `node.base` and what it may import.
-"""
+"""Principal component analysis that can be fine-tuned by gradients."""
 
 from typing import ClassVar, Literal
 
@@ -10,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.utils.parametrizations import orthogonal as orthogonal_parametrization
 
-from cuvis_ai.affine import Affine
 from cuvis_ai.errors import GraphError
+from cuvis_ai.functional.affine import Affine
 from cuvis_ai.functional.eigen import principal_components
 from cuvis_ai.node.base import Node, require
 from cuvis_ai.stats import Moments, Sketch, Structure

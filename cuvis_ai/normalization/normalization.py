@@ -1,7 +1,4 @@
-"""Normalizers: nodes that rescale each channel.
-
-May import: `node.base` and what it may import.
-"""
+"""Normalizers: nodes that rescale each channel."""
 
 import logging
 from typing import ClassVar
@@ -9,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from cuvis_ai.affine import Affine
+from cuvis_ai.functional.affine import Affine
 from cuvis_ai.node.base import Node, require
 from cuvis_ai.stats import Extrema, Sketch, Structure
 from cuvis_ai.types import CubeTensor

@@ -2,8 +2,6 @@
 
 Every `_target_` is resolved by `class_path`, so a configuration can name no other code. All
 problems are collected and raised at once.
-
-May import: everything below it, and Lightning.
 """
 
 import difflib
@@ -16,12 +14,12 @@ from typing import Any, NamedTuple
 from lightning.pytorch import Callback, LightningDataModule
 
 from cuvis_ai.errors import ConfigError, GraphError
+from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.node.base import Node
-from cuvis_ai.pipeline.class_path import resolve
 from cuvis_ai.pipeline.graph import Graph
-from cuvis_ai.pipeline.plain_types import argument_misfits
+from cuvis_ai.pipeline.saving.class_path import resolve
+from cuvis_ai.pipeline.saving.plain_types import argument_misfits
 from cuvis_ai.training.config import TrainingConfig
-from cuvis_ai.training.leaf import Leaf
 from cuvis_ai.training.monitors import Monitor
 
 LEAF_KEYS = ("loss_leaves", "metric_leaves", "visualization_leaves")

@@ -2,8 +2,6 @@
 
 A thin facade: names and order are kept by `topology`, computing by `execution`, training by
 `training.trainer`, files by `archive`.
-
-May import: everything below it. Lightning is imported by `train` and `evaluate` alone.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,22 +12,23 @@ import torch
 from torch import Tensor, nn
 
 from cuvis_ai.errors import ArchiveError, GraphError, NotFittedError
+from cuvis_ai.execution.execution import Evaluation, Execution, check_cube
+from cuvis_ai.execution.topology import Point, Topology
+from cuvis_ai.leaf.bases import CompositeLoss, Leaf, Loss, Metric, Visualization
 from cuvis_ai.node.base import Node
-from cuvis_ai.pipeline import archive, structure
-from cuvis_ai.pipeline.bands import Bands
-from cuvis_ai.pipeline.execution import Evaluation, Execution, check_cube
-from cuvis_ai.pipeline.probe import check_probe, probe
-from cuvis_ai.pipeline.topology import Point, Topology
+from cuvis_ai.pipeline import structure
+from cuvis_ai.pipeline.saving import archive
+from cuvis_ai.pipeline.saving.probe import check_probe, probe
+from cuvis_ai.pipeline.trained_bands import Bands
 from cuvis_ai.training.config import TrainingConfig
-from cuvis_ai.training.epoch import Hung
-from cuvis_ai.training.leaf import CompositeLoss, Leaf, Loss, Metric, Visualization
+from cuvis_ai.training.engine.epoch import Hung
 from cuvis_ai.training.monitors import Monitor
 from cuvis_ai.types import CubeTensor, GraphOutput, Labels, PixelMask
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningDataModule, Trainer
 
-    from cuvis_ai.training.trainer import Parts
+    from cuvis_ai.training.engine.trainer import Parts
 
 AnyNode = TypeVar("AnyNode", bound=Node)
 AnyLeaf = TypeVar("AnyLeaf", bound=Leaf)
@@ -198,7 +197,7 @@ class Graph:
         # Lightning takes seconds to import.
         from lightning.pytorch import LightningDataModule
 
-        from cuvis_ai.training import trainer
+        from cuvis_ai.training.engine import trainer
 
         if not self.topology.parents:
             raise GraphError(f"graph `{self.name}`: nothing to train. Add a node first.")
@@ -209,7 +208,7 @@ class Graph:
         return done
 
     def _parts(self) -> "Parts":
-        from cuvis_ai.training.trainer import Parts
+        from cuvis_ai.training.engine.trainer import Parts
 
         return Parts(
             name=self.name,
@@ -242,7 +241,7 @@ class Graph:
             GraphError: the split has no data.
             NotFittedError: the statistical phase has not run.
         """
-        from cuvis_ai.training import trainer  # Lightning takes seconds to import.
+        from cuvis_ai.training.engine import trainer  # Lightning takes seconds to import.
 
         return trainer.evaluate(self._parts(), datamodule, split, training_config or TrainingConfig())
 

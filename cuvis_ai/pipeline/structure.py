@@ -1,14 +1,11 @@
-"""A graph's structure as text: a tree for the terminal, Mermaid for everything that draws it.
-
-May import: `node.base`, `pipeline.topology`.
-"""
+"""A graph's structure as text: a tree for the terminal, Mermaid for everything that draws it."""
 
 from collections.abc import Mapping
 
 from torch import nn
 
+from cuvis_ai.execution.topology import Topology
 from cuvis_ai.node.base import Node, class_of
-from cuvis_ai.pipeline.topology import Topology
 
 
 def tree(topology: Topology, nodes: Mapping[str, Node], leaves: nn.ModuleDict) -> list[str]:

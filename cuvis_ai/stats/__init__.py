@@ -1,10 +1,10 @@
 """Mergeable statistics of pixel streams."""
 
-from cuvis_ai.stats.classes import ClassCounts
+from cuvis_ai.stats.class_counts import ClassCounts
 from cuvis_ai.stats.extrema import Extrema
 from cuvis_ai.stats.moments import ChannelMoments, Moments
 from cuvis_ai.stats.ranks import merged_over_ranks
-from cuvis_ai.stats.scores import ScoreDistribution
+from cuvis_ai.stats.score_distribution import ScoreDistribution
 from cuvis_ai.stats.sketch import SharedSketches, Sketch, Structure, update_all
 
 __all__ = [

@@ -4,8 +4,6 @@ Each thread takes a share of the pixels and works on it alone. On the CPU the sm
 torch would share out each of them among its threads and wait for the slowest, which on a busy machine
 costs ten times the step. Rows of pixels are short, so where channels do not mix, several pixels are
 taken as one long row.
-
-May import: `types`.
 """
 
 import os

@@ -1,7 +1,4 @@
-"""Channel minima and maxima of a stream of pixels.
-
-May import: `stats.sketch`, `affine`, `types`.
-"""
+"""Channel minima and maxima of a stream of pixels."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Self
@@ -10,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cuvis_ai.affine import Affine
+from cuvis_ai.functional.affine import Affine
 from cuvis_ai.stats.blocks import all_finite, ends
 from cuvis_ai.stats.sketch import PixelFlags, PixelTruth, Sketch, Structure, finite_rows, selected
 from cuvis_ai.types import PixelMatrix

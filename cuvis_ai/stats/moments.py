@@ -6,8 +6,6 @@ sums are merged with theirs.
 
 Reference: Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample
 variances", 1979, eq. 2.1.
-
-May import: `stats.sketch`, `stats.blocks`, `affine`, `types`.
 """
 
 from abc import abstractmethod
@@ -19,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cuvis_ai.affine import Affine
+from cuvis_ai.functional.affine import Affine
 from cuvis_ai.stats.blocks import all_finite, as_array, mean_of, subtract
 from cuvis_ai.stats.sketch import PixelFlags, PixelTruth, Sketch, Structure, finite_rows, selected
 from cuvis_ai.types import PixelMatrix

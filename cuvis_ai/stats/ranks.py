@@ -1,7 +1,4 @@
-"""Merging a sketch over the ranks of a distributed run; the one place where ranks talk statistics.
-
-May import: `stats.sketch`, `types`.
-"""
+"""Merging a sketch over the ranks of a distributed run; the one place where ranks talk statistics."""
 
 from collections.abc import Sequence
 from functools import reduce

@@ -3,8 +3,6 @@
 A sketch can be updated block by block, merged with another of its kind (from another worker,
 rank or half of the data) and, where that is exact, carried through an affine map. The same
 objects serve the statistical phase, the metrics of an epoch and the ranks of a distributed run.
-
-May import: `types`, `errors`, `stats.blocks`, `affine`.
 """
 
 from abc import ABC, abstractmethod
@@ -16,8 +14,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from cuvis_ai.affine import Affine
 from cuvis_ai.errors import GraphError
+from cuvis_ai.functional.affine import Affine
 from cuvis_ai.stats.blocks import block_length, in_shares
 from cuvis_ai.types import PixelMatrix
 

@@ -1,7 +1,4 @@
-"""Settings of a run: frozen dataclasses that check their values.
-
-May import: `errors`.
-"""
+"""Settings of a run: frozen dataclasses that check their values."""
 
 import difflib
 from collections.abc import Mapping

@@ -1,7 +1,4 @@
-"""Losses; each formula lives in `functional`.
-
-May import: `types`, `errors`, `stats`, `functional`, `node.base`, `training.leaf`.
-"""
+"""Losses; each formula lives in `functional`."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -13,9 +10,7 @@ from torch import Tensor, nn
 from cuvis_ai.errors import GraphError
 from cuvis_ai.functional.components import orthogonality_penalty
 from cuvis_ai.functional.losses import logistic_loss, squared_error, uncertainty_weighted
-from cuvis_ai.node.base import Node, require
-from cuvis_ai.stats import ClassCounts, Sketch
-from cuvis_ai.training.leaf import (
+from cuvis_ai.leaf.bases import (
     CompositeLoss,
     Loss,
     Read,
@@ -23,6 +18,8 @@ from cuvis_ai.training.leaf import (
     components_of,
     pooled,
 )
+from cuvis_ai.node.base import Node, require
+from cuvis_ai.stats import ClassCounts, Sketch
 
 
 class OrthogonalityLoss(Loss):

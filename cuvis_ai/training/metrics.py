@@ -1,7 +1,4 @@
-"""Metrics: functions of the sketches of an epoch; each formula lives in `functional`.
-
-May import: `types`, `errors`, `stats`, `functional`, `node.base`, `training.leaf`.
-"""
+"""Metrics: functions of the sketches of an epoch; each formula lives in `functional`."""
 
 import logging
 import math
@@ -21,9 +18,9 @@ from cuvis_ai.functional.detection import (
     precision,
     recall,
 )
+from cuvis_ai.leaf.bases import Metric, Observation, Read, components_of, require_score
 from cuvis_ai.node.base import Node, require
 from cuvis_ai.stats import ChannelMoments, Moments, ScoreDistribution, Sketch
-from cuvis_ai.training.leaf import Metric, Observation, Read, components_of, require_score
 
 logger = logging.getLogger(__name__)
 

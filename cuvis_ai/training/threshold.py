@@ -1,7 +1,4 @@
-"""A threshold on scores, as an object of its own that is saved with the graph.
-
-May import: `types`, `errors`, `stats`, `functional`, `node.base`, `training.leaf`.
-"""
+"""A threshold on scores, as an object of its own that is saved with the graph."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -12,9 +9,9 @@ from torch import Tensor
 
 from cuvis_ai.errors import GraphError, NotFittedError
 from cuvis_ai.functional.detection import best_f1
+from cuvis_ai.leaf.bases import Metric, Observation, Read, require_score
 from cuvis_ai.node.base import Node, require
 from cuvis_ai.stats import ScoreDistribution, Sketch
-from cuvis_ai.training.leaf import Metric, Observation, Read, require_score
 from cuvis_ai.types import CubeTensor
 
 Rule = Literal["mean_std", "quantile", "best_f1", "value"]

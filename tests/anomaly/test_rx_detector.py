@@ -11,9 +11,9 @@ import spectral
 import torch
 from sklearn.metrics import roc_auc_score
 
-from cuvis_ai.affine import pixels_of
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.errors import ConfigError
+from cuvis_ai.functional.affine import pixels_of
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph

@@ -14,9 +14,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from numpy.typing import NDArray
 
 from cuvis_ai.data.datamodule import CubeDataModule, SplitItems
-from cuvis_ai.data.dataset import CubeItem, OnError
+from cuvis_ai.data.loading.dataset import CubeItem, OnError
+from cuvis_ai.data.loading.sampler import EpochSampler
 from cuvis_ai.data.planes import plane_in_memory
-from cuvis_ai.data.sampler import EpochSampler
 from cuvis_ai.errors import ConfigError, CubeFormatError
 from cuvis_ai.types import Batch
 

@@ -8,7 +8,7 @@ import scipy.io
 from hypothesis import given
 from numpy.typing import NDArray
 
-from cuvis_ai.data.dataset import Window
+from cuvis_ai.data.loading.dataset import Window
 from cuvis_ai.data.scene_tiles import SceneTiles
 from cuvis_ai.data.tiles import deal_tiles, joined, strips, tile_windows
 from cuvis_ai.errors import ConfigError, CubeFormatError, DatasetNotFoundError

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cuvis_ai.functional.losses import logistic_loss, squared_error, uncertainty_weighted
-from cuvis_ai.training.leaf import pooled
+from cuvis_ai.leaf.bases import pooled
 
 
 def cube(c: int = 1, seed: int = 0) -> torch.Tensor:

@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from cuvis_ai.affine import pixels_of
 from cuvis_ai.errors import ConfigError, GraphError
+from cuvis_ai.functional.affine import pixels_of
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.stats import Moments
 from tests.cubes import random_cubes

@@ -7,8 +7,8 @@ import pytest
 import torch
 from sklearn.preprocessing import MinMaxScaler
 
-from cuvis_ai.affine import pixels_of
 from cuvis_ai.errors import ConfigError
+from cuvis_ai.functional.affine import pixels_of
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.stats import Extrema
 from tests.cubes import random_cubes

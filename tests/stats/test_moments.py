@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cuvis_ai.affine import Affine
 from cuvis_ai.errors import GraphError
+from cuvis_ai.functional.affine import Affine
 from cuvis_ai.stats import ChannelMoments, Extrema, Moments, Sketch, update_all
 from cuvis_ai.stats.blocks import block_length
 

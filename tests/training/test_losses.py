@@ -9,17 +9,17 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from sklearn.metrics import log_loss
 
-from cuvis_ai.affine import pixels_of
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.anomaly.rx_logit_head import RXLogitHead
 from cuvis_ai.errors import ConfigError, GraphError, NonFiniteLossError
+from cuvis_ai.functional.affine import pixels_of
+from cuvis_ai.leaf.bases import Loss, Read, View, pooled
 from cuvis_ai.node.decoder import LinearDecoder, PCADecoder
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.stats import Moments
 from cuvis_ai.training.config import OptimizerConfig, TrainerConfig, TrainingConfig
-from cuvis_ai.training.leaf import Loss, Read, View, pooled
 from cuvis_ai.training.losses import (
     AnomalyBCEWithLogits,
     MSEReconstructionLoss,

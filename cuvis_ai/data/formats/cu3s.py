@@ -1,4 +1,4 @@
-"""Cubert's session files through the vendor's `cuvis` package; imports the errors and NumPy.
+"""Cubert's session files through the vendor's `cuvis` package.
 
 Nothing else is imported, so that the converter runs in an environment of its own.
 """

@@ -1,4 +1,4 @@
-"""ENVI: a text header beside a raw binary file; imports the errors and NumPy.
+"""ENVI: a text header beside a raw binary file.
 
 The header is parsed here, not by SPy: SPy refuses a missing byte order, which GDAL takes as little-endian,
 reads a mixed-case `Bil` as BSQ, and any unknown interleave too. The rules are these. A data file that is

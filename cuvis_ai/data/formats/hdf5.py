@@ -1,4 +1,4 @@
-"""HDF5, NetCDF 4 and MATLAB 7.3, through h5py; imports the errors and NumPy.
+"""HDF5, NetCDF 4 and MATLAB 7.3, through h5py.
 
 The file is opened for each block: an HDF5 handle survives neither a fork nor pickling.
 """

@@ -1,4 +1,4 @@
-"""MATLAB files: version 7.3 through h5py, earlier ones through SciPy; imports the errors and NumPy.
+"""MATLAB files: version 7.3 through h5py, earlier ones through SciPy.
 
 Before version 7.3 a variable has at most 2 GiB and is decoded whole; 7.3 is read block by block.
 """

@@ -1,7 +1,4 @@
-"""Files that hold several named arrays: which one is the cube, and what the others say about it.
-
-Imports the errors and NumPy.
-"""
+"""Files that hold several named arrays: which one is the cube, and what the others say about it."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence

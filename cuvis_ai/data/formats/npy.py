@@ -1,4 +1,4 @@
-"""NumPy's .npy and .npz; imports the errors and NumPy.
+"""NumPy's .npy and .npz.
 
 Plain arrays, also inside an uncompressed .npz, are read block by block; a compressed .npz is decoded whole.
 """

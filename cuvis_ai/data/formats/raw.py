@@ -1,4 +1,4 @@
-"""Boxes of a raw binary cube, read with plain file reads; imports the errors and NumPy.
+"""Boxes of a raw binary cube, read with plain file reads.
 
 Plain reads instead of a memory map: the pages of a map that were touched count as the process's memory
 until they are dropped, so that walking over a large scene would seem, and under a memory limit would be,

@@ -1,4 +1,4 @@
-"""Multi-band TIFF and GeoTIFF through rasterio; imports the errors and NumPy.
+"""Multi-band TIFF and GeoTIFF through rasterio.
 
 A TIFF of several pages with one band each, as microscopes and array libraries write, is one band a page.
 """

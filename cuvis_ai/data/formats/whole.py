@@ -1,4 +1,4 @@
-"""Cubes whose format can only be decoded as a whole; imports NumPy only.
+"""Cubes whose format can only be decoded as a whole.
 
 The last decoded cube of the process is kept, so that reading it block by block decodes it once, and going
 through a folder of such cubes holds one at a time.

@@ -1,4 +1,4 @@
-"""Zarr stores, folders or zipped, through zarr; imports the errors and NumPy."""
+"""Zarr stores, folders or zipped, through zarr."""
 
 import zipfile
 from collections.abc import Iterator

@@ -2,8 +2,6 @@
 
 A monitor is anything with the methods of `Monitor`. The `Recorder` hands each of them the same
 records, on rank 0 alone.
-
-May import: `types`, `errors`, `training.leaf`.
 """
 
 from cuvis_ai.training.monitors.dummy import DummyMonitor
@@ -19,6 +17,7 @@ from cuvis_ai.training.monitors.records import (
     Scalar,
     Text,
 )
+from cuvis_ai.training.monitors.report import ReportMonitor
 from cuvis_ai.training.monitors.tensorboard_monitor import TensorBoardMonitor
 from cuvis_ai.training.monitors.wandb_monitor import WandBMonitor
 
@@ -31,13 +30,10 @@ __all__ = [
     "Outline",
     "OutlineNode",
     "Recorder",
+    "ReportMonitor",
     "Run",
     "Scalar",
     "TensorBoardMonitor",
     "Text",
     "WandBMonitor",
 ]
-
-# Configurations name a class by the module that defines it; for these that is this one.
-for _monitor in (DummyMonitor, TensorBoardMonitor, WandBMonitor):
-    _monitor.__module__ = __name__

@@ -1,7 +1,4 @@
-"""A monitor that writes plain files.
-
-May import: `training.monitors.records`, `training.monitors.files`.
-"""
+"""A monitor that writes plain files."""
 
 import json
 import math

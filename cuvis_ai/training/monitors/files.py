@@ -1,7 +1,4 @@
-"""Folders that one run at a time writes to, and files of earlier runs, neither mixed with others nor lost.
-
-May import: `errors`.
-"""
+"""Folders that one run at a time writes to, and files of earlier runs, neither mixed with others nor lost."""
 
 import json
 import logging

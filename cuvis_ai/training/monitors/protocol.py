@@ -1,7 +1,4 @@
-"""What a monitor is.
-
-May import: `training.monitors.records`.
-"""
+"""What a monitor is."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable

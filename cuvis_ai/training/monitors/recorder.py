@@ -1,7 +1,4 @@
-"""Hands what a run logs to its monitors, and keeps their troubles from the run.
-
-May import: `errors`, `training.leaf`, `training.monitors.records`, `training.monitors.protocol`.
-"""
+"""Hands what a run logs to its monitors, and keeps their troubles from the run."""
 
 import io
 import logging
@@ -13,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvis_ai.errors import ConfigError
-from cuvis_ai.training.leaf import Picture
+from cuvis_ai.leaf.bases import Picture
 from cuvis_ai.training.monitors.protocol import Monitor
 from cuvis_ai.training.monitors.records import (
     Drawn,

@@ -1,4 +1,4 @@
-"""What monitors are given: plain records, ready to be written; imports nothing of ours."""
+"""What monitors are given: plain records, ready to be written."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,4 @@
-"""A monitor that writes TensorBoard's event files.
-
-May import: `errors`, `training.monitors.records`, `training.monitors.files`.
-"""
+"""A monitor that writes TensorBoard's event files."""
 
 import struct
 from collections.abc import Sequence

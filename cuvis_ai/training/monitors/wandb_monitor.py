@@ -1,7 +1,4 @@
-"""A monitor that sends everything to Weights & Biases, or keeps it in a folder to be sent later.
-
-May import: `errors`, `training.monitors.records`.
-"""
+"""A monitor that sends everything to Weights & Biases, or keeps it in a folder to be sent later."""
 
 import html
 import io

@@ -3,9 +3,6 @@
 Invalid pixels enter no picture. A picture of one cube shows the cube with the most anomalous pixels,
 the first of them, so that it is the same in every epoch. On several ranks each sees its own share of
 the data, and the first rank's pictures are recorded.
-
-May import: `types`, `errors`, `affine`, `stats`, `functional`, `node.base`, `training.leaf`,
-`training.drawing`, `training.collected`.
 """
 
 from cuvis_ai.training.visualizations.components import ComponentPlot, PCAVisualization
@@ -20,14 +17,3 @@ __all__ = [
     "ScoreHistogram",
     "SpectraPlot",
 ]
-
-# Configurations and saved graphs name a class by the module that defines it; for these that is this one.
-for _leaf in (
-    AnomalyHeatmap,
-    ComponentPlot,
-    PCAVisualization,
-    PrecisionRecallPlot,
-    ScoreHistogram,
-    SpectraPlot,
-):
-    _leaf.__module__ = __name__

@@ -1,22 +1,18 @@
-"""Pictures of nodes with components.
-
-May import: `types`, `errors`, `affine`, `stats`, `node.base`, `training.leaf`, `training.drawing`,
-`training.collected`.
-"""
+"""Pictures of nodes with components."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from cuvis_ai.affine import pixels_of
 from cuvis_ai.errors import GraphError
+from cuvis_ai.functional.affine import pixels_of
+from cuvis_ai.leaf.bases import Picture, Read, View, Visualization, components_of
 from cuvis_ai.node.base import HasComponents, Node, require
 from cuvis_ai.stats import ChannelMoments, Moments, update_all
-from cuvis_ai.training.collected import SceneChoice, array, classes_of, variance_shares
-from cuvis_ai.training.drawing.composite import draw_scene
-from cuvis_ai.training.drawing.projection import draw_scatter
-from cuvis_ai.training.drawing.spectra import draw_components
-from cuvis_ai.training.drawing.thinning import Thinned
-from cuvis_ai.training.leaf import Picture, Read, View, Visualization, components_of
+from cuvis_ai.training.visualizations.collected import SceneChoice, array, classes_of, variance_shares
+from cuvis_ai.training.visualizations.drawing.composite import draw_scene
+from cuvis_ai.training.visualizations.drawing.mean_spectra import draw_components
+from cuvis_ai.training.visualizations.drawing.projection import draw_scatter
+from cuvis_ai.training.visualizations.drawing.thinning import Thinned
 
 
 class PCAVisualization(Visualization):

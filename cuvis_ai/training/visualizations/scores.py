@@ -1,22 +1,24 @@
-"""Pictures of nodes that give one score a pixel.
-
-May import: `types`, `errors`, `affine`, `stats`, `node.base`, `training.leaf`, `training.drawing`,
-`training.collected`.
-"""
+"""Pictures of nodes that give one score a pixel."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from cuvis_ai.affine import pixels_of
 from cuvis_ai.errors import GraphError
+from cuvis_ai.functional.affine import pixels_of
+from cuvis_ai.leaf.bases import Leaf, Picture, Read, View, Visualization
 from cuvis_ai.node.base import Node, require
 from cuvis_ai.stats import ChannelMoments, ScoreDistribution, update_all
-from cuvis_ai.training.collected import SceneChoice, classes_of, collect_scores, counts_of, quality_of
-from cuvis_ai.training.drawing.curves import draw_precision_recall
-from cuvis_ai.training.drawing.scores import draw_heatmap, draw_histogram, scale_of
-from cuvis_ai.training.leaf import Leaf, Picture, Read, View, Visualization
+from cuvis_ai.training.visualizations.collected import (
+    SceneChoice,
+    classes_of,
+    collect_scores,
+    counts_of,
+    quality_of,
+)
+from cuvis_ai.training.visualizations.drawing.curves import draw_precision_recall
+from cuvis_ai.training.visualizations.drawing.histograms import draw_heatmap, draw_histogram, scale_of
 
 
 class AnomalyHeatmap(Visualization):

@@ -1,16 +1,13 @@
-"""The picture of spectra.
-
-May import: `types`, `affine`, `stats`, `training.leaf`, `training.drawing`, `training.collected`.
-"""
+"""The picture of spectra."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from cuvis_ai.affine import pixels_of
+from cuvis_ai.functional.affine import pixels_of
+from cuvis_ai.leaf.bases import Picture, Read, View, Visualization
 from cuvis_ai.stats import ChannelMoments, update_all
-from cuvis_ai.training.collected import array, classes_of, spectra_of
-from cuvis_ai.training.drawing.spectra import draw_spectra
-from cuvis_ai.training.leaf import Picture, Read, View, Visualization
+from cuvis_ai.training.visualizations.collected import array, classes_of, spectra_of
+from cuvis_ai.training.visualizations.drawing.mean_spectra import draw_spectra
 
 
 class SpectraPlot(Visualization):

@@ -1,0 +1,270 @@
+"""Computes what somebody reads, and nothing else; folds chains of affine nodes into one product.
+
+The value at a point is computed from the nearest point that is needed anyway: between the two,
+all maps are composed first. Pixels with a non-finite band are found in the result of the first
+product, where looking costs little, not in the cube.
+"""
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from cuvis_ai.errors import GraphError
+from cuvis_ai.execution.folds import Folds
+from cuvis_ai.execution.topology import CUBE, SOURCE, Point, Topology
+from cuvis_ai.functional.affine import SLACK, Affine, identity_like, stack
+from cuvis_ai.functional.pixel_products import Head
+from cuvis_ai.node.base import Node
+from cuvis_ai.stats import Structure
+from cuvis_ai.types import CubeTensor, PixelMask
+
+
+@dataclass
+class Evaluation:
+    """What a batch gave.
+
+    Attributes:
+        values: the cube at each point asked for. Invalid pixels hold arbitrary finite values.
+        valid: False at invalid pixels; None if all are valid.
+    """
+
+    values: dict[Point, CubeTensor]
+    valid: PixelMask | None
+
+
+class Execution:
+    """Evaluates the nodes of one topology.
+
+    Args:
+        topology: names and order.
+        nodes: the nodes by name.
+        slack: how much more a folded chain may round than the last map of it, see `Affine.after`.
+    """
+
+    def __init__(self, topology: Topology, nodes: Mapping[str, Node], slack: float = SLACK) -> None:
+        self.topology = topology
+        self.nodes = nodes
+        self.slack = slack
+        self._folds = Folds(topology, nodes)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the nodes' state, which cubes must have."""
+        states = (
+            tensor for node in self.nodes.values() for tensor in chain(node.buffers(), node.parameters())
+        )
+        return next((tensor.dtype for tensor in states if tensor.is_floating_point()), torch.float32)
+
+    def base(self, point: Point, least: Structure = Structure.DENSE, keep: Collection[Point] = ()) -> Point:
+        """The furthest point upstream from which `point` is reached by maps at least this special.
+
+        Args:
+            point: where to start.
+            least: DENSE to pass all affine maps, CHANNELWISE to pass channelwise ones alone.
+            keep: points to stop at.
+        """
+        if point == CUBE or point in keep:
+            return point
+        if len(point) > 1:
+            bases = {self.base((name,) if (name,) != CUBE else CUBE, least, keep) for name in point}
+            return bases.pop() if len(bases) == 1 and least <= Structure.DENSE else point
+        node = self.nodes[point[0]]
+        if node.structure < least or node.has_head:
+            return point
+        return self.base(self.topology.input_of(point[0]), least, keep)
+
+    def channels(self, point: Point) -> int | None:
+        """The number of channels at a point; None if it depends on cubes that are not seen yet."""
+        if point == CUBE:
+            return None
+        # In order, each node once: paths multiply where nodes read several others.
+        known: dict[str, int | None] = {SOURCE: None}
+        for name in self.topology.order():
+            entering = _total([known[parent] for parent in self.topology.input_of(name)])
+            known[name] = self.nodes[name].out_channels(entering)
+        return _total([known[name] for name in point])
+
+    def affine(self, point: Point, base: Point, channels: int | None = None) -> Affine | None:
+        """The composed map from `base` to `point`, from the current weights; None for the identity.
+
+        It is composed in float64 where that is at hand, on the CPU: then only its product rounds.
+
+        Raises:
+            GraphError: a node does not take the channels that it is given.
+        """
+        if point == base:
+            return None
+        if len(point) > 1:
+            maps = [self.affine((name,), base, channels) for name in point]
+            template = next(m for m in maps if m is not None)
+            return stack([m or identity_like(template.center) for m in maps])
+        return self._node_affine(point[0], base, channels)
+
+    def _node_affine(self, name: str, base: Point, channels: int | None) -> Affine:
+        """The affine part of a node behind everything from `base` to its input."""
+        return self._folds.kept(name, (base, channels), lambda: self._folded(name, base, channels))
+
+    def _folded(self, name: str, base: Point, channels: int | None) -> Affine:
+        node = self.nodes[name]
+        inner = self.affine(self.topology.input_of(name), base, channels)
+        node.require_fitted()
+        own = node.followed(self._path_to(name)) if node.follows else node.affine()
+        own = own.double() if own.weight.is_cpu else own
+        entering = channels if inner is None else inner.out_channels
+        if entering is not None:
+            node.check_channels(own.in_channels, entering)
+        return own.after(inner, self.slack)
+
+    def rounded(self, name: str, base: Point, channels: int, dtype: torch.dtype) -> Affine:
+        """The affine part of a node behind everything from `base`, in the dtype of cubes."""
+        return self._folds.kept(
+            name, (base, channels, dtype), lambda: self._node_affine(name, base, channels).to(dtype)
+        )
+
+    def _path_to(self, name: str) -> Affine | None:
+        """The current map from the point where the node's sketch was taken to its input."""
+        point = self.topology.input_of(name)
+        return self.affine(point, self.base(point))
+
+    @torch.no_grad()
+    def refresh_followers(self) -> None:
+        """Set the state of nodes that derive it to what they derive at present."""
+        for name, node in self.nodes.items():
+            if node.follows and node.fitted:
+                node.refresh(self._path_to(name))
+
+    def evaluate(
+        self, cube: CubeTensor, points: Iterable[Point], valid: PixelMask | None = None
+    ) -> Evaluation:
+        """Return the values at `points`.
+
+        Args:
+            cube: the batch that enters the graph.
+            points: where somebody reads.
+            valid: False at pixels without data.
+        """
+        wanted = tuple(dict.fromkeys(points))
+        cube = cube.contiguous(memory_format=torch.channels_last)
+        if not cube.is_cpu or self._reads_cube_unseen(wanted):
+            # On a device, looking at the result would make the host wait.
+            valid = _intersection(valid, torch.isfinite(cube).all(1))
+        elif valid is not None and bool(valid.all()):
+            valid = None
+        if valid is not None:
+            cube = self._filled(cube, valid)
+        batch = _Batch(self, cube, wanted)
+        if cube.is_cpu and not batch.finite():
+            valid = _intersection(valid, torch.isfinite(cube).all(1))
+            batch = _Batch(self, self._filled(cube, valid), wanted)
+        return Evaluation({point: batch.values[point] for point in wanted}, valid)
+
+    def _reads_cube_unseen(self, wanted: Collection[Point]) -> bool:
+        """Whether the node that reads the cube has no affine form, so that it may hide a NaN."""
+        return any(point != CUBE for point in wanted) and (
+            self.nodes[self.topology.root].structure is Structure.OPAQUE
+        )
+
+    def _filled(self, cube: CubeTensor, valid: PixelMask) -> CubeTensor:
+        """Return the cube with the first node's center, or 0, at invalid pixels."""
+        root = self.nodes[self.topology.root]
+        if root.structure is not Structure.OPAQUE and root.fitted:
+            center = root.affine().center.detach()
+            if len(center) == cube.shape[1]:
+                return torch.where(valid[:, None], cube, center.to(cube.dtype)[:, None, None])
+        return torch.where(valid[:, None], cube, cube.new_zeros(()))
+
+
+class _Batch:
+    """The values of one batch, each computed once."""
+
+    def __init__(self, execution: Execution, cube: CubeTensor, wanted: Collection[Point]) -> None:
+        self.execution = execution
+        self.wanted = wanted
+        self.values: dict[Point, CubeTensor] = {CUBE: cube}
+        self.sums: list[Tensor] = []
+        for point in self.wanted:
+            self.value(point)
+
+    def finite(self) -> bool:
+        """Whether all that was computed straight from the cube is finite: then so is each sum."""
+        return all(math.isfinite(total) for total in self.sums)
+
+    def value(self, point: Point) -> CubeTensor:
+        if point not in self.values:
+            self.values[point] = self._concatenated(point) if len(point) > 1 else self._output(point[0])
+        return self.values[point]
+
+    def _concatenated(self, point: Point) -> CubeTensor:
+        base = self.execution.base(point, keep=(*self.wanted, *self.values))
+        if base == point or point in self.wanted:
+            return torch.cat([self.value((name,)) for name in point], 1)
+        entering = self.value(base)
+        affine = cast(Affine, self.execution.affine(point, base, entering.shape[1]))
+        return self._mapped(affine.to(entering.dtype), base, None)
+
+    def _output(self, name: str) -> CubeTensor:
+        node = self.execution.nodes[name]
+        point = self.execution.topology.input_of(name)
+        if node.structure is Structure.OPAQUE:
+            return called(node, self.value(point))
+        base = self.execution.base(point, keep=(*self.wanted, *self.values))
+        entering = self.value(base)
+        affine = self.execution.rounded(name, base, entering.shape[1], entering.dtype)
+        return self._mapped(affine, base, node.head if node.has_head else None)
+
+    def _mapped(self, affine: Affine, base: Point, head: Head | None) -> CubeTensor:
+        result = affine.on_cube(self.value(base), head)
+        if base == CUBE and result.is_cpu:
+            self.sums.append(result.detach().sum())
+        return result
+
+
+def _total(counts: Sequence[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def called(node: Node, cube: CubeTensor) -> CubeTensor:
+    """Return node(cube); errors name the node and its input."""
+    node.require_fitted()
+    try:
+        result: Tensor = node(cube)
+    except (RuntimeError, TypeError, IndexError) as err:
+        raise GraphError(f"{node.label}: failed on its input {tuple(cube.shape)}: {err}") from err
+    expected = (cube.shape[0], *cube.shape[2:])
+    if result.ndim != 4 or (result.shape[0], *result.shape[2:]) != expected:
+        raise GraphError(
+            f"{node.label}: expected an output (b, k, h, w) with b, h, w = {expected}, "
+            f"got {tuple(result.shape)}. Every node maps a cube to a cube."
+        )
+    return result
+
+
+def _intersection(a: PixelMask | None, b: PixelMask) -> PixelMask:
+    return b if a is None else a & b
+
+
+def check_cube(cube: object, dtype: torch.dtype) -> None:
+    """Raise a `GraphError` unless `cube` is a batch of cubes (b, c, h, w) of the graph's dtype."""
+    if not isinstance(cube, Tensor):
+        raise GraphError(
+            f"cube: expected a torch tensor (b, c, h, w), got {type(cube).__name__}. "
+            f"For an array (h, w, c) use torch.from_numpy(array).permute(2, 0, 1)[None]."
+        )
+    if cube.ndim != 4:
+        hint = "Add the batch axis with cube[None]." if cube.ndim == 3 else "Remove or merge the other axes."
+        raise GraphError(
+            f"cube: expected four axes (b, c, h, w), got {cube.ndim} in shape {tuple(cube.shape)}. {hint}"
+        )
+    if cube.dtype != dtype:
+        raise GraphError(
+            f"cube: expected dtype {dtype}, got {cube.dtype}. Convert with cube.to({dtype}); "
+            f"the project's data modules do so."
+        )
+    if 0 in cube.shape:
+        raise GraphError(f"cube: expected at least one pixel and one channel, got shape {tuple(cube.shape)}.")

@@ -1,0 +1,239 @@
+"""What hangs on a node: the bases of losses and metrics, and how they say what they read.
+
+A leaf declares what it needs and the execution computes that and nothing else: a loss on weights
+alone costs no forward pass. Metrics declare sketches and turn them, merged over the epoch and
+over all ranks, into values: they cannot depend on how pixels were batched.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cuvis_ai.errors import GraphError
+from cuvis_ai.node.base import HasComponents, Node, require
+from cuvis_ai.stats import Sketch
+from cuvis_ai.types import PixelMask
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+
+
+class Read(Enum):
+    """What a leaf can read."""
+
+    INPUT = "the cube that enters the parent"
+    OUTPUT = "the cube that leaves the parent"
+    ENCODER_INPUT = "the cube that enters the node that the parent decodes"
+    MASK = 'batch["mask"]'
+    LABELS = 'batch["labels"]'
+
+
+@dataclass(frozen=True)
+class View:
+    """What one batch shows to a loss: its parent, what it declared to read, and the valid pixels."""
+
+    parent: Node
+    values: Mapping[Read, Tensor]
+    valid: PixelMask | None = None
+
+    def __getitem__(self, read: Read) -> Tensor:
+        """The tensor for one of the declared reads."""
+        return self.values[read]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A sketch that a metric wants of what enters or leaves its parent.
+
+    Attributes:
+        where: INPUT or OUTPUT.
+        sketch: makes an empty sketch; observations with equal `where` and `sketch` are shared.
+        with_truth: whether the sketch needs `batch["mask"]`.
+    """
+
+    where: Read
+    sketch: Callable[[], Sketch]
+    with_truth: bool = False
+
+
+class Leaf(nn.Module, ABC):
+    """Hangs on one node. Constructor arguments are kept as attributes of the same name.
+
+    Attributes:
+        name: the leaf's name in its graph; None outside a graph.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name: str | None = None
+
+    @property
+    def label(self) -> str:
+        """How messages name the leaf."""
+        return f"{type(self).__name__} `{self.name}`" if self.name else type(self).__name__
+
+    def check_parent(self, parent: Node, channels: int | None) -> None:
+        """Raise a `GraphError` if the leaf cannot hang on this node.
+
+        Args:
+            parent: the node.
+            channels: channels that leave it; None if not known yet.
+        """
+        return
+
+
+class Loss(Leaf):
+    """A scalar to be minimized: a mean over valid pixels, or a function of the parent's weights alone.
+
+    Attributes:
+        weight: factor in the total; 0 or more. Losses are logged without it.
+    """
+
+    log_name: ClassVar[str | None] = None
+    """The name in `<stage>/loss/<name>`; None for the class name in snake case."""
+
+    def __init__(self, weight: float = 1.0) -> None:
+        require(weight >= 0, f"{type(self).__name__}: weight", "0 or more", weight)
+        super().__init__()
+        self.weight = weight
+
+    def reads(self) -> frozenset[Read]:
+        """What `forward` needs; nothing for a loss on weights alone."""
+        return frozenset()
+
+    @property
+    def sketch(self) -> type[Sketch] | None:
+        """What of the training cubes and masks the loss is fitted from; None if from nothing."""
+        return None
+
+    def forget(self) -> None:
+        """Return to the unfitted state."""
+        return
+
+    def finalize(self, sketch: Sketch) -> None:
+        """Set what is fitted."""
+        raise NotImplementedError(f"{type(self).__name__} declares a sketch but no `finalize`.")
+
+    @abstractmethod
+    def forward(self, view: View) -> Float[Tensor, ""]:
+        """Return the unweighted loss of a batch."""
+
+
+class CompositeLoss(Leaf):
+    """Combines losses, which then count in the total through this leaf alone.
+
+    Attributes:
+        child_losses: as given; once in a graph, the children's names.
+    """
+
+    def __init__(self, child_losses: Sequence["Loss | str"]) -> None:
+        super().__init__()
+        # In a tuple of its own, so that children are not submodules: the graph holds them.
+        self._children: tuple[Loss | str, ...] = tuple(child_losses)
+
+    @property
+    def child_losses(self) -> list["Loss | str"]:
+        """The children; by name those that are in a graph."""
+        return [child if isinstance(child, str) else child.name or child for child in self._children]
+
+    @property
+    def children_given(self) -> tuple["Loss | str", ...]:
+        """The children as given."""
+        return self._children
+
+    @abstractmethod
+    def combine(self, losses: Float[Tensor, " m"]) -> Float[Tensor, ""]:
+        """Return the combined loss, given the children's in their order."""
+
+
+class Metric(Leaf):
+    """Values that are logged per epoch and drive no gradient."""
+
+    stages: ClassVar[frozenset[str]] = frozenset({"train", "val", "test"})
+    """Stages in which it is computed."""
+
+    def observes(self) -> Mapping[str, Observation]:
+        """The sketches that `compute` needs, by a name of the metric's own; none for weights alone."""
+        return {}
+
+    @abstractmethod
+    def compute(self, parent: Node, sketches: Mapping[str, Sketch]) -> dict[str, float]:
+        """Return the epoch's values by the name in `<stage>/metric/<name>`."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawn figure and the data behind it.
+
+    Attributes:
+        name: a file-name-safe name, unique within the leaf.
+        figure: made with Matplotlib's object interface; the receiver of pictures closes it.
+        data: the arrays that were drawn, by name.
+    """
+
+    name: str
+    figure: "Figure"
+    data: Mapping[str, "np.ndarray"]
+
+
+class Visualization(Leaf):
+    """Draws pictures of what it has seen in a validation epoch.
+
+    Attributes:
+        log_frequency: draws in every n-th validation epoch; the first and the last always draw.
+    """
+
+    def __init__(self, log_frequency: int = 1) -> None:
+        require(log_frequency >= 1, f"{type(self).__name__}: log_frequency", "1 or more", log_frequency)
+        super().__init__()
+        self.log_frequency = log_frequency
+
+    def reads(self) -> frozenset[Read]:
+        """What `collect` needs; MASK and LABELS are passed where the batch has them."""
+        return frozenset()
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget what was collected."""
+
+    @abstractmethod
+    def collect(self, view: View, batch: Mapping[str, Any]) -> None:
+        """Take in a batch of an epoch that will be drawn."""
+
+    @abstractmethod
+    def draw(self) -> list[Picture]:
+        """Return the pictures of the epoch."""
+
+
+def components_of(parent: Node, leaf: Leaf) -> HasComponents:
+    """Return the parent as a node with components, or raise a `GraphError` that names the leaf."""
+    if not isinstance(parent, HasComponents):
+        raise GraphError(
+            f"{leaf.label}: expected a parent with components, such as TrainablePCA, got {parent.label}. "
+            f"Pass `parent=` the PCA node."
+        )
+    return parent
+
+
+def require_score(parent: Node, channels: int | None, leaf: Leaf) -> None:
+    """Raise a `GraphError` unless the parent's output is a single channel, as far as known."""
+    if channels not in (None, 1):
+        raise GraphError(
+            f"{leaf.label}: expected a parent with one output channel, such as RXGlobal, got {parent.label} "
+            f"with {channels}."
+        )
+
+
+def pooled(per_pixel: Float[Tensor, "b 1 h w"], valid: PixelMask | None) -> Float[Tensor, ""]:
+    """Return the mean over valid pixels; 0, still attached to the graph, if there is none."""
+    if valid is None:
+        return per_pixel.mean()
+    kept = torch.where(valid[:, None], per_pixel, 0.0)
+    return kept.sum() / valid.sum().clamp(min=1)

@@ -1,0 +1,270 @@
+"""Saved graphs: a zip of `manifest.json` and `weights.safetensors`, and nothing else.
+
+No pickle and no code: the manifest names classes and their plain arguments, see `class_path`.
+Nothing in a file is trusted: all of it is checked, by the types below, before anything is made. How
+the zip is written and read is in `sealed_zip`.
+"""
+
+import json
+import platform
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypedDict
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from cuvis_ai import __version__
+from cuvis_ai.errors import ArchiveError, ConfigError
+from cuvis_ai.leaf.bases import Leaf
+from cuvis_ai.node.base import Node, class_of, hyperparameters
+from cuvis_ai.pipeline.saving import sealed_zip
+from cuvis_ai.pipeline.saving.class_path import class_path, resolve
+from cuvis_ai.pipeline.saving.plain_types import argument_misfits, misfit
+from cuvis_ai.pipeline.trained_bands import Bands
+
+FORMAT = 1
+HOMES = (
+    "cuvis_ai.anomaly",
+    "cuvis_ai.node",
+    "cuvis_ai.normalization",
+    "cuvis_ai.training.losses",
+    "cuvis_ai.training.metrics",
+    "cuvis_ai.training.threshold",
+    "cuvis_ai.training.visualizations",
+)
+"""Where our nodes and leaves live; a file can have no other module of ours imported: some take seconds."""
+
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+# Parsed, both take some fifty times their size.
+_LARGEST_MANIFEST = 2**20
+_LARGEST_HEADER = 2**20
+_MOST_PARTS = 1000
+
+_Node = TypedDict("_Node", {"name": str, "class": str, "arguments": dict[str, Any], "parents": list[str]})
+_Leaf = TypedDict("_Leaf", {"name": str, "class": str, "arguments": dict[str, Any], "parent": str})
+
+
+class _Probe(TypedDict):
+    channels: int
+    outputs: dict[str, list[float]]
+
+
+class _Manifest(TypedDict):
+    format: int
+    versions: dict[str, str]
+    name: str
+    dtype: str
+    nodes: list[_Node]
+    leaves: list[_Leaf]
+    wavelengths: list[float] | None
+    band_indices: list[int] | None
+    probe: _Probe | None
+
+
+@dataclass
+class Saved:
+    """What a file holds.
+
+    Attributes:
+        name: the graph's name.
+        dtype: the dtype of the weights.
+        nodes: by name, in topological order, each with its parents' names.
+        leaves: by name, each with its parent's name.
+        weights: the graph's state.
+        bands: the bands of the training data, as far as known.
+        probe: input shape and outputs of a fixed input, to notice a graph that computes otherwise.
+    """
+
+    name: str
+    dtype: torch.dtype
+    nodes: dict[str, tuple[Node, tuple[str, ...]]]
+    leaves: dict[str, tuple[Leaf, str]]
+    weights: dict[str, Tensor]
+    bands: Bands = field(default_factory=Bands)
+    probe: dict[str, Any] | None = field(default=None)
+
+
+def save(path: str | Path, saved: Saved) -> None:
+    """Write a file, atomically."""
+    weights = {key: tensor.detach().cpu().contiguous() for key, tensor in saved.weights.items()}
+    nodes = [
+        {"name": name, **_described(node), "parents": list(parents)}
+        for name, (node, parents) in saved.nodes.items()
+    ]
+    leaves = [
+        {"name": name, **_described(leaf), "parent": parent} for name, (leaf, parent) in saved.leaves.items()
+    ]
+    manifest = {
+        "format": FORMAT,
+        "versions": {
+            "cuvis_ai": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "name": saved.name,
+        "dtype": str(saved.dtype).removeprefix("torch."),
+        "nodes": nodes,
+        "leaves": leaves,
+        "wavelengths": saved.bands.wavelengths,
+        "band_indices": saved.bands.indices,
+        "probe": saved.probe,
+    }
+    try:
+        text = json.dumps(manifest, indent=1, allow_nan=False).encode()
+    except ValueError as err:
+        raise ArchiveError(
+            f"graph `{saved.name}`: cannot be saved: {err}. Its bands must be finite."
+        ) from err
+    contents = (text, save_tensors(weights))
+    _check_sizes(*contents, len(nodes) + len(leaves))
+    sealed_zip.write(Path(path), contents)
+
+
+def _described(module: Node | Leaf) -> dict[str, Any]:
+    arguments = hyperparameters(module)
+    try:
+        plain = json.loads(json.dumps(arguments, allow_nan=False))
+    except (TypeError, ValueError) as err:
+        raise ArchiveError(
+            f"{module.label}: cannot be saved: {err}. Constructor arguments must be finite numbers, strings, "
+            f"booleans, None, or lists and dicts of these."
+        ) from err
+    cls = class_of(module)
+    if misfits := argument_misfits(plain, cls, module.label):
+        raise ArchiveError("cannot be saved: " + " ".join(misfits))
+    return {"class": class_path(cls), "arguments": arguments}
+
+
+def _check_sizes(manifest: bytes, weights: bytes, parts: int = 0) -> None:
+    """Raise an `ArchiveError` if what has to be parsed or made is larger than any graph needs."""
+    for what, size, most in (
+        ("bytes of manifest", len(manifest), _LARGEST_MANIFEST),
+        ("bytes of the weights' header", int.from_bytes(weights[:8], "little"), _LARGEST_HEADER),
+        ("nodes and leaves", parts, _MOST_PARTS),
+    ):
+        if size > most:
+            raise ArchiveError(f"expected at most {most} {what}, got {size}.")
+
+
+def load(path: str | Path, allow: Sequence[str] = ()) -> Saved:
+    """Read a file; nothing in it is trusted, and nothing is made before all of it is checked.
+
+    Raises:
+        ArchiveError: the file is damaged, of a newer format, or names a class that is not allowed.
+        FileNotFoundError: there is none.
+    """
+    try:
+        contents = sealed_zip.read(Path(path))
+        _check_sizes(*contents)
+        manifest = _checked(_parsed(contents[0]))
+        _check_sizes(*contents, len(manifest["nodes"]) + len(manifest["leaves"]))
+        return _built(manifest, _weights(contents[1]), allow)
+    except (ArchiveError, ConfigError) as err:
+        raise ArchiveError(f"{path}: {shortened(err)}") from err
+
+
+def shortened(err: Exception) -> str:
+    """Return an error's message on what a stranger wrote: neither long nor unprintable."""
+    printable = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(err))
+    return printable if len(printable) <= 1000 else f"{printable[:1000]} …"
+
+
+def _parsed(text: bytes) -> object:
+    try:
+        manifest = json.loads(text.decode(), object_pairs_hook=_without_doubles, parse_constant=_refused)
+        json.dumps(manifest, ensure_ascii=False).encode()  # half a character can be written as an escape
+    except (ValueError, RecursionError) as err:
+        raise ArchiveError(f"expected a manifest in JSON, got a damaged one: {err}.") from err
+    return manifest
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key is given twice")
+    return found
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
+def _weights(content: bytes) -> dict[str, Tensor]:
+    try:
+        return load_tensors(content)
+    # The others come from torch: dtypes that it lacks, sizes beyond 64 bits.
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OverflowError) as err:
+        raise ArchiveError(f"expected weights in safetensors, got damaged ones: {err}.") from err
+
+
+def _checked(manifest: object) -> _Manifest:
+    """Return a manifest that has the form of this format."""
+    version = manifest.get("format") if isinstance(manifest, dict) else None
+    if isinstance(version, int) and version > FORMAT:
+        raise ArchiveError(
+            f"format: expected {FORMAT}, got {version}, written by a newer cuvis_ai. "
+            f"Upgrade with `pip install -U cuvis_ai`."
+        )
+    if problem := misfit(manifest, _Manifest, "manifest"):
+        raise ArchiveError(f"the manifest does not describe a graph: {problem}")
+    checked: _Manifest = manifest  # type: ignore[assignment]  # as `misfit` has seen
+    if checked["format"] != FORMAT or checked["dtype"] not in _DTYPES:
+        raise ArchiveError(
+            f"the manifest does not describe a graph: expected format {FORMAT} and dtype float32 or float64, "
+            f"got {checked['format']} and {checked['dtype']!r}."
+        )
+    names = Counter(entry["name"] for entry in (*checked["nodes"], *checked["leaves"]))
+    if doubled := [name for name, count in names.items() if count > 1]:
+        raise ArchiveError(f"the manifest does not describe a graph: `{doubled[0]}` is given twice.")
+    return checked
+
+
+def _built(manifest: _Manifest, weights: dict[str, Tensor], allow: Sequence[str]) -> Saved:
+    nodes = {n["name"]: (_made("node", n, Node, allow), tuple(n["parents"])) for n in manifest["nodes"]}
+    leaves = {n["name"]: (_made("leaf", n, Leaf, allow), n["parent"]) for n in manifest["leaves"]}
+    bands = Bands.of(manifest["wavelengths"], manifest["band_indices"])
+    probe = manifest["probe"]
+    return Saved(
+        manifest["name"],
+        _DTYPES[manifest["dtype"]],
+        nodes,
+        leaves,
+        weights,
+        bands,
+        None if probe is None else dict(probe),
+    )
+
+
+def _made(kind: str, entry: Mapping[str, Any], base: type[Any], allow: Sequence[str]) -> Any:
+    where, arguments = f"{kind} `{entry['name']}`", entry["arguments"]
+    cls = resolve(entry["class"], (base,), allow, ours=HOMES)
+    if misfits := argument_misfits(arguments, cls, where):
+        raise ArchiveError(" ".join(misfits))
+    try:
+        return cls(**arguments)
+    # A stranger's arguments to a constructor of any class: whatever it raises, they do not suit it.
+    except Exception as err:
+        raise ArchiveError(f"{where}: {type(err).__name__}: {err}") from err
+
+
+def check_weights(weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """Raise an `ArchiveError` unless the weights have the names and kinds of numbers of a graph's state."""
+    missing, surplus = set(state) - set(weights), set(weights) - set(state)
+    if missing or surplus:
+        listed = {"missing": sorted(missing), "surplus": sorted(surplus)}
+        raise ArchiveError(
+            "weights: " + "; ".join(f"{k}: {', '.join(v)}" for k, v in listed.items() if v) + "."
+        )
+    for name, tensor in weights.items():
+        expected = state[name].dtype
+        if (
+            tensor.is_floating_point() != expected.is_floating_point
+            or tensor.is_complex() != expected.is_complex
+        ):
+            raise ArchiveError(f"weights: {name}: expected {expected}, got {tensor.dtype}.")

@@ -1,0 +1,79 @@
+"""Class paths: how files and configurations name a class, and which classes they may name.
+
+A path is `module:Class`, or Hydra's `module.Class`. Accepted is a class that is *defined* in that
+module, or that the module names in its `__all__`, in `cuvis_ai` or a package that the caller allows, and
+that derives from a base that the caller expects. A mere prefix test would not do:
+`lightning.…model_checkpoint.torch.load` has an allowed prefix.
+"""
+
+import importlib
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from cuvis_ai.errors import ConfigError
+
+_LONGEST = 250
+
+_MOVED = {
+    "cuvis_ai.training.report:ReportMonitor": "cuvis_ai.training.monitors:ReportMonitor",
+}
+"""Paths that earlier versions wrote or documented, and where the class is named now."""
+
+
+def class_path(cls: type[Any]) -> str:
+    """Return `module:Class`."""
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def resolve(
+    path: object,
+    bases: tuple[type[Any], ...],
+    allow: Sequence[str] = (),
+    *,
+    ours: Sequence[str] = ("cuvis_ai",),
+) -> type[Any]:
+    """Return the class that a path names.
+
+    Args:
+        path: `module:Class` or `module.Class`.
+        bases: the class must derive from one of these.
+        allow: packages besides `cuvis_ai`.
+        ours: packages and modules of `cuvis_ai` in which to look.
+
+    Raises:
+        ConfigError: the path is malformed, outside the allowed packages (nothing is imported then),
+            or names something else than such a class.
+    """
+    if not isinstance(path, str):
+        raise ConfigError(
+            f"class path: expected a string such as 'cuvis_ai.node.pca.TrainablePCA', got {path!r}."
+        )
+    if len(path) > _LONGEST:
+        raise ConfigError(f"class path: expected at most {_LONGEST} characters, got {len(path)}.")
+    module_name, _, class_name = path.rpartition(":" if ":" in path else ".")
+    module_name, _, class_name = _MOVED.get(
+        f"{module_name}:{class_name}", f"{module_name}:{class_name}"
+    ).partition(":")
+    parts = [*module_name.split("."), class_name]
+    if not module_name or not all(part.isidentifier() for part in parts):
+        raise ConfigError(f"class path {path!r}: expected the form 'package.module.Class'.")
+    allowed = (*ours, *allow)
+    if not any(module_name == package or module_name.startswith(f"{package}.") for package in allowed):
+        hint = "" if parts[0] == "cuvis_ai" else f" If you trust that package, pass allow=[{parts[0]!r}]."
+        raise ConfigError(f"class path {path!r}: expected a class of {', '.join(allowed)}.{hint}")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as err:
+        raise ConfigError(f"class path {path!r}: there is no module `{err.name}`.") from err
+    found = vars(module).get(class_name)
+    expected = " or ".join(base.__name__ for base in bases)
+    if not inspect.isclass(found):
+        raise ConfigError(f"class path {path!r}: `{module_name}` defines no class `{class_name}`.")
+    if found.__module__ != module_name and class_name not in getattr(module, "__all__", ()):
+        raise ConfigError(
+            f"class path {path!r}: the class is defined in `{found.__module__}`. Name that module."
+        )
+    if not issubclass(found, bases) or inspect.isabstract(found):
+        raise ConfigError(f"class path {path!r}: expected a {expected}, got {found.__name__}.")
+    return found

@@ -1,0 +1,100 @@
+"""A fixed input and what a graph makes of it, to notice a saved graph that computes otherwise."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from cuvis_ai.errors import GraphError
+from cuvis_ai.execution.execution import Execution, called
+from cuvis_ai.execution.topology import SOURCE
+from cuvis_ai.node.base import Node
+from cuvis_ai.stats import Structure
+from cuvis_ai.types import CubeTensor
+
+# Loose: another machine's products may round otherwise; another graph is off by much more.
+_TOLERANCE = 1e-3
+
+_MOST_CHANNELS = 2**18
+"""Channels that enter and leave all nodes together: a stranger's graph of few weights can have any number."""
+
+
+def probe(execution: Execution) -> dict[str, Any] | None:
+    """Return what the end nodes make of a fixed spectrum; None for a graph that cannot be tried.
+
+    That is one that is not fitted, whose first node does not say how many channels it takes, whose
+    channels are too many, or whose output is not finite.
+    """
+    order = execution.topology.order()
+    if not order or not all(execution.nodes[name].fitted for name in order):
+        return None
+    root = execution.nodes[next(name for name in order if not execution.topology.parents[name])]
+    if root.structure is Structure.OPAQUE:
+        return None
+    outputs = _outputs(execution, root)
+    if outputs is None or not all(torch.isfinite(output).all() for output in outputs.values()):
+        return None
+    listed = {name: output.double().flatten().tolist() for name, output in outputs.items()}
+    return {"channels": root.affine().in_channels, "outputs": listed}
+
+
+def check_probe(execution: Execution, expected: Mapping[str, Any] | None) -> None:
+    """Raise a `GraphError` if weights have another shape than promised, or the graph computes otherwise."""
+    for name, node in execution.nodes.items():
+        _check_state(name, node)
+    found = probe(execution)
+    if expected is None:
+        return
+    if found is None or found["channels"] != expected["channels"]:
+        raise GraphError("probe: the graph takes other channels than when it was saved.")
+    for name, values in found["outputs"].items():
+        got, kept = torch.tensor(values), torch.tensor(expected["outputs"].get(name, []))
+        close = got.shape == kept.shape and bool(((got - kept).abs() <= _TOLERANCE * kept.abs().max()).all())
+        if not close:
+            raise GraphError(f"node `{name}` gives another output than when it was saved.")
+
+
+def _check_state(name: str, node: Node) -> None:
+    """Raise a `GraphError` unless the shapes of a node's state agree with each other and its arguments."""
+    shapes = {state: tuple(getattr(node, state).shape) for state in node.state_names}
+    empty = {state for state, shape in shapes.items() if shape == (0,)}
+    if empty and empty == set(shapes) - set(node.initial_state()):
+        return  # not fitted
+    sizes: dict[str, int] = {}
+    for state, axes in node.state_shapes.items():
+        letters, shape = axes.split(), shapes[state]
+        agrees = len(letters) == len(shape) and all(
+            (int(letter) if letter.isdigit() else sizes.setdefault(letter, size)) == size
+            for letter, size in zip(letters, shape, strict=True)
+        )
+        if not agrees:
+            known = ", ".join(f"{letter} = {size}" for letter, size in sizes.items())
+            raise GraphError(f"node `{name}`: {state}: expected a shape ({axes}) with {known}, got {shape}.")
+    if node.structure is Structure.OPAQUE or node.has_head or not node.fitted:
+        return
+    affine = node.affine()
+    promised = node.out_channels(affine.in_channels)
+    if promised not in (None, affine.out_channels):
+        raise GraphError(
+            f"node `{name}`: expected weights for {promised} channels, got {affine.out_channels}."
+        )
+
+
+def _outputs(execution: Execution, root: Node) -> dict[str, CubeTensor] | None:
+    """Return what the end nodes make of a ramp, node by node; None for too many channels.
+
+    Nothing is folded: a decoder folds with its encoder into a matrix of channels × channels.
+    """
+    center = root.affine().center.detach()
+    ramp = torch.linspace(-1.0, 1.0, len(center), dtype=torch.float64).to(center.device, center.dtype)
+    values, total = {SOURCE: ramp[None, :, None, None]}, 0
+    with torch.no_grad():
+        for name in execution.topology.order():
+            point = execution.topology.input_of(name)
+            entering = sum(values[parent].shape[1] for parent in point)
+            total += entering
+            if total > _MOST_CHANNELS:
+                return None
+            values[name] = called(execution.nodes[name], torch.cat([values[parent] for parent in point], 1))
+            total += values[name].shape[1]
+    return {name: values[name] for name in execution.topology.ends()}

@@ -1,0 +1,263 @@
+"""The distribution of one channel's values, by class: what detection metrics and quantiles need."""
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, NoReturn, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cuvis_ai.errors import ConfigError, GraphError
+from cuvis_ai.functional.affine import Affine
+from cuvis_ai.functional.detection import Confusion, Curve
+from cuvis_ai.stats.extrema import Extrema
+from cuvis_ai.stats.moments import ChannelMoments
+from cuvis_ai.stats.score_counts import (
+    NOTHING,
+    Keys,
+    Tally,
+    coarser,
+    merged,
+    scores_of,
+    sortable,
+    sums_from_above,
+    tallies_by_class,
+)
+from cuvis_ai.stats.sketch import PixelFlags, PixelTruth, Sketch, Structure
+from cuvis_ai.types import PixelMatrix
+
+CHUNK = 2**20
+"""Pixels that are sorted together: many enough that merging them into the bins costs little."""
+
+
+class ScoreDistribution(Sketch):
+    """How often each score occurs among normal and among anomalous pixels; channels: 1.
+
+    Scores are taken as float32; those that are not finite, or not `valid`, are passed over. `truth`
+    gives each pixel's region weight (`functional.regions.region_weights`): 0 for a normal pixel, 1 /
+    size of its region for an anomalous one. Flags count as weight 1. Without it all are normal.
+
+    Up to `exact_limit` pixels every score is kept. Beyond it, as many low bits of the scores' sortable
+    integers are dropped as leave at most `bins` keys, those of normal and those of anomalous pixels
+    together; at least half of `bins` are then in use. How many bits depends on the set of scores
+    alone, since at a given resolution more pixels never occupy fewer bins: counts, and what follows
+    from them, are the same to the last bit for any batch size, order, split or number of ranks. Mean
+    and deviation are exact to rounding, extrema exact, at any count. Kept are at most `exact_limit`
+    keys, or `bins`, of 12 bytes each (24 for anomalies), and up to 2^20 pixels that wait to be sorted.
+
+    Bins are of equal width in bits, that is of nearly equal relative width. Where more than `bins` / 2
+    scores are scattered over hundreds of octaves while nearly all others differ in their last bits
+    only, those others share few bins.
+
+    Args:
+        exact_limit: pixels up to which nothing is rounded.
+        bins: keys kept beyond it, 4 or more.
+    """
+
+    carried_by: ClassVar[Structure] = Structure.NOTHING
+
+    def __init__(self, *, exact_limit: int = 2**22, bins: int = 2**20) -> None:
+        if bins < 4:
+            raise ConfigError(f"ScoreDistribution: bins: expected 4 or more, got {bins}.")
+        self.exact_limit = exact_limit
+        self.bins = bins
+        self._moments = ChannelMoments()
+        self._extrema = Extrema()
+        self._dropped = 0
+        # Of normal pixels, of anomalous pixels, and of the latter's region weights.
+        self._tallies = (NOTHING, NOTHING, NOTHING)
+        self._waiting: list[tuple[Tensor, Tensor | None]] = []
+        self._n_waiting = 0
+
+    @property
+    def count(self) -> int:
+        """Pixels seen."""
+        self._settle()
+        return self._moments.count
+
+    @property
+    def channels(self) -> int:
+        """1, or 0 before the first pixel."""
+        return min(self.count, 1)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every score is still kept as it was."""
+        self._settle()
+        return self._dropped == 0
+
+    @property
+    def mean(self) -> float:
+        """The mean of all scores; NaN without any."""
+        return float(self._moments.mean) if self.count else float("nan")
+
+    @property
+    def std(self) -> float:
+        """The standard deviation of all scores with ddof = 1; NaN for fewer than two."""
+        return float(self._moments.variance(ddof=1).sqrt()) if self.count > 1 else float("nan")
+
+    @property
+    def low(self) -> float:
+        """The least score; NaN without any."""
+        return float(self._extrema.low) if self.count else float("nan")
+
+    @property
+    def high(self) -> float:
+        """The greatest score; NaN without any."""
+        return float(self._extrema.high) if self.count else float("nan")
+
+    def update(
+        self, pixels: PixelMatrix, valid: PixelFlags | None = None, truth: PixelTruth | None = None
+    ) -> None:
+        """Take in scores (n, 1)."""
+        if pixels.shape[1] != 1:
+            raise GraphError(
+                f"score distribution: expected 1 channel, got {pixels.shape[1]} in pixels "
+                f"{tuple(pixels.shape)}. Connect a node that gives one score a pixel, such as RXGlobal."
+            )
+        scores = pixels.detach()[:, 0]
+        scores = scores.clone() if valid is None else torch.where(valid, scores, torch.nan)
+        self._waiting.append((scores, None if truth is None else truth.detach().clone()))
+        self._n_waiting += len(scores)
+        if self._n_waiting >= CHUNK:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Sort what waits into the bins; on a device this is where it is copied."""
+        if not self._waiting:
+            return
+        scores = torch.cat([s.cpu().float() for s, _ in self._waiting])
+        weights = torch.cat(
+            [
+                torch.zeros(len(s), dtype=torch.float64) if w is None else w.cpu().double()
+                for s, w in self._waiting
+            ]
+        )
+        self._waiting, self._n_waiting = [], 0
+        for part, weight in zip(scores.split(CHUNK), weights.split(CHUNK), strict=True):
+            finite = torch.isfinite(part)
+            kept = part[finite]
+            self._moments.update(kept[:, None])
+            self._extrema.update(kept[:, None])
+            keys = sortable(kept.numpy()) >> self._dropped
+            self._absorb(tallies_by_class(keys, weight[finite].numpy()))
+
+    def _absorb(self, tallies: Iterable[Tally]) -> None:
+        """Add tallies of this resolution, then coarsen as far as needed."""
+        normal, anomalous, weight = map(merged, self._tallies, tallies)
+        if self._moments.count > self.exact_limit:
+            while len(normal.keys) + len(anomalous.keys) > self.bins:
+                normal, anomalous, weight = (coarser(x, 1) for x in (normal, anomalous, weight))
+                self._dropped += 1
+        self._tallies = (normal, anomalous, weight)
+
+    def merge(self, other: Self) -> Self:
+        """Return the distribution of both streams."""
+        # Copies, so that neither changes when the whole is updated later.
+        whole, other = self.restored(self.tensors()), self.restored(other.tensors())
+        whole._moments = whole._moments.merge(other._moments)
+        whole._extrema = whole._extrema.merge(other._extrema)
+        whole._dropped = max(self._dropped, other._dropped)
+        normal, anomalous, weight = (coarser(x, whole._dropped - self._dropped) for x in self._tallies)
+        whole._tallies = (normal, anomalous, weight)
+        whole._absorb(coarser(x, whole._dropped - other._dropped) for x in other._tallies)
+        return whole
+
+    def through(self, affine: Affine) -> NoReturn:
+        """Raise a `GraphError`: scores are rounded and cannot be mapped afterwards."""
+        raise GraphError(
+            "score distribution: expected to be taken where it is wanted, got a map to be carried "
+            "through. Observe the output of the node whose scores are meant."
+        )
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Dropped bits; keys and sums of three tallies; the moments' three; the extrema's three."""
+        self._settle()
+        columns = (torch.from_numpy(column) for tally in self._tallies for column in tally)
+        return (torch.tensor(self._dropped), *columns, *self._moments.tensors(), *self._extrema.tensors())
+
+    def restored(self, tensors: Sequence[Tensor]) -> Self:
+        """Return a distribution with the same limits that holds what `tensors` gave."""
+        new = type(self)(exact_limit=self.exact_limit, bins=self.bins)
+        new._dropped = int(tensors[0])
+        keys, sums = ([column.numpy() for column in tensors[start:7:2]] for start in (1, 2))
+        normal, anomalous, weight = map(Tally, keys, sums)
+        new._tallies = (normal, anomalous, weight)
+        new._moments = new._moments.restored(tensors[7:10])
+        new._extrema = new._extrema.restored(tensors[10:13])
+        return new
+
+    def quantile(self, q: float) -> float:
+        """Return the score below which a share q of all scores lies; NaN without any.
+
+        Interpolates linearly between the two nearest ranks, as NumPy does by default; beyond
+        `exact_limit` pixels a rank's score is interpolated linearly within its bin.
+
+        Args:
+            q: from 0 to 1.
+        """
+        if not 0.0 <= q <= 1.0:
+            raise ConfigError(f"ScoreDistribution: q: expected a share from 0 to 1, got {q}.")
+        n = self.count
+        if n == 0:
+            return float("nan")
+        everything = merged(*self._tallies[:2])
+        upto = np.cumsum(everything.sums)
+        position = q * (n - 1)
+        rank = int(position)
+        below, above = (self._at_rank(everything, upto, r) for r in (rank, min(rank + 1, n - 1)))
+        share = position - rank
+        # From the nearer end, as NumPy: then both ends are met exactly.
+        return below + (above - below) * share if share < 0.5 else above - (above - below) * (1.0 - share)
+
+    def _at_rank(self, everything: Tally, upto: NDArray[np.float64], rank: int) -> float:
+        i = int(np.searchsorted(upto, rank, side="right"))
+        low, high = (float(edge[0]) for edge in self._edges(everything.keys[i : i + 1]))
+        share = (rank + 0.5 - (upto[i] - everything.sums[i])) / everything.sums[i]
+        return float(low + (high - low) * share)
+
+    def _edges(self, keys: Keys) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The least and the greatest score that can have fallen into each bin."""
+        ends = sortable(np.array([self.low, self.high], dtype=np.float32))
+        first = keys.astype(np.int64) << self._dropped
+        last = first + ((1 << self._dropped) - 1)
+        low, high = (scores_of(np.clip(edge, *ends).astype(np.int32)) for edge in (first, last))
+        return low, high
+
+    def confusion(self, threshold: float) -> Confusion:
+        """Return the pixels by prediction, score > threshold, and truth.
+
+        Beyond `exact_limit` pixels a bin is predicted as a whole, if its middle is above the
+        threshold: exact for the thresholds of `curve`, else to the pixels of one bin.
+        """
+        if self.count == 0:
+            return Confusion(0, 0, 0, 0)
+        (tn, fp), (fn, tp) = (self._sides(tally, threshold) for tally in self._tallies[:2])
+        return Confusion(tp, fp, fn, tn)
+
+    def _sides(self, tally: Tally, threshold: float) -> tuple[int, int]:
+        """Pixels not above and above a threshold."""
+        low, high = self._edges(tally.keys)
+        first = int(np.searchsorted((low + high) / 2.0, threshold, side="right"))
+        return int(tally.sums[:first].sum()), int(tally.sums[first:].sum())
+
+    def curve(self) -> Curve:
+        """Return what is predicted at each threshold: one point before, between and behind all bins.
+
+        The first threshold is the greatest score, so that nothing is predicted. The others lie midway
+        between bins, rounded to float32 such that scores compare with them as they would unrounded.
+        """
+        if self.count == 0:
+            nothing = torch.zeros(1, dtype=torch.int64)
+            return Curve(torch.full((1,), torch.nan).double(), nothing, nothing, nothing.double())
+        keys = merged(*self._tallies[:2]).keys
+        low, high = self._edges(keys)
+        with np.errstate(over="ignore"):  # below the least float32 comes −inf
+            least = np.nextafter(np.float32(self.low), np.float32(-np.inf))
+        under = np.concatenate([[np.float64(least)], high[:-1]])
+        middle = (under / 2.0 + low / 2.0).astype(np.float32).astype(np.float64)
+        between = np.where(middle < low, middle, under)
+        thresholds = torch.from_numpy(np.concatenate([[self.high], between[::-1]]))
+        fp, tp, overlap = (torch.from_numpy(sums_from_above(tally, keys)) for tally in self._tallies)
+        return Curve(thresholds, tp.long(), fp.long(), overlap)

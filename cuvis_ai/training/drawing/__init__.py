@@ -1,1 +1,0 @@
-"""The drawings behind the pictures: plain arrays in, a Matplotlib figure out; knows no graph."""

@@ -1,0 +1,151 @@
+"""How batches reach the two phases: each sample once for statistics, none at all where nobody reads one."""
+
+from collections.abc import Iterable, Sized
+from typing import Any, Protocol, cast, runtime_checkable
+
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
+
+from cuvis_ai.errors import ConfigError, GraphError
+
+
+@runtime_checkable
+class SharesStatistics(Protocol):
+    """A data module that says how its training data are best read once, each sample by one rank."""
+
+    def statistics_dataloader(self) -> Iterable[Any]:
+        """This rank's share, in any order and batches."""
+
+
+class CountedBatches(LightningDataModule):
+    """Another data module's batches, as bare numbers in the stages in which nobody reads a cube.
+
+    Args:
+        inner: the data module.
+        train, val: whether that stage's cubes are read.
+    """
+
+    def __init__(self, inner: LightningDataModule, *, train: bool, val: bool) -> None:
+        super().__init__()
+        self.inner = inner
+        self.allow_zero_length_dataloader_with_multiple_devices = (
+            inner.allow_zero_length_dataloader_with_multiple_devices
+        )
+        self.reads = {"train": train, "val": val}
+
+    def prepare_data(self) -> None:
+        """As the inner one."""
+        self.inner.prepare_data()
+
+    def setup(self, stage: str) -> None:
+        """As the inner one, which sees the same trainer."""
+        self.inner.trainer = self.trainer
+        self.inner.setup(stage)
+
+    def teardown(self, stage: str) -> None:
+        """As the inner one."""
+        self.inner.teardown(stage)
+
+    def state_dict(self) -> dict[str, Any]:
+        """As the inner one."""
+        return self.inner.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As the inner one."""
+        self.inner.load_state_dict(state_dict)
+
+    def train_dataloader(self) -> Iterable[Any]:
+        """The training batches, or as many numbers."""
+        loader: Iterable[Any] = self.inner.train_dataloader()
+        return loader if self.reads["train"] else _numbers_like(cast(Sized, loader))
+
+    def val_dataloader(self) -> Iterable[Any]:
+        """The validation batches, or one number if there are any, on this rank or another."""
+        has_val = is_overridden("val_dataloader", self.inner)
+        loader: Iterable[Any] = self.inner.val_dataloader() if has_val else []
+        # All ranks ask together; one without cubes still takes part when sketches are put together.
+        exists = any_rank_has_batches(cast(Trainer, self.trainer), loader)
+        return loader if self.reads["val"] and sized_and_filled(loader) else _numbers(int(exists))
+
+    def test_dataloader(self) -> Iterable[Any]:
+        """As the inner one."""
+        loader: Iterable[Any] = self.inner.test_dataloader()
+        return loader
+
+
+def _numbers_like(loader: Sized) -> Iterable[int]:
+    """Return as many numbers as a loader has batches, for Lightning to share out if it would the loader."""
+    n = len(loader)
+    if n and isinstance(getattr(loader, "sampler", None), DistributedSampler):
+        # Batches of this rank already: a sampler of that class is left alone.
+        kept = DistributedSampler(range(n), num_replicas=1, rank=0, shuffle=False)  # type: ignore[arg-type,var-annotated]
+        return DataLoader(range(n), batch_size=None, sampler=kept)  # type: ignore[arg-type]
+    return _numbers(n)
+
+
+def _numbers(n: int) -> Iterable[int]:
+    return DataLoader(range(n), batch_size=None) if n else []  # type: ignore[arg-type]
+
+
+def statistics_batches(trainer: Trainer, datamodule: LightningDataModule) -> Iterable[Any]:
+    """Return one pass over this rank's training data, no sample left out or given twice."""
+    loader: Any = datamodule.train_dataloader()
+    if not sized_and_filled(loader):
+        raise GraphError(
+            "training data: expected at least one batch, got none. Check the data module's splits."
+        )
+    if isinstance(datamodule, SharesStatistics) and _says_how_last(datamodule):
+        return datamodule.statistics_dataloader()
+    if trainer.world_size == 1:
+        return cast(Iterable[Any], loader)
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
+        raise GraphError(
+            f"statistical phase on {trainer.world_size} ranks: expected a DataLoader over a map-style "
+            f"data set, which can be shared out, got {type(loader).__name__}."
+        )
+    n_items = len(cast(Sized, loader.dataset))
+    return DataLoader(
+        loader.dataset,
+        batch_size=loader.batch_size,
+        sampler=range(trainer.global_rank, n_items, trainer.world_size),
+        collate_fn=loader.collate_fn,
+        num_workers=loader.num_workers,
+    )
+
+
+def _says_how_last(datamodule: SharesStatistics) -> bool:
+    """Whether no subclass has changed the training data without saying how they are read for statistics."""
+    names = ("statistics_dataloader", "train_dataloader")
+    return next(name for kind in type(datamodule).__mro__ for name in names if name in vars(kind)) == names[0]
+
+
+def sized_and_filled(loader: object) -> bool:
+    """Return whether a loader has batches, as far as it says; one without a length may have some."""
+    return loader is not None and not (isinstance(loader, Sized) and len(loader) == 0)
+
+
+def any_rank_has_batches(trainer: Trainer, loader: object) -> bool:
+    """Return whether some rank's loader has batches; with few cubes a rank may have none."""
+    return bool(trainer.strategy.reduce_boolean_decision(sized_and_filled(loader), all=False))
+
+
+class CheckMonitoredValues(Callback):
+    """Refuses, before data are read, callbacks that wait for a validation value where there is none."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Look at every callback that has a `monitor`."""
+        datamodule = cast(CountedBatches, trainer.datamodule)  # type: ignore[attr-defined]  # likewise
+        if stage != "fit" or any_rank_has_batches(trainer, datamodule.val_dataloader()):
+            return
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a connector
+        for callback in callbacks:
+            if not isinstance(callback, EarlyStopping | ModelCheckpoint):
+                continue
+            monitor = callback.monitor
+            if monitor and monitor.startswith(("val/", "val_")):
+                raise ConfigError(
+                    f"{type(callback).__name__}: monitor={monitor!r}: expected a validation set, the data "
+                    f"module has none. Add one, or monitor 'train/loss/total'."
+                )

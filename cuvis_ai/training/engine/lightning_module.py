@@ -1,0 +1,331 @@
+"""The graph as a Lightning module: which hook does what in the two phases.
+
+Lightning's order on `fit` is: data module's `setup`, this module's `setup`, a checkpoint's state if
+there is one, `configure_optimizers`, training. The statistical phase therefore runs in `setup`: the
+device and the ranks are known, and the parameters it makes reach the optimizer.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from cuvis_ai.execution.execution import Evaluation, Execution
+from cuvis_ai.functional.affine import GRADIENT_SLACK
+from cuvis_ai.training.config import OptimizerConfig, TrainingConfig
+from cuvis_ai.training.engine.epoch import Losses, LossGuard, LossMeans, Metrics, logged, n_valid
+from cuvis_ai.training.engine.facts import weights_and_gradients
+from cuvis_ai.training.engine.pictures import Pictures
+from cuvis_ai.training.engine.resume import random_state, restore_random_state
+from cuvis_ai.training.engine.statistics import checked_batch, fit_statistics
+from cuvis_ai.training.monitors import Recorder
+
+logger = logging.getLogger(__name__)
+
+OPTIMIZERS: dict[str, Callable[[OptimizerConfig], tuple[type[torch.optim.Optimizer], dict[str, Any]]]] = {
+    "adam": lambda c: (torch.optim.Adam, {"betas": c.betas}),
+    "adamw": lambda c: (torch.optim.AdamW, {"betas": c.betas}),
+    "sgd": lambda c: (torch.optim.SGD, {"momentum": c.momentum}),
+}
+
+
+class GraphModule(LightningModule):
+    """Fits and trains the nodes of one graph.
+
+    Args:
+        execution: how the nodes are evaluated.
+        nodes, leaves: the graph's modules; their state is what a checkpoint holds.
+        losses: the losses that count in the total.
+        new_metrics: makes the metrics of an epoch, for a device.
+        pictures: what is drawn of validation epochs.
+        recorder: where values go.
+        config: the settings.
+        gradient_phase: whether gradients will be computed; else only the statistical phase runs.
+        training_batches: starts a pass over this rank's training data, for the statistical phase.
+        check_data: raises if the data do not suit the graph.
+        evaluated_split: what a test run logs as its stage.
+    """
+
+    def __init__(
+        self,
+        execution: Execution,
+        nodes: nn.ModuleDict,
+        leaves: nn.ModuleDict,
+        losses: Losses,
+        new_metrics: Callable[[torch.device], Metrics],
+        pictures: Pictures,
+        recorder: Recorder,
+        config: TrainingConfig,
+        *,
+        gradient_phase: bool,
+        training_batches: Callable[[], Iterable[Any]],
+        check_data: Callable[[], None],
+        evaluated_split: str = "test",
+    ) -> None:
+        super().__init__()
+        self.nodes = nodes
+        self.leaves = leaves
+        self.execution = execution
+        self.in_steps = Execution(execution.topology, execution.nodes, slack=GRADIENT_SLACK)
+        self.losses = losses
+        self.new_metrics = new_metrics
+        self.pictures = pictures
+        self.recorder = recorder
+        self.config = config
+        self.gradient_phase = gradient_phase
+        self.training_batches = training_batches
+        self.check_data = check_data
+        self.evaluated_split = evaluated_split
+        self.best: tuple[float, int] | None = None
+        self._scheduler: ReduceLROnPlateau | None = None
+        self._scheduler_state: dict[str, Any] | None = None
+        self._guard = LossGuard(losses)
+        self._train_means: LossMeans | None = None
+        self._means: LossMeans | None = None
+        self._metrics: Metrics | None = None
+
+    # The two phases.
+
+    def setup(self, stage: str) -> None:
+        """Run the statistical phase, then turn the fitted state of trainable nodes into parameters."""
+        if stage != "fit":
+            return
+        self.check_data()
+        device = self.trainer.strategy.root_device
+        self.nodes.to(device)
+        self.leaves.to(device)
+        fit_statistics(
+            self.execution, self.losses.unfitted(), self.training_batches, device,
+            show_progress=self.config.trainer.enable_progress_bar and self.trainer.is_global_zero,
+        )  # fmt: skip
+        if self.gradient_phase:
+            self._prepare_nodes()
+        elif self.trainer.world_size > 1:
+            # DistributedDataParallel refuses a module without gradients, and wraps it before zero epochs too.
+            self.placeholder = nn.Parameter(torch.zeros((), device=device))
+
+    def _prepare_nodes(self) -> None:
+        logger.info("Phase 2: Preparing trainable nodes...")
+        reached = self.losses.reached()
+        for name, node in self.execution.nodes.items():
+            if not node.trainable:
+                continue
+            node.prepare_for_train()
+            if name not in reached:
+                logger.warning("  %s is trainable, but no loss depends on it: it stays frozen", node.label)
+                node.freeze()
+                continue
+            parts = ", ".join(key for key, _ in node.named_parameters())
+            logger.info("  Converting %s of %s to nn.Parameters", parts, node.label)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer | None:
+        """Return the optimizer of everything that requires a gradient."""
+        named = [(name, p) for name, p in self.named_parameters() if p.requires_grad]
+        if not (self.gradient_phase and named):
+            return None
+        settings = self.config.optimizer
+        cls, extra = OPTIMIZERS[settings.name](settings)
+        # Weight decay shrinks what stands behind a parametrization, which is no shrinking of the
+        # weights themselves: with it orthogonal components can collapse.
+        groups: list[dict[str, Any]] = [
+            {"params": [p for name, p in named if "parametrizations." not in name]},
+            {"params": [p for name, p in named if "parametrizations." in name], "weight_decay": 0.0},
+        ]
+        optimizer = cls(
+            [group for group in groups if group["params"]],
+            lr=settings.lr, weight_decay=settings.weight_decay, **extra,  # type: ignore[call-arg]
+        )  # fmt: skip
+        plateau = self.config.scheduler
+        self._scheduler = ReduceLROnPlateau(
+            optimizer, factor=plateau.factor, patience=plateau.patience, min_lr=plateau.min_lr
+        )
+        if self._scheduler_state is not None:
+            self._scheduler.load_state_dict(self._scheduler_state)
+        return optimizer
+
+    # Lightning saves a checkpoint before it steps a plateau scheduler of its own, which would make
+    # a resumed run differ; so this one is stepped and kept here.
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what resuming needs besides weights; refuse weights behind a non-finite loss."""
+        self._guard.raise_if_seen(self.current_epoch)
+        state = None if self._scheduler is None else dict(self._scheduler.state_dict())
+        sums = {} if self._train_means is None else self._train_means.sums
+        kept = {"scheduler": state, "best": self.best, "sums": sums, "random": random_state()}
+        stopped = self.trainer.should_stop and self.trainer.early_stopping_callback is not None
+        checkpoint["cuvis_ai"] = {**kept, "stopped": stopped}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take them back; the scheduler is made later."""
+        kept = checkpoint["cuvis_ai"]
+        self._scheduler_state = kept["scheduler"]
+        self.best = None if kept["best"] is None else (kept["best"][0], kept["best"][1])
+        self._train_means = LossMeans(self.losses, self.device, kept["sums"])
+        restore_random_state(kept["random"])
+        self.trainer.should_stop = kept["stopped"]  # else EarlyStopping lets another epoch pass
+
+    # Steps.
+
+    def on_train_start(self) -> None:
+        """Spare ranks the exchange of buffers before each step, if they hold nothing but what was fitted."""
+        nodes = self.execution.nodes.values()
+        fitted = {id(getattr(node, state)) for node in nodes for state in node.state_names}
+        wrapped = self.trainer.model
+        if isinstance(wrapped, DistributedDataParallel) and fitted.issuperset(map(id, self.buffers())):
+            wrapped.broadcast_buffers = False
+
+    def on_train_epoch_start(self) -> None:
+        """Start the means of the epoch."""
+        self._train_means = LossMeans(self.losses, self.device)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Return the total loss of a batch; reads no cube if no loss needs one."""
+        points = self.losses.points() if self.losses.read_data else ()
+        evaluation, batch = self._evaluated(batch, points, self.in_steps)
+        values = self.losses(evaluation, batch)
+        assert self._train_means is not None
+        self._train_means.update(values, n_valid(evaluation))
+        self._guard.look_at(values)
+        total = self.losses.total(values)
+        if (self.global_step + 1) % self.config.trainer.log_every_n_steps == 0:
+            self._log_step({**values, "total": total.detach()})
+        return total
+
+    def _log_step(self, values: Mapping[str, Tensor]) -> None:
+        self._guard.raise_if_seen(self.current_epoch)
+        fetched = torch.stack([value.detach().float() for value in values.values()]).tolist()
+        named = {
+            logged("train", "loss", f"{name}_step"): value
+            for name, value in zip(values, fetched, strict=True)
+        }
+        self.log("loss", named[logged("train", "loss", "total_step")], prog_bar=True, logger=False)
+        self.recorder.scalars(
+            named, "train", epoch=self.current_epoch, global_step=self.global_step + 1, per_step=True
+        )
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Record weights and gradients at the end of an epoch; the validation after it forgets the latter."""
+        if self.recorder.active and self.trainer.is_last_batch:
+            tensors = weights_and_gradients(self.nodes.named_parameters())
+            self.recorder.histograms(tensors, epoch=self.current_epoch, global_step=self.global_step)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the training losses of the epoch."""
+        self._guard.raise_if_seen(self.current_epoch)
+        assert self._train_means is not None
+        values = self._train_means.compute("train")
+        if not self.has_validation:
+            self._finish_epoch_loss(values)
+        optimizer = self.trainer.optimizers[0]
+        values[logged("train", "metric", "learning_rate")] = optimizer.param_groups[0]["lr"]
+        self._publish(values, "train")
+
+    def on_train_end(self) -> None:
+        """Leave nodes that derive their statistics with those of the trained weights."""
+        self.execution.refresh_followers()
+        self.pictures.close()
+
+    def _start_evaluation(self) -> None:
+        self._means = LossMeans(self.losses, self.device)
+        self._metrics = self.new_metrics(self.device)
+
+    def _evaluation_step(self, batch: Any) -> None:
+        assert self._means is not None
+        assert self._metrics is not None
+        points = (*self.losses.points(), *self._metrics.points(), *self.pictures.points())
+        evaluation, batch = self._evaluated(batch, points, self.execution)
+        if evaluation is None and self.losses.read_data:
+            return  # a rank that has no cubes is given a number in their place
+        self._means.update(self.losses(evaluation, batch), n_valid(evaluation))
+        if evaluation is not None:
+            self._metrics.update(evaluation, batch)
+        self.pictures.collect(evaluation, batch)
+
+    def _end_evaluation(self, stage: str) -> dict[str, float]:
+        assert self._means is not None
+        assert self._metrics is not None
+        values = {**self._means.compute(stage), **self._metrics.compute(stage)}
+        self._publish(values, stage)
+        return values
+
+    def on_validation_epoch_start(self) -> None:
+        """Start the losses, metrics and pictures of the epoch; a sanity check draws nothing."""
+        self._start_evaluation()
+        if not self.trainer.sanity_checking:
+            fitting = self.trainer.state.fn == TrainerFn.FITTING
+            following = self.current_epoch + self.config.trainer.check_val_every_n_epoch
+            self.pictures.start(last=not fitting or following >= self.config.trainer.max_epochs)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Take in a batch."""
+        self._evaluation_step(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log losses and metrics, and step the scheduler; not for the sanity check."""
+        if self.trainer.sanity_checking:
+            return
+        self._guard.raise_if_seen(self.current_epoch)
+        values = self._end_evaluation("val")
+        self.pictures.finish("val", epoch=self.current_epoch, global_step=self.global_step)
+        if logged("val", "loss", "total") in values:
+            # The tutorial's checkpoint file name asks for it under this name.
+            self.log("val_loss", values[logged("val", "loss", "total")])
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            self._finish_epoch_loss(values)
+
+    def on_test_epoch_start(self) -> None:
+        """Start the losses and metrics of the epoch."""
+        self._start_evaluation()
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Take in a batch."""
+        self._evaluation_step(batch)
+
+    def on_test_epoch_end(self) -> None:
+        """Log losses and metrics."""
+        self._end_evaluation(self.evaluated_split)
+
+    # What the hooks share.
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether the data module has validation batches."""
+        return bool(self.trainer.num_val_batches and sum(self.trainer.num_val_batches))
+
+    def _evaluated(
+        self, batch: Any, points: Iterable[tuple[str, ...]], execution: Execution
+    ) -> tuple[Evaluation | None, Mapping[str, Any]]:
+        """Evaluate a batch at `points`; a batch that is a bare number stands for one that nobody reads."""
+        if not isinstance(batch, Mapping) and isinstance(batch, int | Tensor):
+            return None, {}
+        batch = checked_batch(batch, self.device, execution.dtype)
+        return execution.evaluate(batch["cube"], points, batch.get("valid")), batch
+
+    def _finish_epoch_loss(self, values: Mapping[str, float]) -> None:
+        """Step the scheduler on the total that is watched, and keep the best."""
+        total = next((v for name, v in values.items() if name.endswith("/loss/total")), None)
+        if total is None:
+            return
+        if self.best is None or total < self.best[0]:
+            self.best = (total, self.current_epoch)
+        if self._scheduler is not None:
+            before = self._scheduler.optimizer.param_groups[0]["lr"]
+            self._scheduler.step(total)
+            after = self._scheduler.optimizer.param_groups[0]["lr"]
+            if after != before:
+                logger.info("  Learning rate reduced from %g to %g", before, after)
+
+    def _publish(self, values: Mapping[str, float], stage: str) -> None:
+        """Give values to Lightning's callbacks, to the monitors and to the console."""
+        self.log_dict(dict(values))
+        self.recorder.scalars(
+            values, stage, epoch=self.current_epoch, global_step=self.global_step, per_step=False
+        )
+        for name, value in values.items():
+            logger.info("  %s: %s", name, f"{value:.1%}" if "explained_variance" in name else f"{value:.4g}")

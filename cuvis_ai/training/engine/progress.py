@@ -1,0 +1,94 @@
+"""The progress bar of the gradient phase: `Epoch 1/10: 100%|████| 270/270 [00:15<00:00, 17.2it/s]`."""
+
+import sys
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.trainer.states import TrainerFn
+from tqdm.auto import tqdm
+
+
+class EpochProgressBar(ProgressBar):
+    """One line an epoch, epochs counted from 1 out of all; a line of its own for a validation or test run.
+
+    Where the output is no terminal, each line is written when it is begun and when it is done.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: tqdm[Any] | None = None
+        self._enabled = True
+
+    def enable(self) -> None:
+        """Show bars."""
+        self._enabled = True
+
+    def disable(self) -> None:
+        """Show none, as on ranks other than 0."""
+        self._enabled = False
+
+    def _open(self, title: str, total: float) -> None:
+        self._close()
+        self._bar = tqdm(
+            total=None if total == float("inf") else int(total),
+            desc=title,
+            file=sys.stdout,
+            disable=not self._enabled,
+            mininterval=0.1 if sys.stdout.isatty() else float("inf"),
+            dynamic_ncols=True,
+        )
+
+    def _advance(self) -> None:
+        if self._bar is not None:
+            self._bar.update()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open the epoch's bar."""
+        self._open(f"Epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", trainer.num_training_batches)
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        """Advance, with the loss last logged."""
+        loss = trainer.progress_bar_metrics.get("loss")
+        if self._bar is not None and loss is not None:
+            self._bar.set_postfix_str(f"loss={loss:.4g}", refresh=False)
+        self._advance()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Close the bar, if no validation did."""
+        self._close()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Close the epoch's bar; open one for a validation that is not part of training."""
+        self._close()
+        if trainer.state.fn != TrainerFn.FITTING:
+            self._open("Validation", sum(trainer.num_val_batches))
+
+    def on_validation_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        """Advance, outside training."""
+        self._advance()
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Close, before the values are printed."""
+        self._close()
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open."""
+        self._open("Test", sum(trainer.num_test_batches))
+
+    def on_test_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        """Advance."""
+        self._advance()
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Close, before the values are printed."""
+        self._close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Close."""
+        self._close()

@@ -1,0 +1,264 @@
+"""Sets up a Lightning `Trainer` for a graph and runs the two phases."""
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningDataModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from torch import nn
+
+from cuvis_ai.errors import GraphError
+from cuvis_ai.execution.execution import Execution
+from cuvis_ai.leaf.bases import CompositeLoss, Loss, Metric, Visualization
+from cuvis_ai.training.config import TrainerConfig, TrainingConfig
+from cuvis_ai.training.engine.batches import (
+    CheckMonitoredValues,
+    CountedBatches,
+    any_rank_has_batches,
+    sized_and_filled,
+    statistics_batches,
+)
+from cuvis_ai.training.engine.epoch import Hung, Losses, Metrics
+from cuvis_ai.training.engine.facts import dataset_facts, outline_of
+from cuvis_ai.training.engine.lightning_module import GraphModule
+from cuvis_ai.training.engine.pictures import Pictures
+from cuvis_ai.training.engine.progress import EpochProgressBar
+from cuvis_ai.training.engine.resume import (
+    WholeFiles,
+    allocate,
+    check_checkpoint_folders,
+    find_checkpoint,
+    last_epoch_keeper,
+    log_way_back,
+    position_of,
+    read_checkpoint,
+)
+from cuvis_ai.training.monitors import Monitor, Recorder, Run
+
+logger = logging.getLogger(__name__)
+
+
+def make_trainer(config: TrainerConfig, *, max_epochs: int) -> Trainer:
+    """Return a Lightning trainer that writes nothing unless a callback asks for it."""
+    callbacks: list[Callback] = [CheckMonitoredValues(), *config.callbacks]
+    callbacks += last_epoch_keeper(callbacks)
+    if config.enable_progress_bar:
+        callbacks.append(EpochProgressBar())
+    return Trainer(
+        max_epochs=max_epochs,
+        accelerator=config.accelerator,
+        devices=config.devices,
+        strategy=config.strategy,
+        precision=config.precision,
+        log_every_n_steps=config.log_every_n_steps,
+        gradient_clip_val=config.gradient_clip_val,
+        accumulate_grad_batches=config.accumulate_grad_batches,
+        check_val_every_n_epoch=config.check_val_every_n_epoch,
+        num_sanity_val_steps=config.num_sanity_val_steps if max_epochs else 0,
+        deterministic=config.deterministic,
+        default_root_dir=config.default_root_dir,
+        callbacks=callbacks,
+        plugins=[WholeFiles()],
+        logger=False,
+        enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
+        enable_progress_bar=config.enable_progress_bar,
+        enable_model_summary=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What of a graph is trained.
+
+    Attributes:
+        name: the graph's name.
+        structure: the graph as Mermaid text, for monitors.
+        execution: how the nodes are evaluated.
+        nodes, leaves: all modules, by name.
+        losses, composites, metrics, visualizations: the leaves, with their parents where these matter.
+        monitors: where values go.
+        check_data: raises if a data module that has been set up does not suit the graph.
+    """
+
+    name: str
+    structure: str
+    execution: Execution
+    nodes: nn.ModuleDict
+    leaves: nn.ModuleDict
+    losses: Sequence[Hung[Loss]]
+    composites: Sequence[CompositeLoss]
+    metrics: Sequence[Hung[Metric]]
+    visualizations: Sequence[Hung[Visualization]]
+    monitors: Sequence[Monitor]
+    check_data: Callable[[LightningDataModule], None]
+
+
+def train(
+    parts: Parts, datamodule: LightningDataModule, config: TrainingConfig, ckpt_path: str | Path | None = None
+) -> Trainer:
+    """Run the statistical phase, then the gradient phase if there is something to train.
+
+    Args:
+        parts: the graph.
+        datamodule: yields the batches of `cuvis_ai.types.Batch`.
+        config: the settings.
+        ckpt_path: a checkpoint to go on from, or "last" for the newest one of the callbacks.
+
+    Returns:
+        The Lightning trainer, after `fit` (after `validate` if only the statistical phase ran).
+    """
+    logger.info("Starting training with config: %s", config)
+    if config.seed is not None:
+        seed_everything(config.seed, workers=True, verbose=False)
+    losses = Losses(parts.execution, parts.losses, parts.composites)
+    gradients = _has_gradient_phase(parts, losses, config.trainer.max_epochs)
+    trainer = make_trainer(config.trainer, max_epochs=config.trainer.max_epochs if gradients else 0)
+    recorder = Recorder(parts.monitors, active=trainer.is_global_zero)
+    pictures = Pictures(
+        parts.execution,
+        parts.visualizations,
+        recorder,
+        may_stop_early=not all(isinstance(c, ModelCheckpoint) for c in config.trainer.callbacks),
+    )
+    source = CountedBatches(
+        datamodule,
+        train=losses.read_data,
+        val=losses.read_data or pictures.read_data or any(one.leaf.observes() for one in parts.metrics),
+    )
+    module = GraphModule(
+        parts.execution, parts.nodes, parts.leaves, losses,
+        lambda device: Metrics(parts.execution, parts.metrics, device),
+        pictures, recorder, config,
+        gradient_phase=gradients,
+        training_batches=lambda: statistics_batches(trainer, datamodule),
+        check_data=lambda: _look_at_data(parts, datamodule, recorder),
+    )  # fmt: skip
+    checkpoint = find_checkpoint(ckpt_path, config.trainer)
+    epoch = step = None
+    if checkpoint is not None:
+        held = read_checkpoint(checkpoint)
+        epoch, step = position_of(held)
+        allocate(parts.execution, parts.leaves, held)
+        logger.info("Going on from %s, which holds %d of %d epochs", checkpoint, epoch, trainer.max_epochs)
+    if gradients and trainer.is_global_zero:
+        check_checkpoint_folders(config.trainer)
+    recorder.setup(
+        Run(
+            name=parts.name,
+            settings=_plain(config),
+            structure=parts.structure,
+            resumed_epoch=epoch,
+            resumed_step=step,
+        )
+    )
+    recorder.graph(outline_of(parts.execution, parts.leaves))
+    complete = False
+    try:
+        _run(trainer, module, source, checkpoint, gradients=gradients)
+        if trainer.global_step == step:
+            # Lightning then ends without its hooks.
+            logger.info("The checkpoint is of the end of the run: nothing was left to train")
+            parts.execution.refresh_followers()
+        complete = True
+    finally:
+        recorder.close(failed=not complete)
+        if not complete and trainer.is_global_zero and trainer.global_step:
+            log_way_back(config.trainer, epoch=trainer.current_epoch)
+    return trainer
+
+
+def _look_at_data(parts: Parts, datamodule: LightningDataModule, recorder: Recorder) -> None:
+    """Refuse data that do not suit the graph; tell monitors what the others are."""
+    parts.check_data(datamodule)
+    if recorder.active:
+        recorder.text("data set", dataset_facts(datamodule))
+
+
+def evaluate(
+    parts: Parts, datamodule: LightningDataModule, split: str, config: TrainingConfig
+) -> dict[str, float]:
+    """Return losses and metrics of one split, logged nowhere."""
+    for node in parts.execution.nodes.values():
+        node.require_fitted()
+    datamodule.setup({"train": "fit", "val": "validate"}.get(split, "test"))
+    parts.check_data(datamodule)
+    loader = getattr(datamodule, f"{split}_dataloader")()
+    if not sized_and_filled(loader):
+        raise GraphError(f"evaluate: expected cubes in the split `{split}`, got none. Check the data module.")
+    losses = Losses(parts.execution, parts.losses, parts.composites)
+    module = GraphModule(
+        parts.execution, parts.nodes, parts.leaves, losses,
+        lambda device: Metrics(parts.execution, parts.metrics, device),
+        Pictures(parts.execution, (), Recorder([])), Recorder([]), config,
+        gradient_phase=False, training_batches=lambda: loader, check_data=lambda: None, evaluated_split=split,
+    )  # fmt: skip
+    trainer = make_trainer(replace(config.trainer, callbacks=[]), max_epochs=0)
+    with _expected_warnings():
+        trainer.test(module, dataloaders=loader, verbose=False)
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def _run(
+    trainer: Trainer,
+    module: GraphModule,
+    source: CountedBatches,
+    checkpoint: Path | None,
+    *,
+    gradients: bool,
+) -> None:
+    start = time.perf_counter()
+    with _expected_warnings():
+        trainer.fit(module, datamodule=source, ckpt_path=checkpoint, weights_only=True)
+        if not gradients and any_rank_has_batches(trainer, source.val_dataloader()):
+            trainer.validate(module, datamodule=source, verbose=False)
+    if gradients:
+        logger.info("Training complete in %s", _duration(time.perf_counter() - start))
+        if module.best is not None:
+            kind = "validation" if module.has_validation else "training"
+            logger.info("Best %s loss: %.4g at epoch %d", kind, module.best[0], module.best[1] + 1)
+
+
+@contextmanager
+def _expected_warnings() -> Iterator[None]:
+    """Leave out warnings of Lightning about what is meant."""
+    with warnings.catch_warnings():
+        # Cubes read from memory or from one file need no worker processes. Without a gradient phase
+        # there is no optimizer, without a validation set no batch: both are meant. And Lightning
+        # 2.6 uses a name that torch has deprecated.
+        warnings.filterwarnings("ignore", message=r"The '\w+_dataloader' does not have many workers")
+        warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+        warnings.filterwarnings("ignore", message=r"Total length of `list` across ranks is zero")
+        warnings.filterwarnings("ignore", message=r"`LightningModule.configure_optimizers` returned `None`")
+        yield
+
+
+def _has_gradient_phase(parts: Parts, losses: Losses, max_epochs: int) -> bool:
+    """Return whether gradients are wanted and possible; warn if only wanted."""
+    reached = losses.reached()
+    trainable = [name for name, node in parts.execution.nodes.items() if node.trainable]
+    possible = any(name in reached for name in trainable) or any(
+        p.requires_grad for p in parts.leaves.parameters()
+    )
+    if max_epochs and not possible:
+        reason = "no node is trainable" if not trainable else "no loss depends on a trainable node"
+        logger.warning("max_epochs=%d, but %s: only the statistical phase runs", max_epochs, reason)
+    return bool(max_epochs) and possible
+
+
+def _plain(config: TrainingConfig) -> dict[str, Any]:
+    """Return the settings as nested plain values; callbacks by their class name."""
+    trainer = replace(config.trainer, callbacks=[])
+    settings = asdict(replace(config, trainer=trainer))
+    settings["trainer"]["callbacks"] = [type(c).__name__ for c in config.trainer.callbacks]
+    return settings
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(seconds, 60)
+    return f"{int(minutes)}m {seconds:02.0f}s" if minutes else f"{seconds:.1f}s"

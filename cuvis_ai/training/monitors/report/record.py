@@ -1,0 +1,135 @@
+"""What a run recorded for its report: one JSON object a line, written as it happens."""
+
+import base64
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cuvis_ai.training.monitors.records import Drawn, Ending, Outline, OutlineNode, Run, Scalar, Text
+
+
+@dataclass(frozen=True)
+class Value:
+    """A scalar and when it was recorded, in seconds since 1970."""
+
+    scalar: Scalar
+    time: float
+
+    @property
+    def per_step(self) -> bool:
+        """Whether it is the value of a step, not of an epoch."""
+        return self.scalar.name.endswith("_step")
+
+
+@dataclass
+class Record:
+    """A run as far as it was recorded; a resumed run counts as one with what it goes on from.
+
+    Attributes:
+        run: how it started.
+        started: when, in seconds since 1970.
+        values: in the order of recording.
+        pictures: likewise, without the data behind them.
+        texts: by name.
+        outline: the graph.
+        ending: None if the run was cut off.
+        machine: versions and hardware.
+    """
+
+    run: Run
+    started: float
+    values: list[Value] = field(default_factory=list)
+    pictures: list[Drawn] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)
+    outline: Outline | None = None
+    ending: Ending | None = None
+    machine: Mapping[str, str] = field(default_factory=dict)
+
+    def drop_for(self, run: Run) -> None:
+        """Forget what a resumed run will record again."""
+        self.values = [
+            value
+            for value in self.values
+            if run.follows(
+                value.scalar.epoch,
+                value.scalar.global_step,
+                closing=value.scalar.stage == "train" and not value.per_step,
+            )
+        ]
+        self.pictures = [one for one in self.pictures if run.follows(one.epoch, one.global_step)]
+
+
+def row_of(entry: Run | Scalar | Drawn | Text | Outline | Ending, **more: Any) -> str:
+    """Return a line for an entry, with the time and further facts."""
+    if isinstance(entry, Drawn):
+        content = {**_plain_drawn(entry), "png": base64.b64encode(entry.png).decode()}
+    else:
+        content = asdict(entry)
+    row = {"kind": type(entry).__name__, "time": time.time(), **more, "content": content}
+    return json.dumps(_finite(row), default=str) + "\n"
+
+
+def _plain_drawn(drawn: Drawn) -> dict[str, Any]:
+    names = ("leaf", "picture", "epoch", "global_step", "stage")
+    return {name: getattr(drawn, name) for name in names}
+
+
+def _finite(value: Any) -> Any:
+    """Return nested plain values with NaN and infinity as text, which JSON can hold."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return value
+
+
+def read_record(path: str | Path) -> Record:
+    """Return what a file holds; a last line that was cut off is left out.
+
+    Raises:
+        ValueError: the file holds no run.
+    """
+    record: Record | None = None
+    for line in Path(path).read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if row["kind"] == "Run":
+            record = _started(record, row)
+        elif record is not None:
+            _take(record, row["kind"], row["time"], row["content"])
+    if record is None:
+        raise ValueError(f"{path}: expected the record of a run, got none. Train with a `ReportMonitor`.")
+    return record
+
+
+def _started(before: Record | None, row: Mapping[str, Any]) -> Record:
+    run = Run(**row["content"])
+    record = Record(run, row["time"], machine=row["machine"])
+    if before is not None and run.resumed_epoch is not None:
+        before.drop_for(run)
+        record.started, record.values, record.pictures = before.started, before.values, before.pictures
+    return record
+
+
+def _take(record: Record, kind: str, at: float, content: Mapping[str, Any]) -> None:
+    if kind == "Scalar":
+        record.values.append(Value(Scalar(**{**content, "value": float(content["value"])}), at))
+    elif kind == "Drawn":
+        png = base64.b64decode(content["png"])
+        record.pictures.append(Drawn(**{**content, "png": png, "data": {}}))
+    elif kind == "Text":
+        record.texts[content["name"]] = content["text"]
+    elif kind == "Outline":
+        nodes = (OutlineNode(**{**node, "parents": tuple(node["parents"])}) for node in content["nodes"])
+        record.outline = Outline(nodes=tuple(nodes))
+    elif kind == "Ending":
+        values = {name: float(value) for name, value in content["values"].items()}
+        record.ending = Ending(**{**content, "values": values})

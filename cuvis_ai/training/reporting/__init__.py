@@ -1,1 +1,0 @@
-"""The parts of a report: what was recorded, the charts, the page; knows no graph."""

@@ -1,0 +1,1 @@
+"""The drawings behind the pictures: plain arrays in, a Matplotlib figure out."""

@@ -1,0 +1,54 @@
+"""Detection quality over all thresholds."""
+
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from cuvis_ai.training.visualizations.drawing import style
+
+
+class OperatingPoint(NamedTuple):
+    """One threshold."""
+
+    recall: float
+    precision: float
+    label: str
+    """How the legend names it."""
+
+
+def draw_precision_recall(
+    recall: NDArray[np.floating],
+    precision: NDArray[np.floating],
+    *,
+    average_precision: float,
+    share: float,
+    points: tuple[OperatingPoint, ...] = (),
+) -> Figure:
+    """Return precision over recall, as the steps whose area is the average precision.
+
+    Args:
+        recall: (n,) not falling.
+        precision: (n,) at each of them.
+        average_precision: Σᵢ (Rᵢ − Rᵢ₋₁) Pᵢ.
+        share: of anomalous pixels, the precision of guessing.
+        points: thresholds to mark.
+    """
+    figure, (axes,) = style.panels(1, 0.8)
+    x, y = np.concatenate([[0.0], recall]), np.concatenate([precision[:1], precision])
+    label = f"average precision {average_precision:.3f}"
+    axes.plot(x, y, drawstyle="steps-pre", color=style.NORMAL, linewidth=2.5, label=label)
+    axes.axhline(share, color="0.4", linestyle=":", linewidth=2, label=f"guessing: {share:.2%}")
+    for point, marker in zip(points, "osD^v", strict=False):
+        axes.plot(
+            [point.recall], [point.precision], marker, color=style.ANOMALY, markersize=10, label=point.label
+        )
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(-0.02, 1.4)
+    axes.set_yticks([0.0, 0.25, 0.5, 0.75, 1.0])
+    style.label(
+        axes, "Precision and recall", "recall (share of anomalies found)", "precision (share of alarms right)"
+    )
+    style.legend(axes)
+    return figure

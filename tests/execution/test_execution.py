@@ -1,0 +1,144 @@
+"""Only what somebody reads is computed, chains fold, and folding changes no value."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from cuvis_ai.anomaly.rx_detector import RXGlobal
+from cuvis_ai.errors import GraphError
+from cuvis_ai.execution.topology import CUBE
+from cuvis_ai.node.base import Node
+from cuvis_ai.node.pca import TrainablePCA
+from cuvis_ai.normalization.normalization import MinMaxNormalizer
+from cuvis_ai.pipeline.graph import Graph
+from cuvis_ai.stats import Structure
+from cuvis_ai.training.config import TrainerConfig, TrainingConfig
+from tests.cubes import Batches, as_batches, random_cubes
+
+STATISTICS_ONLY = TrainingConfig(trainer=TrainerConfig(max_epochs=0, enable_progress_bar=False))
+
+
+class Smooth(Node):
+    """A node of a user's own: a spatial mean over 3 rows, counting its calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, cube: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return torch.nn.functional.avg_pool2d(cube, (3, 1), 1, (1, 0), count_include_pad=False)
+
+
+class Wrong(Node):
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self.what = what
+
+    def forward(self, cube: torch.Tensor) -> torch.Tensor:
+        if self.what == "shape":
+            return cube.flatten(2)
+        raise IndexError("dimension out of range")
+
+
+def branched() -> Graph:
+    graph = Graph()
+    norm = graph.add_node(MinMaxNormalizer(), name="norm")
+    pca = graph.add_node(TrainablePCA(3), parent=norm, name="pca")
+    smooth = graph.add_node(Smooth(), parent=norm, name="smooth")
+    graph.add_node(TrainablePCA(2), parent=smooth, name="smooth_pca")
+    graph.add_node(RXGlobal(), parent=[pca, norm, "smooth_pca"], name="rx")
+    graph.add_node(TrainablePCA(4), parent=[pca, norm], name="joint")
+    graph.train(Batches(as_batches(random_cubes(8))), STATISTICS_ONLY)
+    return graph
+
+
+def test_every_output_is_what_calling_the_nodes_in_turn_gives() -> None:
+    graph = branched()
+    cube = random_cubes(seed=1)
+    norm, pca, smooth, smooth_pca, rx, joint = (
+        graph.nodes[n] for n in ("norm", "pca", "smooth", "smooth_pca", "rx", "joint")
+    )
+    expected: dict[str, Any] = {"norm": norm(cube)}
+    expected["pca"] = pca(expected["norm"])
+    expected["smooth"] = smooth(expected["norm"])
+    expected["smooth_pca"] = smooth_pca(expected["smooth"])
+    expected["rx"] = rx(torch.cat([expected["pca"], expected["norm"], expected["smooth_pca"]], 1))
+    expected["joint"] = joint(torch.cat([expected["pca"], expected["norm"]], 1))
+    for asked in (list(expected), ["joint"], ["rx"], ["smooth_pca", "pca"]):
+        got = graph.run(cube, outputs=asked)
+        assert list(got) == asked
+        for name in asked:
+            torch.testing.assert_close(got[name], expected[name], rtol=1e-3, atol=1e-4)
+
+
+def test_what_nobody_reads_is_not_computed() -> None:
+    graph = branched()
+    smooth = graph.nodes["smooth"]
+    assert isinstance(smooth, Smooth)
+    smooth.calls = 0
+    graph.run(random_cubes(), outputs=["joint", "pca"])
+    assert smooth.calls == 0
+    graph.run(random_cubes(), outputs=["rx", "smooth_pca"])
+    assert smooth.calls == 1
+
+
+def test_maps_are_folded_up_to_the_point_that_is_needed_anyway() -> None:
+    execution = branched()._execution
+    assert execution.base(("pca",)) == CUBE
+    assert execution.base(("pca", "norm")) == CUBE
+    assert execution.base(("pca",), keep=[("norm",)]) == ("norm",)
+    assert execution.base(("pca",), Structure.CHANNELWISE) == ("pca",)
+    assert execution.base(("norm",), Structure.CHANNELWISE) == CUBE
+    assert execution.base(("smooth_pca",)) == ("smooth",)
+    assert execution.base(("rx",)) == ("rx",)
+    assert execution.base(("pca", "smooth")) == ("pca", "smooth")
+
+
+def test_several_ends_need_run_and_say_so() -> None:
+    with pytest.raises(
+        GraphError, match=r"expected one end node, got 2.*outputs=\['joint', 'rx'\]|'rx', 'joint'"
+    ):
+        branched()(random_cubes())
+
+
+@pytest.mark.parametrize(
+    ("what", "message"), [("shape", r"expected an output \(b, k, h, w\)"), ("error", "failed on its input")]
+)
+def test_errors_of_a_users_node_name_it(what: str, message: str) -> None:
+    graph = Graph()
+    graph.add_node(Wrong(what), name="mine")
+    with pytest.raises(GraphError, match=f"Wrong `mine`: {message}"):
+        graph(random_cubes())
+
+
+def test_foreign_strides_give_equal_results() -> None:
+    graph = branched()
+    cube = random_cubes(seed=1)
+    assert not cube.is_contiguous()
+    assert torch.equal(graph.run(cube.contiguous(), ["rx"])["rx"], graph.run(cube, ["rx"])["rx"])
+
+
+def test_non_finite_pixels_come_out_as_nan_behind_a_users_node_too() -> None:
+    graph = branched()
+    cube = random_cubes(seed=1)
+    cube[1, 3, 2, 2] = float("nan")
+    got = graph.run(cube, outputs=["smooth", "pca"])
+    assert got["pca"][1, :, 2, 2].isnan().all()
+    assert got["pca"].isnan().sum() == 3
+    assert got["smooth"][1, :, 2, 2].isnan().all()
+    assert got["smooth"].isnan().sum() == 7
+
+
+def test_gradients_stay_finite_where_a_pixel_is_not() -> None:
+    graph = branched()
+    graph.nodes["pca"].trainable = True  # type: ignore[assignment]
+    graph.nodes["pca"].prepare_for_train()  # type: ignore[operator]
+    cube = random_cubes(seed=1)
+    cube[1, 3, 2, 2] = float("nan")
+    evaluation = graph._execution.evaluate(cube, [("pca",)])
+    evaluation.values["pca",].square().sum().backward()
+    gradient = graph.nodes["pca"].components.grad
+    assert gradient is not None
+    assert bool(gradient.isfinite().all())

@@ -1,0 +1,156 @@
+"""Affine maps: composing and stacking are the same as applying one after the other."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cuvis_ai.functional.affine import GRADIENT_SLACK, SLACK, Affine, cube_of, identity_like, pixels_of, stack
+
+BLOCK = 220_000
+"""Pixels of 5 float32 channels: more than one block."""
+
+
+def random_map(
+    k: int, c: int, seed: int, *, channelwise: bool = False, dtype: torch.dtype = torch.float64
+) -> Affine:
+    generator = torch.Generator().manual_seed(seed)
+    k = c if channelwise else k
+    weight = torch.randn((c,) if channelwise else (k, c), generator=generator, dtype=torch.float64)
+    center, bias = (torch.randn(n, generator=generator, dtype=torch.float64) for n in (c, k))
+    return Affine(weight.to(dtype), center.to(dtype), bias.to(dtype))
+
+
+@given(outer=st.booleans(), inner=st.booleans(), seed=st.integers(0, 999))
+def test_composition_is_application_in_turn(outer: bool, inner: bool, seed: int) -> None:
+    x = torch.randn(11, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    first, second = random_map(4, 5, seed, channelwise=inner), None
+    second = random_map(3, first.out_channels, seed + 1, channelwise=outer)
+    both = second.after(first)
+    torch.testing.assert_close(both(x), second(first(x)), rtol=1e-10, atol=1e-10)
+    assert both.channelwise == (outer and inner)
+    moved = second.matrix().abs() @ (first.matrix() @ first.center).abs()
+    small = bool((moved <= SLACK * second.matrix().abs() @ second.center.abs()).all())
+    goes = inner and not outer and small
+    assert torch.equal(both.center, torch.zeros(5, dtype=torch.float64) if goes else first.center)
+
+
+@pytest.mark.parametrize("lowest", [0.0, 0.4, 0.9, 5.0, 3000.0])
+def test_a_center_goes_only_where_it_costs_few_digits(lowest: float) -> None:
+    """Behind a rescaling to [0, 1]: float32 stays as close to float64 as a few roundings of |W| |m|."""
+    generator = torch.Generator().manual_seed(0)
+    x = (lowest + torch.rand(5000, 60, generator=generator)).double()
+    first = Affine(torch.ones(60).double(), x.amin(0), torch.zeros(60).double())
+    weight = torch.randn(3, 60, generator=generator, dtype=torch.float64)
+    second = Affine(weight, first(x).mean(0), torch.zeros(3).double())
+    folded = second.after(first).to(torch.float32)
+    assert bool(folded.center.any()) == (lowest > SLACK * 0.5)
+    error = (folded(x.float()).double() - second(first(x))).abs().amax(0)
+    size = weight.abs() @ second.center.abs()
+    assert bool((error <= 4 * torch.finfo(torch.float32).eps * size).all())
+
+
+@pytest.mark.parametrize(("lowest", "goes"), [(0.4, True), (2.0, True), (300.0, False)])
+def test_a_center_goes_earlier_in_steps_of_training_than_for_scores(lowest: float, goes: bool) -> None:
+    """Behind a rescaling, where means are near 0.5, up to eight times as much rounding is allowed."""
+    generator = torch.Generator().manual_seed(0)
+    x = lowest + torch.rand(5000, 60, generator=generator)
+    first = Affine(torch.ones(60), x.amin(0), torch.zeros(60))
+    weight = torch.randn(3, 60, generator=generator).requires_grad_()
+    second = Affine(weight, first(x).mean(0), torch.zeros(3))
+    folded = second.after(first, GRADIENT_SLACK)
+    assert bool(folded.center.any()) != goes
+    folded(x).square().mean().backward()
+    centred = x.double() - x.double().amin(0) - second.center.double()
+    exact = 2 * weight.detach().double() @ (centred.T @ centred) / (3 * len(x))
+    assert float((weight.grad - exact).norm() / exact.norm()) < 1e-5
+    assert bool(second.after(first).center.any()) == (lowest > SLACK * 0.5)
+
+
+@pytest.mark.parametrize("lowest", [0.0, 300.0])
+@pytest.mark.parametrize("k", [2, 9])
+def test_a_head_by_blocks_gives_what_it_gives_at_once(lowest: float, k: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    cube = lowest + torch.randn(2, 290, 300, 9, generator=generator).permute(0, 3, 1, 2)
+    weight = torch.randn(k, 9, generator=generator)
+    affine = Affine(weight, torch.full((9,), lowest), torch.zeros(k))
+    result = affine.on_cube(cube, lambda y: y.square().sum(1, keepdim=True))
+    exact = (
+        torch.einsum("kc,bchw->bkhw", weight.double(), cube.double() - lowest).square().sum(1, keepdim=True)
+    )
+    torch.testing.assert_close(result, exact.float(), rtol=1e-5, atol=1e-6)
+    tracked = Affine(weight.clone().requires_grad_(), affine.center, affine.bias)
+    with_gradient = tracked.on_cube(cube, lambda y: y.square().sum(1, keepdim=True))
+    assert torch.equal(with_gradient, result)
+    assert with_gradient.requires_grad
+
+
+def test_composition_of_a_long_chain_keeps_digits_far_from_zero() -> None:
+    """At mean 2e4 and spread 15 the folded float32 map agrees with float64 to 1e-5 of the output's spread."""
+    generator = torch.Generator().manual_seed(0)
+    x = 2e4 + 15 * torch.randn(1000, 6, dtype=torch.float64, generator=generator)
+    x = x.float().double()
+    weight = torch.randn(6, 6, dtype=torch.float64, generator=generator)
+    first = Affine(
+        torch.full((6,), 1 / 90, dtype=torch.float64), x.amin(0), torch.zeros(6, dtype=torch.float64)
+    )
+    second = Affine(weight, first(x).mean(0), torch.zeros(6, dtype=torch.float64))
+    exact = second(first(x))
+    single = [Affine(m.weight.float(), m.center.float(), m.bias.float()) for m in (first, second)]
+    folded = single[1].after(single[0])(x.float()).double()
+    assert float((folded - exact).abs().max() / exact.std()) < 1e-5
+
+
+def test_stack_is_concatenation() -> None:
+    x = torch.randn(11, 5, dtype=torch.float64)
+    maps = [random_map(3, 5, 1), random_map(5, 5, 2, channelwise=True), identity_like(x[0])]
+    expected = torch.cat([m(x) for m in maps], 1)
+    torch.testing.assert_close(stack(maps)(x), expected)
+    assert stack(maps[:1]) is maps[0]
+
+
+@pytest.mark.parametrize("n", [1, BLOCK, 2 * BLOCK + 7])
+def test_blocks_give_what_one_product_gives(n: int) -> None:
+    affine = random_map(3, 5, 1, dtype=torch.float32)
+    x = torch.randn(n, 5)
+    expected = (x - affine.center) @ affine.weight.T + affine.bias
+    torch.testing.assert_close(affine(x), expected, rtol=1e-5, atol=1e-5)
+    tracked = Affine(affine.weight.clone().requires_grad_(), affine.center, affine.bias)
+    torch.testing.assert_close(tracked(x), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_autocast_is_left() -> None:
+    affine = random_map(3, 5, 1, dtype=torch.float32)
+    x = torch.randn(4, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(affine(x), affine(x))
+        assert affine(x).dtype == torch.float32
+        assert affine(x.bfloat16()).dtype == torch.float32
+    torch.testing.assert_close(affine(x), (x - affine.center) @ affine.weight.T + affine.bias)
+
+
+@pytest.mark.parametrize("channelwise", [False, True])
+@pytest.mark.parametrize("fixed", [(), (0,), (0, 2), (1, 3)])
+def test_gradients(channelwise: bool, fixed: tuple[int, ...]) -> None:
+    x = torch.randn(6, 5, dtype=torch.float64)
+    parts = [x, *vars(random_map(3, 5, 1, channelwise=channelwise)).values()]
+    for i, part in enumerate(parts):
+        part.requires_grad_(i not in fixed)
+    assert torch.autograd.gradcheck(lambda x, w, c, b: Affine(w, c, b)(x), parts)
+
+
+def test_gradients_of_several_blocks() -> None:
+    x = torch.randn(2 * BLOCK + 7, 5, dtype=torch.float64)
+    weight, center, bias = (p.requires_grad_() for p in vars(random_map(3, 5, 1)).values())
+    found = torch.autograd.grad(Affine(weight, center, bias)(x).cos().sum(), (weight, center, bias))
+    plain = torch.autograd.grad(((x - center) @ weight.T + bias).cos().sum(), (weight, center, bias))
+    for mine, expected in zip(found, plain, strict=True):
+        torch.testing.assert_close(mine, expected)
+
+
+def test_pixels_of_a_channels_last_cube_are_a_view() -> None:
+    cube = torch.randn(2, 3, 4, 5).permute(0, 3, 1, 2)
+    pixels = pixels_of(cube)
+    assert pixels.shape == (24, 5)
+    assert pixels.data_ptr() == cube.data_ptr()
+    assert torch.equal(cube_of(pixels, 2, 3, 4), cube)

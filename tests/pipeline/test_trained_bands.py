@@ -1,0 +1,103 @@
+"""Bands travel with the graph, and other bands are refused or matched."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cuvis_ai.anomaly.rx_detector import RXGlobal
+from cuvis_ai.data.scene_tiles import SceneTiles
+from cuvis_ai.errors import GraphError
+from cuvis_ai.node.pca import TrainablePCA
+from cuvis_ai.pipeline.graph import Graph
+from cuvis_ai.pipeline.trained_bands import Bands
+from cuvis_ai.training.config import TrainerConfig, TrainingConfig
+
+STATISTICS_ONLY = TrainingConfig(trainer=TrainerConfig(max_epochs=0, enable_progress_bar=False))
+NM = np.linspace(450, 850, 9)
+
+
+def scene(folder: Path, name: str = "scene.npy", c: int = 9) -> Path:
+    generator = np.random.default_rng(0)
+    values = generator.normal(size=(20, 30, c)) @ generator.normal(size=(c, c)) + 50
+    np.save(folder / name, values.astype(np.float32))
+    return folder / name
+
+
+def trained(folder: Path) -> Graph:
+    graph = Graph()
+    graph.add_node(TrainablePCA(3))
+    graph.train(
+        SceneTiles(scene(folder), tile=10, wavelengths=NM.tolist(), bad_bands=[2, 5]), STATISTICS_ONLY
+    )
+    return graph
+
+
+def test_bands_are_kept_and_saved(tmp_path: Path) -> None:
+    graph = trained(tmp_path)
+    graph.save_to_file(tmp_path / "graph.zip")
+    for one in (graph, Graph.load_from_file(tmp_path / "graph.zip")):
+        assert one.bands.indices == (0, 1, 3, 4, 6, 7, 8)
+        assert one.bands.wavelengths == pytest.approx(np.delete(NM, [2, 5]))
+
+
+def test_other_bands_are_refused_with_both_lists(tmp_path: Path) -> None:
+    graph = trained(tmp_path)
+    assert graph.bands.wavelengths is not None
+    cube = torch.rand(1, 7, 4, 4)
+    assert graph(cube, wavelengths=graph.bands.wavelengths).output.shape == (1, 3, 4, 4)
+    with pytest.raises(
+        GraphError, match=r"expected the 7 bands of training, \[450.0, .*850.0\] nm; got 7, \[451.5"
+    ):
+        graph(cube, wavelengths=[nm + 1.5 for nm in graph.bands.wavelengths])
+    other = SceneTiles(tmp_path / "scene.npy", tile=10, wavelengths=NM.tolist(), bad_bands=[1, 5])
+    with pytest.raises(GraphError, match="data module: expected the 7 bands of training"):
+        graph.train(other, STATISTICS_ONLY)
+    with pytest.raises(GraphError, match="data module: expected the 7 bands of training"):
+        graph.evaluate(other)
+
+
+def test_nearest_bands_are_taken_when_asked(tmp_path: Path) -> None:
+    graph = trained(tmp_path)
+    finer = np.linspace(440, 860, 43)
+    cube = torch.rand(2, 43, 4, 4)
+    picked = [int(np.abs(finer - nm).argmin()) for nm in np.delete(NM, [2, 5])]
+    expected = graph(cube[:, picked]).output
+    assert torch.equal(graph(cube, wavelengths=finer, match_bands=True).output, expected)  # type: ignore[arg-type]
+    with pytest.raises(GraphError, match=r"got none for \[450.0"):
+        graph(cube[:, 10:], wavelengths=finer[10:], match_bands=True)  # type: ignore[arg-type]
+    with pytest.raises(GraphError, match="the cube has none"):
+        graph(cube, match_bands=True)
+    with pytest.raises(GraphError, match="the graph has none"):
+        Bands().matched(cube, finer)  # type: ignore[arg-type]
+
+
+def test_statistics_of_a_scene_with_no_data_and_dead_bands_are_those_of_its_good_part(tmp_path: Path) -> None:
+    """30 % of no-data border and 5 dead bands change nothing, to 1e-10."""
+    generator = np.random.default_rng(1)
+    good = generator.normal(size=(40, 35, 12)) @ generator.normal(size=(12, 12)) * 100 + 1e4
+    dead = [0, 3, 7, 10, 16]
+    kept = [band for band in range(17) if band not in dead]
+    wide = np.zeros((40, 50, 17), np.float32)
+    wide[:, 5:40, kept] = good
+    wide[:, 5:40, dead] = 65535
+    np.save(tmp_path / "wide.npy", wide)
+    np.save(tmp_path / "good.npy", good.astype(np.float32))
+    graph = Graph().to(torch.float64)
+    rx = graph.add_node(RXGlobal())
+    tiles = SceneTiles(tmp_path / "wide.npy", tile=16, bad_bands=dead, no_data=0.0, fractions=(1.0, 0.0, 0.0))
+    graph.train(tiles, STATISTICS_ONLY)
+    pixels = good.astype(np.float32).reshape(-1, 12).astype(np.float64)
+    # The node's own state is float32; its float64 sketch is what the statement is about.
+    covariance = np.cov(pixels, rowvar=False)
+    np.testing.assert_allclose(rx.cov, covariance.astype(np.float32), rtol=1e-6)
+    from cuvis_ai.functional.affine import pixels_of
+    from cuvis_ai.stats import Moments
+
+    moments = Moments()
+    for batch in tiles.statistics_dataloader():
+        moments.update(pixels_of(batch["cube"]), batch["valid"].flatten() if "valid" in batch else None)
+    assert moments.count == len(pixels)
+    np.testing.assert_allclose(moments.mean, pixels.mean(0), rtol=1e-12)
+    assert np.abs(moments.covariance().numpy() - covariance).max() / np.abs(covariance).max() < 1e-10
