@@ -20,6 +20,15 @@ PixelMatrix = Float[Tensor, "n c"]
 PixelMask = Bool[Tensor, "b h w"]
 """One flag a pixel."""
 
+Point = tuple[str, ...]
+"""Where data can be looked at in a graph: the outputs of the named nodes, concatenated along channels."""
+
+SOURCE = "<cube>"
+"""Stands for the cube that enters the graph in a `Point`."""
+
+CUBE: Point = (SOURCE,)
+"""The cube that enters the graph."""
+
 Labels = Num[Tensor, "..."]
 """Labels in whatever shape the data set has them."""
 

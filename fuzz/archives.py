@@ -31,6 +31,7 @@ from types import FrameType
 import torch
 
 from cuvis_ai.errors import ArchiveError, GraphError, NotFittedError
+from cuvis_ai.node.base import AffineNode, structure_of
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.stats import Structure
 from fuzz.mutations import mutated
@@ -136,7 +137,8 @@ def channels_entering(graph: Graph) -> int | None:
     """Return the channels that a graph's first node takes; None where it does not say."""
     for name, parents in graph.topology.parents.items():
         node = graph._node(name)
-        if not parents and node.structure is not Structure.OPAQUE and node.fitted:
+        if not parents and structure_of(node) is not Structure.OPAQUE and node.fitted:
+            assert isinstance(node, AffineNode)
             return node.affine().in_channels
     return None
 

@@ -73,7 +73,7 @@ DECODERS = [
 
 @dataclass(frozen=True)
 class LeafCase:
-    """How to make a leaf, and the nodes behind a normalizer of 7 channels; it hangs on the last of them."""
+    """How to make a leaf, and the nodes after a normalizer of 7 channels; it is attached to the last of them."""
 
     name: str
     make: Callable[[], Leaf]

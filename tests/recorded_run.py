@@ -8,12 +8,12 @@ import torch
 
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.execution.execution import Execution
-from cuvis_ai.leaf.bases import Visualization
+from cuvis_ai.leaf.bases import Attached, Visualization
+from cuvis_ai.leaf.observer import Observer
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
-from cuvis_ai.training.engine.epoch import Hung
 from cuvis_ai.training.engine.facts import outline_of, weights_and_gradients
 from cuvis_ai.training.engine.pictures import Pictures
 from cuvis_ai.training.monitors import Monitor, Recorder, Run
@@ -79,20 +79,22 @@ def execution_of(graph: Graph) -> Execution:
     return Execution(graph.topology, dict(graph.nodes.items()))  # type: ignore[arg-type]
 
 
-def hung_pictures(graph: Graph) -> list[Hung[Visualization]]:
+def attached_pictures(graph: Graph) -> list[Attached[Visualization]]:
     """Return the graph's pictures and their parents."""
-    leaves = ((graph.leaves[name], parent) for name, parent in graph.topology.leaves.items())
-    return [Hung(leaf, parent) for leaf, parent in leaves if isinstance(leaf, Visualization)]
+    return graph._attached(Visualization)  # type: ignore[type-abstract]
 
 
 def validate(pictures: Pictures, seen: Sequence[dict[str, Any]], epoch: int, *, last: bool) -> None:
     """Run a validation epoch."""
-    pictures.start(last=last)
+    observer = Observer(pictures.execution, torch.device("cpu"))
+    pictures.start(observer, last=last)
     for batch in seen:
-        points = pictures.points()
+        points = (*pictures.points(), *observer.points())
         evaluation = pictures.execution.evaluate(batch["cube"], points, batch.get("valid"))
+        observer.update(evaluation, batch)
         pictures.collect(evaluation, batch)
-    pictures.finish("val", epoch=epoch, global_step=10 * (epoch + 1))
+    observer.finish()
+    pictures.finish(observer, "val", epoch=epoch, global_step=10 * (epoch + 1))
 
 
 def record(
@@ -100,7 +102,7 @@ def record(
 ) -> Recorder:
     """Record a run in which nothing is trained, but values differ from epoch to epoch."""
     execution, recorder = execution_of(graph), Recorder(monitors)
-    pictures = Pictures(execution, hung_pictures(graph), recorder)
+    pictures = Pictures(execution, attached_pictures(graph), recorder)
     recorder.setup(
         Run(name=graph.name, settings=SETTINGS, structure=graph.mermaid(), resumed_epoch=first or None)
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils.parametrize import is_parametrized
 
 import cuvis_ai.anomaly.rx_detector
 import cuvis_ai.anomaly.rx_logit_head
@@ -19,7 +20,9 @@ from cuvis_ai.errors import GraphError, NotFittedError
 from cuvis_ai.execution.execution import Execution
 from cuvis_ai.functional.affine import pixels_of
 from cuvis_ai.leaf.bases import Leaf, Metric
-from cuvis_ai.node.base import Node, hyperparameters
+from cuvis_ai.node.base import AffineNode, FittedNode, Node, freeze, structure_of
+from cuvis_ai.node.base.arguments import hyperparameters
+from cuvis_ai.node.base.state import plain_state
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.stats import Structure
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
@@ -38,7 +41,7 @@ def fitted(case: NodeCase, dtype: torch.dtype = torch.float32) -> Node:
 
 
 def fit(node: Node, *cubes: torch.Tensor) -> None:
-    if node.sketch is not None:
+    if isinstance(node, FittedNode) and node.sketch is not None:
         sketch = node.sketch()
         for cube in cubes:
             sketch.update(pixels_of(cube))
@@ -100,7 +103,7 @@ def test_any_split_and_order_of_the_data_fits_alike(case: NodeCase) -> None:
 def test_state_dict_restores_a_fresh_node(case: NodeCase) -> None:
     node, fresh = fitted(case), case.make()
     node.prepare_for_train()
-    fresh.load_state_dict(node.plain_state())
+    fresh.load_state_dict(plain_state(node, node.state_shapes))
     assert fresh.fitted
     cube = random_cubes(c=case.channels, seed=1)
     assert torch.equal(fresh(cube), node(cube))
@@ -124,12 +127,12 @@ def test_prepare_and_freeze_change_parameters_not_outputs(case: NodeCase) -> Non
     assert not list(node.parameters())
     node.prepare_for_train()
     assert bool(list(node.parameters())) == (node.trainable and bool(node.trained_names))
-    if node.constrained:  # what stands behind a parametrization gives it back to rounding
+    if is_parametrized(node):  # the parametrization gives its value back to rounding
         torch.testing.assert_close(node(cube).detach(), expected, rtol=1e-5, atol=1e-5)
     else:
         assert torch.equal(node(cube).detach(), expected)
-    assert set(node.plain_state()) == keys
-    node.freeze()
+    assert set(plain_state(node, node.state_shapes)) == keys
+    freeze(node)
     assert not list(node.parameters())
     torch.testing.assert_close(node(cube), expected, rtol=1e-5, atol=1e-5)
 
@@ -139,7 +142,7 @@ def test_refitting_a_trained_node_works(case: NodeCase) -> None:
     node, again = fitted(case), fitted(case)
     again.prepare_for_train()
     fit(again, random_cubes(8, case.channels))
-    again.freeze()
+    freeze(again)
     assert all(torch.equal(value, again.state_dict()[key]) for key, value in node.state_dict().items())
 
 
@@ -155,16 +158,16 @@ def test_dtype_is_kept_and_output_is_a_channels_last_cube(case: NodeCase) -> Non
 
 
 @nodes
-def test_affine_form_and_head_give_the_same_as_forward(case: NodeCase) -> None:
+def test_affine_form_and_pointwise_function_give_the_same_as_forward(case: NodeCase) -> None:
     node, cube = fitted(case, torch.float64), random_cubes(c=case.channels, seed=1, dtype=torch.float64)
-    if node.structure is Structure.OPAQUE:
+    if not isinstance(node, AffineNode) or node.structure is Structure.OPAQUE:
         pytest.skip("has no affine form")
     affine = node.affine()
     assert affine.channelwise == (node.structure is Structure.CHANNELWISE)
     by_hand = torch.einsum(
         "kc,bchw->bkhw", affine.matrix(), cube - affine.center[:, None, None]
     ) + affine.bias[:, None, None]  # fmt: skip
-    torch.testing.assert_close(node.head(by_hand), node(cube))
+    torch.testing.assert_close(node.pointwise(by_hand), node(cube))
 
 
 @nodes
@@ -215,7 +218,7 @@ def test_invalid_pixels_change_nothing_but_themselves(case: NodeCase) -> None:
     node = graph.add_node(fitted(case))
     cube = random_cubes(c=case.channels, seed=4)
     expected = graph(cube).output
-    if node.structure is Structure.OPAQUE:
+    if structure_of(node) is Structure.OPAQUE:
         pytest.skip("each cube has extremes of its own, which a lost pixel may change")
     spoilt = cube.clone()
     spoilt[0, case.channels // 3, 1, 1] = float("nan")
@@ -306,7 +309,7 @@ def test_leaf_survives_saving(case: LeafCase, tmp_path: Path) -> None:
 
 
 @leaves
-def test_leaf_refuses_a_parent_that_it_cannot_hang_on(case: LeafCase) -> None:
+def test_leaf_refuses_a_parent_that_it_cannot_be_attached_to(case: LeafCase) -> None:
     graph = Graph()
     graph.add_node(MinMax())
     wrong = graph.add_node(RXOrPCA(case), parent="min_max_normalizer")
@@ -319,7 +322,7 @@ def test_leaf_refuses_a_parent_that_it_cannot_hang_on(case: LeafCase) -> None:
 
 @nodes
 def test_metrics_and_statistics_share_execution(case: NodeCase) -> None:
-    """Folding a chain gives what calling its nodes one after the other gives."""
+    """Composing a chain gives what calling its nodes one after the other gives."""
     graph = Graph()
     first = graph.add_node(MinMax())
     second = graph.add_node(TrainablePCAOf5(), parent=first)
@@ -338,15 +341,16 @@ def test_metrics_and_statistics_share_execution(case: NodeCase) -> None:
 
 @nodes
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_a_head_hides_no_value_that_is_not_finite(case: NodeCase, value: float) -> None:
+def test_a_pointwise_function_hides_no_value_that_is_not_finite(case: NodeCase, value: float) -> None:
     node = case.make()
+    assert isinstance(node, AffineNode)
     projected = torch.randn(2, 3, 4, 4)
     projected[1, 2, 0, 0] = value
-    assert torch.isfinite(node.head(projected)).all(1).logical_not().nonzero().tolist() == [[1, 0, 0]]
+    assert torch.isfinite(node.pointwise(projected)).all(1).logical_not().nonzero().tolist() == [[1, 0, 0]]
 
 
 def RXOrPCA(case: LeafCase) -> Node:
-    """A node that the case's leaf cannot hang on."""
+    """A node that the case's leaf cannot be attached to."""
     needs_components = not any(
         isinstance(make(), cuvis_ai.anomaly.rx_detector.RXGlobal) for make in case.chain
     )

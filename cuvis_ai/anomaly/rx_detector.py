@@ -6,17 +6,20 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from cuvis_ai.functional.affine import Affine
 from cuvis_ai.functional.eigen import cholesky_whitening, whitening
-from cuvis_ai.node.base import Node, require
-from cuvis_ai.stats import Moments, Sketch, Structure
+from cuvis_ai.node.base import AffineNode, FittedNode, check_channels
+from cuvis_ai.node.base.arguments import require
+from cuvis_ai.node.base.state import set_state
+from cuvis_ai.stats import Moments, Sketch
 from cuvis_ai.types import CubeTensor, MappedCube
 
 logger = logging.getLogger(__name__)
 
 
-class RXGlobal(Node):
+class RXGlobal(FittedNode, AffineNode):
     """Scores each spectrum by its squared Mahalanobis distance from the training data.
 
     δ(x) = (x − μ)ᵀ (Σ + eps I)⁻¹ (x − μ), computed as ‖L (x − μ)‖² with a whitening factor L from
@@ -29,7 +32,7 @@ class RXGlobal(Node):
 
     Args:
         eps: ridge on the covariance's diagonal, in squared units of the input; 0 or more. It
-            depends on the scale of the data: 1e-6 is much behind a `MinMaxNormalizer`.
+            depends on the scale of the data: 1e-6 is much after a `MinMaxNormalizer`.
         trainable_stats: whether μ and L become parameters in the gradient phase.
         stats: "frozen" keeps μ and Σ as fitted, so they go stale when a node before this one is
             trained. "follow" derives them at every use, with gradients, from the moments of the
@@ -47,7 +50,6 @@ class RXGlobal(Node):
         distribution", 1990, eq. 24; with the mean of the scene as in Chang, Chiang, 2002, eq. 2.
     """
 
-    state_names = ("mu", "cov", "whitening", "upstream_mean", "upstream_cov")
     state_shapes: ClassVar = {
         "mu": "c",
         "cov": "c c",
@@ -79,48 +81,38 @@ class RXGlobal(Node):
         self.eps = eps
         self.trainable_stats = trainable_stats
         self.stats = stats
-        self.set_state(**self.initial_state())
+        set_state(self, **self.initial_state())
 
     @property
-    def structure(self) -> Structure:
-        """Dense affine, the whitening, followed by the squared norm."""
-        return Structure.DENSE
-
-    @property
-    def has_head(self) -> bool:
-        """The squared norm."""
-        return True
-
-    @property
+    @override
     def sketch(self) -> type[Sketch]:
-        """Mean and covariance."""
         return Moments
 
-    @property
-    def follows(self) -> bool:
-        """With stats="follow"."""
-        return self.stats == "follow"
-
+    @override
     def out_channels(self, in_channels: int | None) -> int:
-        """1, the score."""
         return 1
 
+    @override
     def initial_state(self) -> Mapping[str, Tensor]:
-        """No moments upstream, unless they will be remembered."""
-        if self.follows:
+        if self.follows():
             return {}
         return {"upstream_mean": torch.empty(2, 0), "upstream_cov": torch.empty(2, 0, 0)}
 
+    def follows(self) -> bool:
+        """Return whether the statistics follow, with stats="follow"."""
+        return self.stats == "follow"
+
     def remember(self, upstream: Sketch) -> None:
-        """Keep the moments from which the statistics are derived."""
+        """Store the moments from which the statistics are derived."""
         assert isinstance(upstream, Moments)
-        self.set_state(
+        set_state(
+            self,
             upstream_mean=_split(upstream.mean, self.mu.dtype),
             upstream_cov=_split(upstream.covariance(), self.mu.dtype),
         )
 
     def _derived(self, path: Affine | None) -> Moments:
-        """The moments of what enters at present, as those of two pixels' worth of counts."""
+        """Return the moments of what enters now, as if of two pixels."""
         # covariance() divides by n − 1: with n = 2 the scatter is the covariance.
         state = (
             torch.tensor(2),
@@ -129,23 +121,23 @@ class RXGlobal(Node):
         )
         upstream = Moments().restored(state)
         if path is not None:
-            self.check_channels(upstream.channels, path.in_channels)
+            check_channels(self, upstream.channels, path.in_channels)
         return upstream if path is None else upstream.through(path)
 
     def followed(self, path: Affine | None) -> Affine:
-        """L and μ of what enters at present, with gradients to the nodes on the path."""
+        """Return L centred at μ of what enters now, with gradients to the nodes on the path."""
         now = self._derived(path)
         factor = cholesky_whitening(now.covariance(), self.eps, self.label).to(self.mu)
         return Affine(factor, now.mean.to(self.mu), factor.new_zeros(len(factor)))
 
     def refresh(self, path: Affine | None) -> None:
-        """Set μ, Σ and L to those of what enters at present."""
+        """Set μ, Σ and L to those of what enters now."""
         now = self._derived(path)
         factor, _ = whitening(now.covariance(), self.eps, self.mu.dtype)
-        self.set_state(mu=now.mean, cov=now.covariance(), whitening=factor)
+        set_state(self, mu=now.mean, cov=now.covariance(), whitening=factor)
 
+    @override
     def finalize(self, sketch: Sketch) -> None:
-        """Set μ, Σ and L."""
         assert isinstance(sketch, Moments)
         covariance = sketch.covariance()
         factor, condition = whitening(covariance, self.eps, self.mu.dtype)
@@ -155,23 +147,17 @@ class RXGlobal(Node):
             level, "  %s: covariance of rank %d of %d, condition number %.1e, from %d pixels",
             self.label, len(factor), channels, condition, sketch.count,
         )  # fmt: skip
-        self.set_state(mu=sketch.mean, cov=covariance, whitening=factor)
+        set_state(self, mu=sketch.mean, cov=covariance, whitening=factor)
 
+    @override
     def affine(self) -> Affine:
-        """L, centred at μ."""
         return Affine(self.whitening, self.mu, self.whitening.new_zeros(len(self.whitening)))
 
-    def head(self, projected: CubeTensor) -> MappedCube:
-        """Return the squared norm over channels."""
-        if projected.stride(1) == 1:
-            # Three times as fast over many channels that lie side by side, a hundred times slower otherwise.
-            norm: Tensor = torch.linalg.vector_norm(projected, dim=1, keepdim=True)
-            return norm.square()
-        return projected.square().sum(1, keepdim=True)
-
-    def forward(self, cube: CubeTensor) -> MappedCube:
-        """Return the scores (b, 1, h, w)."""
-        return self.spectral(cube)
+    @override
+    def pointwise(self, mapped: CubeTensor) -> MappedCube:
+        # Three times as fast as the sum of squares over many channels that lie side by side.
+        norm: Tensor = torch.linalg.vector_norm(mapped, dim=1, keepdim=True)
+        return norm.square()
 
 
 def _split(values: Tensor, dtype: torch.dtype) -> Tensor:

@@ -7,14 +7,17 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from typing_extensions import override
 
 from cuvis_ai.functional.affine import Affine
-from cuvis_ai.node.base import Node, require
+from cuvis_ai.functional.thresholds import above_mean
+from cuvis_ai.node.base import AffineNode, FittedNode, check_channels
+from cuvis_ai.node.base.arguments import require
+from cuvis_ai.node.base.state import set_state
 from cuvis_ai.stats import ChannelMoments, Sketch, Structure
-from cuvis_ai.types import CubeTensor, MappedCube
 
 
-class RXLogitHead(Node):
+class RXLogitHead(FittedNode, AffineNode):
     """Turns scores into logits: z = scale · (score − bias), scale > 0.
 
     The logarithm of the scale is what is trained, so the scale stays positive and a higher score
@@ -35,9 +38,9 @@ class RXLogitHead(Node):
             by the statistical phase.
     """
 
-    state_names = ("log_scale", "bias")
     state_shapes: ClassVar = {"log_scale": "1", "bias": "1"}
     trained_names = ("log_scale", "bias")
+    emits_logits = True
     log_scale: Tensor
     bias: Tensor
 
@@ -48,54 +51,46 @@ class RXLogitHead(Node):
         super().__init__(trainable=trainable)
         self.init_scale = init_scale
         self.init_bias = init_bias
-        self.set_state(**self.initial_state())
+        set_state(self, **self.initial_state())
 
+    @override
     def initial_state(self) -> Mapping[str, Tensor]:
-        """Scale and bias, if both are given."""
         return {} if self.init_bias is None else self._state(self.init_bias)
 
     def _state(self, bias: float) -> dict[str, Tensor]:
         return {"log_scale": torch.tensor([math.log(self.init_scale)]), "bias": torch.tensor([bias])}
 
     @property
+    @override
     def requires_initial_fit(self) -> bool:
-        """Only without `init_bias`."""
         return self.init_bias is None
 
     @property
+    @override
     def structure(self) -> Structure:
-        """Channelwise."""
         return Structure.CHANNELWISE
 
     @property
+    @override
     def sketch(self) -> type[Sketch] | None:
-        """Mean and variance of the scores, without `init_bias`."""
         return ChannelMoments if self.init_bias is None else None
-
-    @property
-    def emits_logits(self) -> bool:
-        """It does."""
-        return True
 
     @property
     def scale(self) -> Float[Tensor, " n"]:
         """Logits per unit of score."""
         return self.log_scale.exp()
 
+    @override
     def out_channels(self, in_channels: int | None) -> int:
-        """1, the logit."""
         return 1
 
+    @override
     def finalize(self, sketch: Sketch) -> None:
-        """Set the bias to the scores' mean plus two standard deviations (denominator n − 1)."""
         assert isinstance(sketch, ChannelMoments)
-        self.check_channels(1, sketch.channels)
-        self.set_state(**self._state(float(sketch.mean + 2 * sketch.variance().sqrt())))
+        check_channels(self, 1, sketch.channels)
+        mean, std = float(sketch.mean), float(sketch.variance().sqrt())
+        set_state(self, **self._state(above_mean(mean, std, 2.0)))
 
+    @override
     def affine(self) -> Affine:
-        """The scale, centred at the bias."""
         return Affine(self.scale, self.bias, torch.zeros_like(self.bias))
-
-    def forward(self, cube: CubeTensor) -> MappedCube:
-        """Return the logits."""
-        return self.spectral(cube)

@@ -80,10 +80,10 @@ def _draw_overview(graph: "Graph", datamodule: Any, path: Path) -> None:
     """Draw a cube in colour, its first three components and the mask; the whole scene where there is one."""
     import torch
 
-    from cuvis_ai.node.base import HasComponents
+    from cuvis_ai.node.base.abilities import Projects
     from cuvis_ai.training.visualizations.drawing.composite import draw_overview
 
-    names = [name for name, node in graph.nodes.items() if isinstance(node, HasComponents)]
+    names = [name for name, node in graph.nodes.items() if isinstance(node, Projects)]
     if isinstance(datamodule, HasScene):
         batch = datamodule.scene()
     else:

@@ -1,4 +1,4 @@
-"""Computes what somebody reads, and nothing else; folds chains of affine nodes into one product.
+"""Evaluation by demand: computes what is read, and composes chains of affine nodes into one product.
 
 The value at a point is computed from the nearest point that is needed anyway: between the two,
 all maps are composed first. Pixels with a non-finite band are found in the result of the first
@@ -7,34 +7,26 @@ product, where looking costs little, not in the cube.
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
-from typing import cast
 
 import torch
 from torch import Tensor
 
 from cuvis_ai.errors import GraphError
-from cuvis_ai.execution.folds import Folds
-from cuvis_ai.execution.topology import CUBE, SOURCE, Point, Topology
-from cuvis_ai.functional.affine import SLACK, Affine, identity_like, stack
-from cuvis_ai.functional.pixel_products import Head
-from cuvis_ai.node.base import Node
+from cuvis_ai.execution.topology import Topology
+from cuvis_ai.functional.affine import Affine, Pointwise, identity_like, stack
+from cuvis_ai.leaf.reading import Evaluation
+from cuvis_ai.node.base import (
+    AffineNode,
+    Node,
+    check_channels,
+    has_pointwise,
+    require_fitted,
+    structure_of,
+)
+from cuvis_ai.node.base.abilities import follower
 from cuvis_ai.stats import Structure
-from cuvis_ai.types import CubeTensor, PixelMask
-
-
-@dataclass
-class Evaluation:
-    """What a batch gave.
-
-    Attributes:
-        values: the cube at each point asked for. Invalid pixels hold arbitrary finite values.
-        valid: False at invalid pixels; None if all are valid.
-    """
-
-    values: dict[Point, CubeTensor]
-    valid: PixelMask | None
+from cuvis_ai.types import CUBE, SOURCE, CubeTensor, PixelMask, Point
 
 
 class Execution:
@@ -43,14 +35,11 @@ class Execution:
     Args:
         topology: names and order.
         nodes: the nodes by name.
-        slack: how much more a folded chain may round than the last map of it, see `Affine.after`.
     """
 
-    def __init__(self, topology: Topology, nodes: Mapping[str, Node], slack: float = SLACK) -> None:
+    def __init__(self, topology: Topology, nodes: Mapping[str, Node]) -> None:
         self.topology = topology
         self.nodes = nodes
-        self.slack = slack
-        self._folds = Folds(topology, nodes)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -60,39 +49,41 @@ class Execution:
         )
         return next((tensor.dtype for tensor in states if tensor.is_floating_point()), torch.float32)
 
-    def base(self, point: Point, least: Structure = Structure.DENSE, keep: Collection[Point] = ()) -> Point:
-        """The furthest point upstream from which `point` is reached by maps at least this special.
+    def input_of(self, node: str) -> Point:
+        """Return the point that a node reads."""
+        return self.topology.input_of(node)
+
+    def base(self, point: Point, least: Structure = Structure.DENSE, stops: Collection[Point] = ()) -> Point:
+        """Return the furthest point upstream from which `point` is reached by maps at least this special.
 
         Args:
             point: where to start.
             least: DENSE to pass all affine maps, CHANNELWISE to pass channelwise ones alone.
-            keep: points to stop at.
+            stops: points to stop at.
         """
-        if point == CUBE or point in keep:
+        if point == CUBE or point in stops:
             return point
         if len(point) > 1:
-            bases = {self.base((name,) if (name,) != CUBE else CUBE, least, keep) for name in point}
+            bases = {self.base((name,), least, stops) for name in point}
             return bases.pop() if len(bases) == 1 and least <= Structure.DENSE else point
         node = self.nodes[point[0]]
-        if node.structure < least or node.has_head:
+        if not isinstance(node, AffineNode) or node.structure < least or has_pointwise(node):
             return point
-        return self.base(self.topology.input_of(point[0]), least, keep)
+        return self.base(self.input_of(point[0]), least, stops)
 
     def channels(self, point: Point) -> int | None:
-        """The number of channels at a point; None if it depends on cubes that are not seen yet."""
-        if point == CUBE:
-            return None
+        """Return the number of channels at a point; None if it depends on cubes that are not seen yet."""
         # In order, each node once: paths multiply where nodes read several others.
         known: dict[str, int | None] = {SOURCE: None}
         for name in self.topology.order():
-            entering = _total([known[parent] for parent in self.topology.input_of(name)])
+            entering = _total([known[parent] for parent in self.input_of(name)])
             known[name] = self.nodes[name].out_channels(entering)
         return _total([known[name] for name in point])
 
     def affine(self, point: Point, base: Point, channels: int | None = None) -> Affine | None:
-        """The composed map from `base` to `point`, from the current weights; None for the identity.
+        """Return the composed map from `base` to `point`, from the current weights; None for the identity.
 
-        It is composed in float64 where that is at hand, on the CPU: then only its product rounds.
+        On the CPU it is composed in float64: then only its product rounds.
 
         Raises:
             GraphError: a node does not take the channels that it is given.
@@ -106,37 +97,30 @@ class Execution:
         return self._node_affine(point[0], base, channels)
 
     def _node_affine(self, name: str, base: Point, channels: int | None) -> Affine:
-        """The affine part of a node behind everything from `base` to its input."""
-        return self._folds.kept(name, (base, channels), lambda: self._folded(name, base, channels))
-
-    def _folded(self, name: str, base: Point, channels: int | None) -> Affine:
+        """Return the affine part of a node after everything from `base` to its input."""
         node = self.nodes[name]
-        inner = self.affine(self.topology.input_of(name), base, channels)
-        node.require_fitted()
-        own = node.followed(self._path_to(name)) if node.follows else node.affine()
+        assert isinstance(node, AffineNode)
+        inner = self.affine(self.input_of(name), base, channels)
+        require_fitted(node)
+        following = follower(node)
+        own = node.affine() if following is None else following.followed(self._path_to(name))
         own = own.double() if own.weight.is_cpu else own
         entering = channels if inner is None else inner.out_channels
         if entering is not None:
-            node.check_channels(own.in_channels, entering)
-        return own.after(inner, self.slack)
-
-    def rounded(self, name: str, base: Point, channels: int, dtype: torch.dtype) -> Affine:
-        """The affine part of a node behind everything from `base`, in the dtype of cubes."""
-        return self._folds.kept(
-            name, (base, channels, dtype), lambda: self._node_affine(name, base, channels).to(dtype)
-        )
+            check_channels(node, own.in_channels, entering)
+        return own.after(inner)
 
     def _path_to(self, name: str) -> Affine | None:
-        """The current map from the point where the node's sketch was taken to its input."""
-        point = self.topology.input_of(name)
+        """Return the current map from the point where the node's sketch was taken to its input."""
+        point = self.input_of(name)
         return self.affine(point, self.base(point))
 
     @torch.no_grad()
     def refresh_followers(self) -> None:
-        """Set the state of nodes that derive it to what they derive at present."""
+        """Set the state of nodes that derive it to what they derive now."""
         for name, node in self.nodes.items():
-            if node.follows and node.fitted:
-                node.refresh(self._path_to(name))
+            if (following := follower(node)) is not None and node.fitted:
+                following.refresh(self._path_to(name))
 
     def evaluate(
         self, cube: CubeTensor, points: Iterable[Point], valid: PixelMask | None = None
@@ -145,12 +129,11 @@ class Execution:
 
         Args:
             cube: the batch that enters the graph.
-            points: where somebody reads.
+            points: where something is read.
             valid: False at pixels without data.
         """
         wanted = tuple(dict.fromkeys(points))
-        cube = cube.contiguous(memory_format=torch.channels_last)
-        if not cube.is_cpu or self._reads_cube_unseen(wanted):
+        if not cube.is_cpu or self._may_hide_a_nan(wanted):
             # On a device, looking at the result would make the host wait.
             valid = _intersection(valid, torch.isfinite(cube).all(1))
         elif valid is not None and bool(valid.all()):
@@ -163,16 +146,15 @@ class Execution:
             batch = _Batch(self, self._filled(cube, valid), wanted)
         return Evaluation({point: batch.values[point] for point in wanted}, valid)
 
-    def _reads_cube_unseen(self, wanted: Collection[Point]) -> bool:
-        """Whether the node that reads the cube has no affine form, so that it may hide a NaN."""
-        return any(point != CUBE for point in wanted) and (
-            self.nodes[self.topology.root].structure is Structure.OPAQUE
-        )
+    def _may_hide_a_nan(self, wanted: Collection[Point]) -> bool:
+        """Whether the first node has no affine form, so that a NaN need not reach its output."""
+        root = self.nodes[self.topology.root]
+        return any(point != CUBE for point in wanted) and structure_of(root) is Structure.OPAQUE
 
     def _filled(self, cube: CubeTensor, valid: PixelMask) -> CubeTensor:
         """Return the cube with the first node's center, or 0, at invalid pixels."""
         root = self.nodes[self.topology.root]
-        if root.structure is not Structure.OPAQUE and root.fitted:
+        if isinstance(root, AffineNode) and root.structure is not Structure.OPAQUE and root.fitted:
             center = root.affine().center.detach()
             if len(center) == cube.shape[1]:
                 return torch.where(valid[:, None], cube, center.to(cube.dtype)[:, None, None])
@@ -200,25 +182,29 @@ class _Batch:
         return self.values[point]
 
     def _concatenated(self, point: Point) -> CubeTensor:
-        base = self.execution.base(point, keep=(*self.wanted, *self.values))
+        base = self._base(point)
         if base == point or point in self.wanted:
             return torch.cat([self.value((name,)) for name in point], 1)
-        entering = self.value(base)
-        affine = cast(Affine, self.execution.affine(point, base, entering.shape[1]))
-        return self._mapped(affine.to(entering.dtype), base, None)
+        affine = self.execution.affine(point, base, self.value(base).shape[1])
+        assert affine is not None
+        return self._mapped(affine, base, None)
 
     def _output(self, name: str) -> CubeTensor:
         node = self.execution.nodes[name]
-        point = self.execution.topology.input_of(name)
-        if node.structure is Structure.OPAQUE:
+        point = self.execution.input_of(name)
+        if not isinstance(node, AffineNode) or node.structure is Structure.OPAQUE:
             return called(node, self.value(point))
-        base = self.execution.base(point, keep=(*self.wanted, *self.values))
-        entering = self.value(base)
-        affine = self.execution.rounded(name, base, entering.shape[1], entering.dtype)
-        return self._mapped(affine, base, node.head if node.has_head else None)
+        base = self._base(point)
+        affine = self.execution.affine((name,), base, self.value(base).shape[1])
+        assert affine is not None
+        return self._mapped(affine, base, node.pointwise if has_pointwise(node) else None)
 
-    def _mapped(self, affine: Affine, base: Point, head: Head | None) -> CubeTensor:
-        result = affine.on_cube(self.value(base), head)
+    def _base(self, point: Point) -> Point:
+        return self.execution.base(point, stops=(*self.wanted, *self.values))
+
+    def _mapped(self, affine: Affine, base: Point, pointwise: Pointwise | None) -> CubeTensor:
+        entering = self.value(base)
+        result = affine.to(entering.dtype).on_cube(entering, pointwise)
         if base == CUBE and result.is_cpu:
             self.sums.append(result.detach().sum())
         return result
@@ -231,7 +217,7 @@ def _total(counts: Sequence[int | None]) -> int | None:
 
 def called(node: Node, cube: CubeTensor) -> CubeTensor:
     """Return node(cube); errors name the node and its input."""
-    node.require_fitted()
+    require_fitted(node)
     try:
         result: Tensor = node(cube)
     except (RuntimeError, TypeError, IndexError) as err:

@@ -1,8 +1,6 @@
-"""Names, parents and order of a graph's nodes and leaves; plain Python, knows no tensor.
+"""Names, parents and order of a graph's nodes and leaves, in plain Python.
 
-A `Point` is where data can be looked at: the outputs of the named nodes, concatenated along
-channels in the order given; `SOURCE` stands for the cube itself. Every change is checked first,
-so a `GraphError` leaves the graph as it was.
+Every change is checked first, so a `GraphError` leaves the graph as it was.
 """
 
 import re
@@ -11,15 +9,7 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 
 from cuvis_ai.errors import GraphError
-
-Point = tuple[str, ...]
-"""Names of the nodes whose concatenated outputs are meant."""
-
-SOURCE = "<cube>"
-"""Stands for the cube in a `Point`."""
-
-CUBE: Point = (SOURCE,)
-"""The cube that enters the graph."""
+from cuvis_ai.types import CUBE, SOURCE, Point
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -39,11 +29,11 @@ def unique_name(stem: str, taken: Iterable[str]) -> str:
 
 @dataclass
 class Topology:
-    """Which node reads which, and which leaf hangs where.
+    """Which node reads which, and which leaf is attached to which node.
 
     Attributes:
         parents: for each node its parents' names, in the order of concatenation; () for the root.
-        leaves: for each leaf the node it hangs on.
+        leaves: for each leaf the node it is attached to.
         references: for a node that uses another's weights, the names of those others.
     """
 
@@ -77,7 +67,7 @@ class Topology:
         return [child for child, parents in self.parents.items() if node in parents]
 
     def ends(self) -> list[str]:
-        """Nodes that nobody reads."""
+        """Nodes that no other reads."""
         read = {parent for parents in self.parents.values() for parent in parents}
         return [node for node in self.parents if node not in read]
 
@@ -105,7 +95,7 @@ class Topology:
         return wanted
 
     def add_node(self, name: str, parents: Sequence[str], references: Sequence[str] = ()) -> None:
-        """Add a node behind `parents`; without parents it becomes the root."""
+        """Add a node that reads `parents`; without parents it becomes the root."""
         self._check_parents(name, parents)
         self._check_parents(name, references, role="referenced node")
         if not parents and self.parents:
@@ -118,12 +108,12 @@ class Topology:
             self.references[name] = tuple(references)
 
     def add_leaf(self, name: str, parent: str) -> None:
-        """Hang a leaf on a node."""
+        """Attach a leaf to a node."""
         self._check_parents(name, [parent])
         self.leaves[name] = parent
 
     def set_parents(self, name: str, parents: Sequence[str]) -> None:
-        """Let a node read other parents, or a leaf hang on another node."""
+        """Let a node read other parents, or attach a leaf to another node."""
         self._check_parents(name, parents)
         if name in self.leaves:
             if len(parents) != 1:

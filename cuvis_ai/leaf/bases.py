@@ -1,4 +1,4 @@
-"""What hangs on a node: the bases of losses and metrics, and how they say what they read.
+"""The bases of leaves: losses, metrics and pictures, each attached to one node.
 
 A leaf declares what it needs and the execution computes that and nothing else: a loss on weights
 alone costs no forward pass. Metrics declare sketches and turn them, merged over the epoch and
@@ -6,17 +6,18 @@ over all ranks, into values: they cannot depend on how pixels were batched.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from cuvis_ai.errors import GraphError
-from cuvis_ai.node.base import HasComponents, Node, require
+from cuvis_ai.leaf.reading import Observation, Read, View
+from cuvis_ai.node.base import Node
+from cuvis_ai.node.base.arguments import require
 from cuvis_ai.stats import Sketch
 from cuvis_ai.types import PixelMask
 
@@ -25,46 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Read(Enum):
-    """What a leaf can read."""
-
-    INPUT = "the cube that enters the parent"
-    OUTPUT = "the cube that leaves the parent"
-    ENCODER_INPUT = "the cube that enters the node that the parent decodes"
-    MASK = 'batch["mask"]'
-    LABELS = 'batch["labels"]'
-
-
-@dataclass(frozen=True)
-class View:
-    """What one batch shows to a loss: its parent, what it declared to read, and the valid pixels."""
-
-    parent: Node
-    values: Mapping[Read, Tensor]
-    valid: PixelMask | None = None
-
-    def __getitem__(self, read: Read) -> Tensor:
-        """The tensor for one of the declared reads."""
-        return self.values[read]
-
-
-@dataclass(frozen=True)
-class Observation:
-    """A sketch that a metric wants of what enters or leaves its parent.
-
-    Attributes:
-        where: INPUT or OUTPUT.
-        sketch: makes an empty sketch; observations with equal `where` and `sketch` are shared.
-        with_truth: whether the sketch needs `batch["mask"]`.
-    """
-
-    where: Read
-    sketch: Callable[[], Sketch]
-    with_truth: bool = False
-
-
 class Leaf(nn.Module, ABC):
-    """Hangs on one node. Constructor arguments are kept as attributes of the same name.
+    """Attached to one node. Constructor arguments are stored as attributes of the same name.
 
     Attributes:
         name: the leaf's name in its graph; None outside a graph.
@@ -80,7 +43,7 @@ class Leaf(nn.Module, ABC):
         return f"{type(self).__name__} `{self.name}`" if self.name else type(self).__name__
 
     def check_parent(self, parent: Node, channels: int | None) -> None:
-        """Raise a `GraphError` if the leaf cannot hang on this node.
+        """Raise a `GraphError` if the leaf cannot be attached to this node.
 
         Args:
             parent: the node.
@@ -113,7 +76,7 @@ class Loss(Leaf):
         """What of the training cubes and masks the loss is fitted from; None if from nothing."""
         return None
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Return to the unfitted state."""
         return
 
@@ -143,11 +106,6 @@ class CompositeLoss(Leaf):
         """The children; by name those that are in a graph."""
         return [child if isinstance(child, str) else child.name or child for child in self._children]
 
-    @property
-    def children_given(self) -> tuple["Loss | str", ...]:
-        """The children as given."""
-        return self._children
-
     @abstractmethod
     def combine(self, losses: Float[Tensor, " m"]) -> Float[Tensor, ""]:
         """Return the combined loss, given the children's in their order."""
@@ -160,12 +118,16 @@ class Metric(Leaf):
     """Stages in which it is computed."""
 
     def observes(self) -> Mapping[str, Observation]:
-        """The sketches that `compute` needs, by a name of the metric's own; none for weights alone."""
+        """Return the sketches that `compute` needs, by a name of the metric's own; none for weights alone."""
         return {}
+
+    def fit(self, sketches: Mapping[str, Sketch]) -> None:
+        """Set what a validation in training decides; nothing, unless the metric has a state."""
+        return
 
     @abstractmethod
     def compute(self, parent: Node, sketches: Mapping[str, Sketch]) -> dict[str, float]:
-        """Return the epoch's values by the name in `<stage>/metric/<name>`."""
+        """Return the epoch's values by the name in `<stage>/metric/<name>`; changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -195,31 +157,36 @@ class Visualization(Leaf):
         super().__init__()
         self.log_frequency = log_frequency
 
+    def observes(self) -> Mapping[str, Observation]:
+        """Return the sketches that `draw` needs, by a name of the leaf's own."""
+        return {}
+
     def reads(self) -> frozenset[Read]:
-        """What `collect` needs; MASK and LABELS are passed where the batch has them."""
+        """Return what `collect` needs; MASK and LABELS are passed where the batch has them."""
         return frozenset()
 
-    @abstractmethod
     def reset(self) -> None:
-        """Forget what was collected."""
+        """Drop what was collected."""
+        return
 
-    @abstractmethod
     def collect(self, view: View, batch: Mapping[str, Any]) -> None:
-        """Take in a batch of an epoch that will be drawn."""
+        """Take in a batch of an epoch that will be drawn; by default nothing but sketches is needed."""
+        return
 
     @abstractmethod
-    def draw(self) -> list[Picture]:
+    def draw(self, parent: Node, sketches: Mapping[str, Sketch]) -> list[Picture]:
         """Return the pictures of the epoch."""
 
 
-def components_of(parent: Node, leaf: Leaf) -> HasComponents:
-    """Return the parent as a node with components, or raise a `GraphError` that names the leaf."""
-    if not isinstance(parent, HasComponents):
-        raise GraphError(
-            f"{leaf.label}: expected a parent with components, such as TrainablePCA, got {parent.label}. "
-            f"Pass `parent=` the PCA node."
-        )
-    return parent
+L_co = TypeVar("L_co", bound=Leaf, covariant=True)
+
+
+@dataclass(frozen=True)
+class Attached(Generic[L_co]):
+    """A leaf and the node it is attached to."""
+
+    leaf: L_co
+    parent: Node
 
 
 def require_score(parent: Node, channels: int | None, leaf: Leaf) -> None:
@@ -227,7 +194,7 @@ def require_score(parent: Node, channels: int | None, leaf: Leaf) -> None:
     if channels not in (None, 1):
         raise GraphError(
             f"{leaf.label}: expected a parent with one output channel, such as RXGlobal, got {parent.label} "
-            f"with {channels}."
+            f"with {channels}. Pass `parent=` the detector."
         )
 
 
@@ -235,5 +202,5 @@ def pooled(per_pixel: Float[Tensor, "b 1 h w"], valid: PixelMask | None) -> Floa
     """Return the mean over valid pixels; 0, still attached to the graph, if there is none."""
     if valid is None:
         return per_pixel.mean()
-    kept = torch.where(valid[:, None], per_pixel, 0.0)
-    return kept.sum() / valid.sum().clamp(min=1)
+    counted = torch.where(valid[:, None], per_pixel, 0.0)
+    return counted.sum() / valid.sum().clamp(min=1)

@@ -9,12 +9,15 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from cuvis_ai.errors import GraphError
 from cuvis_ai.functional.affine import Affine
-from cuvis_ai.node.base import HasComponents, Node, require
+from cuvis_ai.node.base import AffineNode, FittedNode, Node
+from cuvis_ai.node.base.abilities import Projects
+from cuvis_ai.node.base.arguments import require
+from cuvis_ai.node.base.state import set_state
 from cuvis_ai.stats import Moments, Sketch, Structure
-from cuvis_ai.types import CubeTensor, MappedCube
 
 
 def _name_of(node: Node | str, where: str) -> str:
@@ -25,7 +28,7 @@ def _name_of(node: Node | str, where: str) -> str:
     return name
 
 
-class PCADecoder(Node):
+class PCADecoder(AffineNode):
     """Decodes PCA scores with the transpose of the encoder's components: x̂ = mean + Wᵀ (z / scale).
 
     Tied: it has no weights of its own, and what trains it trains the encoder.
@@ -40,53 +43,42 @@ class PCADecoder(Node):
     def __init__(self, tied_to: Node | str) -> None:
         super().__init__()
         self.tied_to = _name_of(tied_to, "PCADecoder: tied_to")
-        self._encoder: tuple[HasComponents, ...] = ()
+        # In a tuple, since torch would take a bare node for a part of this one.
+        self._encoder: tuple[Node, ...] = ()
 
-    @property
-    def structure(self) -> Structure:
-        """Dense affine."""
-        return Structure.DENSE
-
-    @property
     def references(self) -> tuple[str, ...]:
-        """The encoder."""
+        """Return the encoder's name."""
         return (self.tied_to,)
 
-    @property
     def decodes(self) -> str:
-        """The encoder."""
+        """Return the encoder's name."""
         return self.tied_to
 
     @property
     def fitted(self) -> bool:
         """Whether the encoder is."""
-        return all(isinstance(encoder, Node) and encoder.fitted for encoder in self._encoder) and bool(
-            self._encoder
-        )
+        return bool(self._encoder) and all(encoder.fitted for encoder in self._encoder)
 
     def bind(self, referenced: Mapping[str, Node]) -> None:
-        """Keep the encoder."""
+        """Receive the encoder."""
         encoder = referenced[self.tied_to]
-        if not isinstance(encoder, HasComponents):
+        if not isinstance(encoder, Projects):
             raise GraphError(
                 f"{self.label}: tied_to: expected a node with components, such as TrainablePCA, got "
                 f"{encoder.label}. For other encoders use LinearDecoder."
             )
         self._encoder = (encoder,)
 
+    @override
     def affine(self) -> Affine:
-        """Wᵀ / scale, with the mean as bias."""
         [encoder] = self._encoder
-        scale = encoder.scale
-        inverse = torch.where(scale > 0, 1.0 / scale, 0.0)
-        return Affine(encoder.components.contiguous().T * inverse, torch.zeros_like(scale), encoder.mean)
-
-    def forward(self, cube: CubeTensor) -> MappedCube:
-        """Return the decoded spectra (b, c, h, w)."""
-        return self.spectral(cube)
+        assert isinstance(encoder, Projects)
+        projection = encoder.projection()
+        weight = projection.components.T * projection.inverse_scale
+        return Affine(weight, torch.zeros_like(projection.scale), projection.mean)
 
 
-class LinearDecoder(Node):
+class LinearDecoder(FittedNode, AffineNode):
     """Decodes with weights of its own: x̂ = B (z − z̄) + bias.
 
     It starts as the least-squares solution on the training data, B = Σ_xz Σ_zz⁺ and bias = x̄, in
@@ -108,7 +100,6 @@ class LinearDecoder(Node):
         Bishop, "Pattern Recognition and Machine Learning", 2006, §3.1.1.
     """
 
-    state_names = ("weight", "center", "bias")
     state_shapes: ClassVar = {"weight": "c k", "center": "k", "bias": "c"}
     trained_names = ("weight", "bias")
     weight: Tensor
@@ -118,55 +109,39 @@ class LinearDecoder(Node):
     def __init__(self, encoder: Node | str, *, trainable: bool = True) -> None:
         super().__init__(trainable=trainable)
         self.encoder = _name_of(encoder, "LinearDecoder: encoder")
-        self._encoder: tuple[Node, ...] = ()
+        self._encoder: tuple[AffineNode, ...] = ()
 
-    @property
-    def structure(self) -> Structure:
-        """Dense affine."""
-        return Structure.DENSE
-
-    @property
     def references(self) -> tuple[str, ...]:
-        """The encoder."""
+        """Return the encoder's name."""
         return (self.encoder,)
 
-    @property
     def decodes(self) -> str:
-        """The encoder."""
+        """Return the encoder's name."""
         return self.encoder
 
     @property
-    def fitted_with_input_of(self) -> str:
-        """The encoder: its input comes before this node's own."""
-        return self.encoder
-
-    @property
+    @override
     def sketch(self) -> type[Sketch]:
-        """Joint moments of the encoder's input and this node's."""
         return Moments
 
     def bind(self, referenced: Mapping[str, Node]) -> None:
-        """Keep the encoder."""
+        """Receive the encoder."""
         encoder = referenced[self.encoder]
-        if encoder.structure is Structure.OPAQUE:
+        if not isinstance(encoder, AffineNode) or encoder.structure is Structure.OPAQUE:
             raise GraphError(
                 f"{self.label}: encoder: expected a node with an affine form, got {encoder.label}."
             )
         self._encoder = (encoder,)
 
+    @override
     def finalize(self, sketch: Sketch) -> None:
-        """Set the least-squares solution; the first channels of the sketch are the encoder's input."""
         assert isinstance(sketch, Moments)
         [encoder] = self._encoder
-        c = encoder.affine().in_channels
+        c = encoder.affine().in_channels  # the first channels of the sketch are the encoder's input
         joint = sketch.covariance()
         inverse = torch.linalg.pinv(joint[c:, c:], hermitian=True)
-        self.set_state(weight=joint[:c, c:] @ inverse, center=sketch.mean[c:], bias=sketch.mean[:c])
+        set_state(self, weight=joint[:c, c:] @ inverse, center=sketch.mean[c:], bias=sketch.mean[:c])
 
+    @override
     def affine(self) -> Affine:
-        """B, centred at z̄."""
         return Affine(self.weight, self.center, self.bias)
-
-    def forward(self, cube: CubeTensor) -> MappedCube:
-        """Return the decoded spectra (b, c, h, w)."""
-        return self.spectral(cube)

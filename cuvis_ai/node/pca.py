@@ -5,17 +5,21 @@ from typing import ClassVar, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import orthogonal as orthogonal_parametrization
+from typing_extensions import override
 
 from cuvis_ai.errors import GraphError
 from cuvis_ai.functional.affine import Affine
 from cuvis_ai.functional.eigen import principal_components
-from cuvis_ai.node.base import Node, require
-from cuvis_ai.stats import Moments, Sketch, Structure
-from cuvis_ai.types import CubeTensor, MappedCube
+from cuvis_ai.node.base import AffineNode, FittedNode, require_fitted
+from cuvis_ai.node.base.abilities import Projection
+from cuvis_ai.node.base.arguments import require
+from cuvis_ai.node.base.state import set_state
+from cuvis_ai.stats import Moments, Sketch
 
 
-class TrainablePCA(Node):
+class TrainablePCA(FittedNode, AffineNode):
     """Projects each spectrum onto its principal components: y = W (x − mean).
 
     W starts as the leading eigenvectors of the training covariance (denominator n − 1), largest
@@ -44,7 +48,6 @@ class TrainablePCA(Node):
         "Trivializations for gradient-based optimization on manifolds", 2019, §6.
     """
 
-    state_names = ("components", "mean", "explained_variance", "total_variance")
     state_shapes: ClassVar = {
         "components": "k c",
         "mean": "c",
@@ -76,19 +79,14 @@ class TrainablePCA(Node):
         self.orthogonal = orthogonal
 
     @property
-    def structure(self) -> Structure:
-        """Dense affine."""
-        return Structure.DENSE
-
-    @property
+    @override
     def sketch(self) -> type[Sketch]:
-        """Mean and covariance."""
         return Moments
 
     @property
     def explained_variance_ratio(self) -> Float[Tensor, " k"]:
         """Shares of the total variance that the fitted components explain."""
-        self.require_fitted()
+        require_fitted(self)
         return self.explained_variance / self.total_variance.clamp(min=torch.finfo(self.mean.dtype).tiny)
 
     @property
@@ -99,12 +97,17 @@ class TrainablePCA(Node):
         deviation = (self.explained_variance + self.eps).sqrt()
         return torch.where(deviation > 0, 1.0 / deviation, 0.0)
 
+    def projection(self) -> Projection:
+        """Return W, the mean and the scale."""
+        # Contiguous, so that products round alike before and after saving a parametrized W.
+        return Projection(self.components.contiguous(), self.mean, self.scale)
+
+    @override
     def out_channels(self, in_channels: int | None) -> int:
-        """k."""
         return self.n_components
 
+    @override
     def finalize(self, sketch: Sketch) -> None:
-        """Set W, the mean and the variances."""
         assert isinstance(sketch, Moments)
         most = min(len(sketch.mean), sketch.count)
         if self.n_components > most:
@@ -114,31 +117,28 @@ class TrainablePCA(Node):
             )
         covariance = sketch.covariance()
         vectors, variances = principal_components(covariance, self.n_components)
-        self.set_state(
+        set_state(
+            self,
             components=vectors,
             mean=sketch.mean,
             explained_variance=variances,
             total_variance=covariance.diagonal().sum().reshape(1),
         )
 
-    def constrain(self) -> None:
-        """Put the Cayley map behind W, in hard mode."""
-        if self.orthogonal == "hard" and not self.constrained:
+    def prepare_for_train(self) -> None:
+        """Turn W into a parameter, if `trainable`; in hard mode the Cayley map's argument instead."""
+        super().prepare_for_train()
+        if self.trainable and self.orthogonal == "hard" and not parametrize.is_parametrized(self):
             orthogonal_parametrization(self, "components", orthogonal_map="cayley")
 
+    @override
     def fit_report(self) -> list[str]:
-        """The explained variance, per component and in total."""
         shares = self.explained_variance_ratio.tolist()
         listed = ", ".join(f"{share:.1%}" for share in shares)
         return [f"Explained variance: [{listed}] = {sum(shares):.1%} total"]
 
+    @override
     def affine(self) -> Affine:
-        """W, scaled if `whiten`, centred at the mean."""
-        # Contiguous, so that products round alike before and after saving a parametrized W.
-        weight = self.components.contiguous()
-        weight = weight * self.scale[:, None] if self.whiten else weight
-        return Affine(weight, self.mean, torch.zeros_like(self.explained_variance))
-
-    def forward(self, cube: CubeTensor) -> MappedCube:
-        """Return the scores (b, k, h, w)."""
-        return self.spectral(cube)
+        weight, mean, scale = self.projection()
+        weight = weight * scale[:, None] if self.whiten else weight
+        return Affine(weight, mean, torch.zeros_like(scale))

@@ -5,20 +5,23 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from cuvis_ai.functional.affine import Affine
-from cuvis_ai.node.base import Node, require
+from cuvis_ai.node.base import AffineNode, FittedNode
+from cuvis_ai.node.base.arguments import require
+from cuvis_ai.node.base.state import set_state
 from cuvis_ai.stats import Extrema, Sketch, Structure
 from cuvis_ai.types import CubeTensor
 
 logger = logging.getLogger(__name__)
 
 
-class MinMaxNormalizer(Node):
+class MinMaxNormalizer(FittedNode, AffineNode):
     """Rescales each channel to 0 … 1: y = (x − min) / (max − min + eps).
 
     With `use_running_stats` the extremes are those of the training data; values beyond them leave
-    0 … 1. Without, they are those of each channel of each cube by itself, which makes cubes of
+    0 … 1. Without, they are those of each channel of each cube separately, which makes cubes of
     different brightness look alike; such a node needs no fitting. A channel that does not vary
     carries nothing and becomes 0.
 
@@ -38,7 +41,6 @@ class MinMaxNormalizer(Node):
         [0.0, 0.3333333432674408, 0.6666666865348816, 1.0]
     """
 
-    state_names = ("running_min", "running_max")
     state_shapes: ClassVar = {"running_min": "c", "running_max": "c"}
     running_min: Tensor
     running_max: Tensor
@@ -50,33 +52,33 @@ class MinMaxNormalizer(Node):
         self.use_running_stats = use_running_stats
 
     @property
+    @override
     def requires_initial_fit(self) -> bool:
-        """Only with running statistics."""
         return self.use_running_stats
 
     @property
+    @override
     def fitted(self) -> bool:
-        """Whether the extremes are known, or none are needed."""
         return not self.use_running_stats or super().fitted
 
     @property
+    @override
     def structure(self) -> Structure:
-        """Channelwise with running statistics; else each cube has a map of its own."""
         return Structure.CHANNELWISE if self.use_running_stats else Structure.OPAQUE
 
     @property
+    @override
     def sketch(self) -> type[Sketch] | None:
-        """Channel extremes, with running statistics."""
         return Extrema if self.use_running_stats else None
 
+    @override
     def out_channels(self, in_channels: int | None) -> int | None:
-        """As many as enter."""
         return in_channels
 
+    @override
     def finalize(self, sketch: Sketch) -> None:
-        """Set the extremes."""
         assert isinstance(sketch, Extrema)
-        self.set_state(running_min=sketch.low, running_max=sketch.high)
+        set_state(self, running_min=sketch.low, running_max=sketch.high)
         constant = (self.running_max == self.running_min).nonzero().flatten().tolist()
         if constant:
             logger.warning(
@@ -84,15 +86,15 @@ class MinMaxNormalizer(Node):
                 self.label, len(constant), len(self.running_min), constant,
             )  # fmt: skip
 
+    @override
     def affine(self) -> Affine:
-        """W = diag(1 / (max − min + eps)), centred at the minimum."""
         low = self.running_min
         return Affine(_inverse_range(low, self.running_max, self.eps), low, torch.zeros_like(low))
 
+    @override
     def forward(self, cube: CubeTensor) -> CubeTensor:
-        """Return the rescaled cube."""
         if self.use_running_stats:
-            return self.spectral(cube)
+            return super().forward(cube)
         low, high = cube.amin((2, 3), keepdim=True), cube.amax((2, 3), keepdim=True)
         return (cube - low) * _inverse_range(low, high, self.eps)
 

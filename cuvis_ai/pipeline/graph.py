@@ -1,7 +1,7 @@
 """The graph that users hold: build it, train it, apply it, save it.
 
-A thin facade: names and order are kept by `topology`, computing by `execution`, training by
-`training.trainer`, files by `archive`.
+A facade: names and order are those of `execution.topology`; `execution` computes, `training.engine`
+trains, `pipeline.saving` writes files.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,25 +10,28 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from cuvis_ai.errors import ArchiveError, GraphError, NotFittedError
-from cuvis_ai.execution.execution import Evaluation, Execution, check_cube
-from cuvis_ai.execution.topology import Point, Topology
-from cuvis_ai.leaf.bases import CompositeLoss, Leaf, Loss, Metric, Visualization
-from cuvis_ai.node.base import Node
+from cuvis_ai.execution.execution import Execution, check_cube
+from cuvis_ai.execution.topology import Topology
+from cuvis_ai.leaf.bases import Attached, CompositeLoss, Leaf, Loss, Metric, Visualization
+from cuvis_ai.leaf.reading import Evaluation
+from cuvis_ai.node.base import Node, freeze, reset
+from cuvis_ai.node.base.abilities import bind, references_of
+from cuvis_ai.node.base.state import plain_state
 from cuvis_ai.pipeline import structure
 from cuvis_ai.pipeline.saving import archive
 from cuvis_ai.pipeline.saving.probe import check_probe, probe
 from cuvis_ai.pipeline.trained_bands import Bands
 from cuvis_ai.training.config import TrainingConfig
-from cuvis_ai.training.engine.epoch import Hung
 from cuvis_ai.training.monitors import Monitor
-from cuvis_ai.types import CubeTensor, GraphOutput, Labels, PixelMask
+from cuvis_ai.types import CubeTensor, GraphOutput, Labels, PixelMask, Point
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningDataModule, Trainer
 
-    from cuvis_ai.training.engine.trainer import Parts
+    from cuvis_ai.training.engine.parts import Parts
 
 AnyNode = TypeVar("AnyNode", bound=Node)
 AnyLeaf = TypeVar("AnyLeaf", bound=Leaf)
@@ -36,7 +39,7 @@ NodeOrName = Node | str
 
 
 class Graph:
-    """Nodes that map cubes to cubes, and the losses, metrics and pictures that hang on them.
+    """Nodes that map cubes to cubes, and the losses, metrics and pictures attached to them.
 
     Args:
         name: a readable name, used by monitors and in the saved file.
@@ -86,17 +89,17 @@ class Graph:
         parents = [] if parent is None else self._names(parent)
         if parents and not self.topology.parents:
             raise GraphError(f"node `{new}`: the first node reads the cube and has no parent.")
-        self.topology.add_node(new, parents, node.references)
-        node.bind({reference: self._node(reference) for reference in node.references})
+        self.topology.add_node(new, parents, references_of(node))
+        bind(node, {reference: self._node(reference) for reference in references_of(node)})
         node.name = new
         self.nodes[new] = node
         return node
 
     def add_leaf_node(self, leaf: AnyLeaf, parent: NodeOrName, *, name: str | None = None) -> AnyLeaf:
-        """Hang a loss, metric or picture on a node and return it.
+        """Attach a loss, metric or picture to a node and return it.
 
         Raises:
-            GraphError: it does not belong on that node; the graph is unchanged.
+            GraphError: it does not fit that node; the graph is unchanged.
         """
         if not isinstance(leaf, Leaf):
             hint = " Use `add_node` for nodes." if isinstance(leaf, Node) else ""
@@ -115,8 +118,8 @@ class Graph:
         return leaf
 
     def _adopt(self, composite: CompositeLoss, parent: str) -> None:
-        """Check a composite's children, then hang those that hang nowhere on its parent."""
-        owned = {name for one in self._hung(CompositeLoss) for name in one.leaf.child_losses}  # type: ignore[type-abstract]
+        """Check a composite's children, then attach those that are not attached yet to its parent."""
+        owned = {name for one in self._attached(CompositeLoss) for name in one.leaf.child_losses}  # type: ignore[type-abstract]
         new = []
         for child in composite.child_losses:
             if isinstance(child, Loss):
@@ -132,7 +135,7 @@ class Graph:
             self.add_leaf_node(child, parent)
 
     def possible_parents(self, leaf: Leaf) -> list[str]:
-        """Return the names of the nodes that a leaf can hang on."""
+        """Return the names of the nodes that a leaf can be attached to."""
         found = []
         for name in self.topology.order():
             try:
@@ -152,7 +155,7 @@ class Graph:
         self.monitors.append(monitor)
 
     def set_parent(self, child: Node | Leaf | str, parent: NodeOrName | Sequence[NodeOrName]) -> None:
-        """Let a node read another parent, or several; or hang a leaf on another node."""
+        """Let a node read another parent, or several; or attach a leaf to another node."""
         name = self._name(child)
         parents = self._names(parent)
         if name in self.leaves and len(parents) == 1:
@@ -179,13 +182,13 @@ class Graph:
         """Fit the nodes in closed form, then train them by gradients if `max_epochs` is above 0.
 
         Nodes that are fitted already keep their state, so a second call goes on from the first;
-        `reset` makes it start anew.
+        after `reset` it starts from the data again.
 
         Args:
             datamodule: a Lightning data module whose batches are `cuvis_ai.types.Batch`.
             training_config: the settings; by default those of `TrainingConfig()`.
             ckpt_path: a checkpoint to go on from; "last" for the newest that the `ModelCheckpoint` callbacks
-                wrote, or to start anew, with a warning, where there is none yet.
+                wrote, or to start from the data, with a warning, where there is none yet.
 
         Returns:
             The Lightning trainer. Its `callback_metrics` hold the last values.
@@ -208,7 +211,7 @@ class Graph:
         return done
 
     def _parts(self) -> "Parts":
-        from cuvis_ai.training.engine.trainer import Parts
+        from cuvis_ai.training.engine.parts import Parts
 
         return Parts(
             name=self.name,
@@ -216,10 +219,10 @@ class Graph:
             execution=self._execution,
             nodes=self.nodes,
             leaves=self.leaves,
-            losses=self._hung(Loss),  # type: ignore[type-abstract]
-            composites=[one.leaf for one in self._hung(CompositeLoss)],  # type: ignore[type-abstract]
-            metrics=self._hung(Metric),  # type: ignore[type-abstract]
-            visualizations=self._hung(Visualization),  # type: ignore[type-abstract]
+            losses=self._attached(Loss),  # type: ignore[type-abstract]
+            composites=[one.leaf for one in self._attached(CompositeLoss)],  # type: ignore[type-abstract]
+            metrics=self._attached(Metric),  # type: ignore[type-abstract]
+            visualizations=self._attached(Visualization),  # type: ignore[type-abstract]
             monitors=self.monitors,
             check_data=lambda datamodule: self.bands.check(_bands_of(datamodule).wavelengths, "data module"),
         )
@@ -246,11 +249,11 @@ class Graph:
         return trainer.evaluate(self._parts(), datamodule, split, training_config or TrainingConfig())
 
     def reset(self) -> None:
-        """Forget all statistics and trained weights; the structure stays."""
+        """Reset all statistics and trained weights; the structure stays."""
         for node in self._typed_nodes().values():
-            node.forget()
-        for loss in self._hung(Loss):  # type: ignore[type-abstract]
-            loss.leaf.forget()
+            reset(node)
+        for loss in self._attached(Loss):  # type: ignore[type-abstract]
+            loss.leaf.reset()
 
     # Applying.
 
@@ -356,7 +359,7 @@ class Graph:
             probe(self._execution),
         )
 
-    # As a module, without being one: `train` would hide `nn.Module.train`.
+    # Like a module, without being one: `train` would hide `nn.Module.train`.
 
     @property
     def dtype(self) -> torch.dtype:
@@ -389,15 +392,15 @@ class Graph:
         of_nodes = {
             f"nodes.{name}.{key}": value
             for name, node in self._typed_nodes().items()
-            for key, value in node.plain_state().items()
+            for key, value in plain_state(node, node.state_shapes).items()
         }
         return {**of_nodes, **self.leaves.state_dict(prefix="leaves.")}
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
         """Take the state that `state_dict` returned."""
-        constrained = [node for node in self._typed_nodes().values() if node.constrained]
+        constrained = [node for node in self._typed_nodes().values() if is_parametrized(node)]
         for node in constrained:
-            node.freeze()
+            freeze(node)
         for modules, prefix in ((self.nodes, "nodes."), (self.leaves, "leaves.")):
             part = {k.removeprefix(prefix): v for k, v in state_dict.items() if k.startswith(prefix)}
             modules.load_state_dict(part)
@@ -459,9 +462,9 @@ class Graph:
                 f"{module.label} is in a graph already. Make a new one, or remove it there first."
             )
 
-    def _hung(self, kind: type[AnyLeaf]) -> list[Hung[AnyLeaf]]:
+    def _attached(self, kind: type[AnyLeaf]) -> list[Attached[AnyLeaf]]:
         typed = ((self._leaf(name), parent) for name, parent in self.topology.leaves.items())
-        return [Hung(leaf, parent) for leaf, parent in typed if isinstance(leaf, kind)]
+        return [Attached(leaf, self._node(parent)) for leaf, parent in typed if isinstance(leaf, kind)]
 
 
 def _bands_of(datamodule: Any) -> Bands:

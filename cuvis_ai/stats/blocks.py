@@ -89,7 +89,10 @@ def ends(pixels: PixelMatrix) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]
     """Return the least and the greatest value of every channel, float64 on the CPU."""
     if pixels.is_cuda:
         return pixels.amin(0).cpu().double(), pixels.amax(0).cpu().double()
-    long_rows, rest = _long_rows(np.ascontiguousarray(as_array(pixels)))
+    array = as_array(pixels)
+    if not array.flags.c_contiguous:  # channels are rows: their ends are found as fast as memory is read
+        return torch.from_numpy(array.min(0)).double(), torch.from_numpy(array.max(0)).double()
+    long_rows, rest = _long_rows(array)
     channels = rest.shape[1]
     low, high = (
         end(np.concatenate([end(long_rows, axis=0).reshape(-1, channels), rest]), axis=0)
@@ -100,7 +103,10 @@ def ends(pixels: PixelMatrix) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]
 
 
 def subtract(pixels: Block, mean: Block, out: Block) -> None:
-    """Write `pixels` less `mean` (c,) into a contiguous block; it may be that of the pixels."""
+    """Write `pixels` less `mean` (c,) into a block of the same layout; it may be that of the pixels."""
+    if not pixels.flags.c_contiguous:
+        np.subtract(pixels, mean, out=out)
+        return
     rows, rest = _long_rows(pixels)
     rows_out, rest_out = _long_rows(out)
     np.subtract(rows, np.tile(mean, SIDE_BY_SIDE), out=rows_out)

@@ -37,7 +37,7 @@ class CentredMoments(Sketch):
         self._count = 0
         self.mean: Float[Tensor, " c"] = torch.empty(0, dtype=torch.float64)
         self.second: Tensor = torch.empty(0, dtype=torch.float64)
-        self._scratch: Float[Tensor, "n c"] = torch.empty(0, 0, dtype=torch.float64)
+        self._scratch: Float[Tensor, " m"] = torch.empty(0, dtype=torch.float64)
 
     @staticmethod
     @abstractmethod
@@ -89,19 +89,24 @@ class CentredMoments(Sketch):
     def _shifted(self, pixels: PixelMatrix) -> tuple[Float[Tensor, "n c"], Float[Tensor, " c"]]:
         """Return the pixels less the mean so far, or their own, in float64; and that mean.
 
-        On the CPU they lie in memory that the next block's take over.
+        On the CPU they lie in memory that the next block's take over, in the layout of the pixels.
         """
         if pixels.is_cuda:
             copy = pixels.double()
             mean = self.mean if self._count else mean_of(copy)
             return copy.sub_(mean.to(copy.device)), mean
-        if self._scratch.shape[1] != pixels.shape[1] or len(self._scratch) < len(pixels):
-            self._scratch = torch.empty(pixels.shape, dtype=torch.float64)
-        copy = self._scratch[: len(pixels)]
+        copy = self._buffer_for(pixels)
         np.copyto(copy.numpy(), as_array(pixels))
         mean = self.mean if self._count else mean_of(copy)
         subtract(copy.numpy(), mean.numpy(), out=copy.numpy())
         return copy, mean
+
+    def _buffer_for(self, pixels: PixelMatrix) -> Float[Tensor, "n c"]:
+        n, channels = pixels.shape
+        if self._scratch.numel() < n * channels:
+            self._scratch = torch.empty(n * channels, dtype=torch.float64)
+        flat = self._scratch[: n * channels]
+        return flat.view(n, channels) if pixels.stride(1) == 1 else flat.view(channels, n).T
 
     def merge(self, other: Self) -> Self:
         """Return the moments of both streams."""

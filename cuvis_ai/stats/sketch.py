@@ -1,4 +1,4 @@
-"""What every statistic is: a mergeable summary of a stream of pixels.
+"""The base of all statistics: a mergeable summary of a stream of pixels.
 
 A sketch can be updated block by block, merged with another of its kind (from another worker,
 rank or half of the data) and, where that is exact, carried through an affine map. The same
@@ -6,7 +6,7 @@ objects serve the statistical phase, the metrics of an epoch and the ranks of a 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import ClassVar, Self
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cuvis_ai.errors import GraphError
 from cuvis_ai.functional.affine import Affine
-from cuvis_ai.stats.blocks import block_length, in_shares
+from cuvis_ai.stats.blocks import block_length
 from cuvis_ai.types import PixelMatrix
 
 PixelFlags = Bool[Tensor, " n"]
@@ -50,6 +50,9 @@ class Sketch(ABC):
 
     least_count: ClassVar[int] = 1
     """Pixels below which nothing can be fitted."""
+
+    divisible: ClassVar[bool] = True
+    """Whether several threads may each have one of their own; not for a sketch that holds every pixel."""
 
     @property
     @abstractmethod
@@ -100,12 +103,12 @@ class Sketch(ABC):
             )
 
 
-def selected(values: Tensor, valid: PixelFlags | None, room: Tensor | None = None) -> Tensor:
-    """Return the values (n, ...) of valid pixels: all of them as they are, or a copy of some in `room`."""
+def selected(values: Tensor, valid: PixelFlags | None, buffer: Tensor | None = None) -> Tensor:
+    """Return the values (n, ...) of valid pixels: all of them as they are, or a copy of some in `buffer`."""
     if valid is None or bool(valid.all()):
         return values
-    kept = valid.nonzero()[:, 0]
-    return torch.index_select(values, 0, kept, out=None if room is None else room[: len(kept)])
+    kept = valid.nonzero()[:, 0].to(values.device)
+    return torch.index_select(values, 0, kept, out=None if buffer is None else buffer[: len(kept)])
 
 
 def finite_rows(pixels: PixelMatrix) -> Float[Tensor, "m c"]:
@@ -123,49 +126,12 @@ def update_all(
     sketches = list(sketches)
     length = block_length(pixels)
     pixels = pixels.detach()
-    # Memory that is asked for anew in each block costs more than the copy into it.
-    room = None if valid is None else torch.empty_like(pixels[:length])
+    # Allocating memory for each block costs more than the copy into it.
+    buffer = None if valid is None else torch.empty_like(pixels[:length])
     for start in range(0, len(pixels), length):
         block = slice(start, start + length)
         here = None if valid is None else valid[block]
-        kept = selected(pixels[block], here, room)
+        kept = selected(pixels[block], here, buffer)
         its_truth = None if truth is None else selected(truth[block], here)
         for sketch in sketches:
             sketch.update(kept, None, its_truth)
-
-
-class SharedSketches:
-    """Sketches of one stream that several threads take, each of its share of every batch.
-
-    Args:
-        kinds: makes each of the sketches; all see the same pixels.
-    """
-
-    def __init__(self, kinds: Sequence[Callable[[], Sketch]]) -> None:
-        self._kinds = kinds
-        self._by_thread: list[list[Sketch]] = []
-
-    def update(
-        self, pixels: PixelMatrix, valid: PixelFlags | None = None, truth: PixelTruth | None = None
-    ) -> None:
-        """Take in pixels (n, c), see `Sketch.update`."""
-        self._by_thread += [
-            [kind() for kind in self._kinds] for _ in range(torch.get_num_threads() - len(self._by_thread))
-        ]
-
-        def take(i: int, share: slice) -> None:
-            update_all(
-                self._by_thread[i],
-                pixels[share],
-                None if valid is None else valid[share],
-                None if truth is None else truth[share],
-            )
-
-        in_shares(take, pixels)
-
-    def merged(self) -> list[Sketch]:
-        """Return the sketches of the whole stream, in the order of `kinds`."""
-        whole = [kind() for kind in self._kinds]
-        for sketches in self._by_thread:
-            whole = [mine.merge(other) for mine, other in zip(whole, sketches, strict=True)]
-        return whole

@@ -6,19 +6,17 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from typing_extensions import override
 
 from cuvis_ai.errors import GraphError
 from cuvis_ai.functional.components import orthogonality_penalty
 from cuvis_ai.functional.losses import logistic_loss, squared_error, uncertainty_weighted
-from cuvis_ai.leaf.bases import (
-    CompositeLoss,
-    Loss,
-    Read,
-    View,
-    components_of,
-    pooled,
-)
-from cuvis_ai.node.base import Node, require
+from cuvis_ai.leaf.bases import CompositeLoss, Loss, pooled
+from cuvis_ai.leaf.components import projection_of
+from cuvis_ai.leaf.reading import Read, View
+from cuvis_ai.node.base import Node
+from cuvis_ai.node.base.abilities import Decodes
+from cuvis_ai.node.base.arguments import require
 from cuvis_ai.stats import ClassCounts, Sketch
 
 
@@ -34,13 +32,13 @@ class OrthogonalityLoss(Loss):
 
     log_name = "orthogonality"
 
+    @override
     def check_parent(self, parent: Node, channels: int | None) -> None:
-        """The parent needs components."""
-        components_of(parent, self)
+        projection_of(parent, self)
 
+    @override
     def forward(self, view: View) -> Float[Tensor, ""]:
-        """Return the penalty on the parent's components."""
-        return orthogonality_penalty(components_of(view.parent, self).components)
+        return orthogonality_penalty(projection_of(view.parent, self).components)
 
 
 class MSEReconstructionLoss(Loss):
@@ -59,20 +57,20 @@ class MSEReconstructionLoss(Loss):
         super().__init__(weight)
         self.use_labels_as_target = use_labels_as_target
 
+    @override
     def reads(self) -> frozenset[Read]:
-        """The output and its target."""
         return frozenset({Read.OUTPUT, Read.LABELS if self.use_labels_as_target else Read.ENCODER_INPUT})
 
+    @override
     def check_parent(self, parent: Node, channels: int | None) -> None:
-        """The parent needs to say what it decodes, unless labels are the target."""
-        if parent.decodes is None and not self.use_labels_as_target:
+        if not isinstance(parent, Decodes) and not self.use_labels_as_target:
             raise GraphError(
                 f"{self.label}: expected a decoder as parent, such as PCADecoder or LinearDecoder, got "
                 f"{parent.label}. For another target pass use_labels_as_target=True."
             )
 
+    @override
     def forward(self, view: View) -> Float[Tensor, ""]:
-        """Return the mean squared error."""
         output = view[Read.OUTPUT]
         target = view[Read.LABELS if self.use_labels_as_target else Read.ENCODER_INPUT]
         if target.shape != output.shape:
@@ -106,14 +104,14 @@ class AnomalyBCEWithLogits(Loss):
         )  # fmt: skip
         self.pos_weight = pos_weight
         self.register_buffer("positive_weight", torch.empty(()))
-        self.forget()
+        self.reset()
 
+    @override
     def reads(self) -> frozenset[Read]:
-        """The logits and the mask."""
         return frozenset({Read.OUTPUT, Read.MASK})
 
+    @override
     def check_parent(self, parent: Node, channels: int | None) -> None:
-        """The parent needs to emit logits: scores would give a wrong loss without a word."""
         if not parent.emits_logits:
             raise GraphError(
                 f"{self.label}: expected a parent that emits logits, such as RXLogitHead, got {parent.label}."
@@ -124,16 +122,16 @@ class AnomalyBCEWithLogits(Loss):
         """Class counts, if "balanced" and not counted yet."""
         return ClassCounts if bool(self.positive_weight.isnan()) else None
 
-    def forget(self) -> None:
-        """Return to the factor given; NaN if it has to be counted."""
+    @override
+    def reset(self) -> None:
         if self.pos_weight == "balanced":
             given = float("nan")
         else:
             given = 1.0 if self.pos_weight is None else float(self.pos_weight)
         self.positive_weight = torch.full_like(self.positive_weight, given)
 
+    @override
     def finalize(self, sketch: Sketch) -> None:
-        """Set the factor of anomalous pixels."""
         assert isinstance(sketch, ClassCounts)
         if sketch.positive == 0:
             raise GraphError(
@@ -143,8 +141,8 @@ class AnomalyBCEWithLogits(Loss):
         ratio = (sketch.count - sketch.positive) / sketch.positive
         self.positive_weight = torch.tensor(ratio).to(self.positive_weight)
 
+    @override
     def forward(self, view: View) -> Float[Tensor, ""]:
-        """Return the mean cross-entropy."""
         factor = None if self.pos_weight is None else self.positive_weight
         return pooled(logistic_loss(view[Read.OUTPUT], view[Read.MASK], factor), view.valid)
 
@@ -152,7 +150,7 @@ class AnomalyBCEWithLogits(Loss):
 class WeightedMultiLoss(CompositeLoss):
     """Combines losses: Σ wᵢ Lᵢ with fixed weights, or weights learnt from each loss' uncertainty.
 
-    A child that hangs on a node already stays there; one that does not takes this leaf's parent.
+    A child that is attached to a node already stays there; one that does not takes this leaf's parent.
     Either way it is logged by its own name and counts in the total through this leaf alone, with the
     weight given here: its own `weight` is not applied.
 
@@ -196,8 +194,8 @@ class WeightedMultiLoss(CompositeLoss):
             # ½ exp(−s) = w at the start.
             self.log_variances = nn.Parameter(-torch.log(2 * torch.tensor(self.weights)))
 
+    @override
     def combine(self, losses: Float[Tensor, " m"]) -> Float[Tensor, ""]:
-        """Return the combined loss."""
         if self.learnable:
             return uncertainty_weighted(losses, self.log_variances.to(losses))
         return (torch.tensor(self.weights).to(losses) * losses).sum()

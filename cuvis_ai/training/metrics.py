@@ -4,10 +4,10 @@ import logging
 import math
 from collections.abc import Mapping
 
-import torch
+from typing_extensions import override
 
 from cuvis_ai.errors import GraphError
-from cuvis_ai.functional.components import explained_variance, orthogonality_error
+from cuvis_ai.functional.components import orthogonality_error
 from cuvis_ai.functional.detection import (
     aupro,
     auroc,
@@ -18,9 +18,13 @@ from cuvis_ai.functional.detection import (
     precision,
     recall,
 )
-from cuvis_ai.leaf.bases import Metric, Observation, Read, components_of, require_score
-from cuvis_ai.node.base import Node, require
-from cuvis_ai.stats import ChannelMoments, Moments, ScoreDistribution, Sketch
+from cuvis_ai.functional.thresholds import above_mean
+from cuvis_ai.leaf.bases import Metric, require_score
+from cuvis_ai.leaf.components import VARIANCE_OBSERVATIONS, explained_by, projection_of
+from cuvis_ai.leaf.reading import Observation, Read, Truth
+from cuvis_ai.node.base import Node
+from cuvis_ai.node.base.arguments import require
+from cuvis_ai.stats import ScoreDistribution, Sketch
 
 logger = logging.getLogger(__name__)
 
@@ -33,32 +37,19 @@ class ExplainedVarianceMetric(Metric):
     on the data of the epoch, out of the total variance of what enters the parent.
     """
 
+    @override
     def check_parent(self, parent: Node, channels: int | None) -> None:
-        """The parent needs components."""
-        components_of(parent, self)
+        projection_of(parent, self)
 
+    @override
     def observes(self) -> Mapping[str, Observation]:
-        """Channel variances of the input, covariance of the scores."""
-        return {
-            "input": Observation(Read.INPUT, ChannelMoments),
-            "scores": Observation(Read.OUTPUT, Moments),
-        }
+        return VARIANCE_OBSERVATIONS
 
+    @override
     def compute(self, parent: Node, sketches: Mapping[str, Sketch]) -> dict[str, float]:
-        """Return the shares, as fractions of 1."""
-        entering, scores = sketches["input"], sketches["scores"]
-        assert isinstance(entering, ChannelMoments)
-        assert isinstance(scores, Moments)
-        if entering.count == 0:
+        if sketches["input"].count == 0:
             return {}
-        projection = components_of(parent, self)
-        # The covariance of W (x − m), before any whitening. Both denominators are n: they cancel.
-        scale = projection.scale.detach().cpu().double()
-        inverse = torch.where(scale > 0, 1.0 / scale, 0.0)
-        covariance = inverse[:, None] * scores.covariance(ddof=0) * inverse
-        shares = explained_variance(
-            projection.components.detach().cpu().double(), covariance, entering.variance(ddof=0).sum()
-        )
+        shares = explained_by(projection_of(parent, self), sketches["input"], sketches["scores"])
         named = {f"explained_variance_pc{i}": float(share) for i, share in enumerate(shares.per_component, 1)}
         return {**named, "explained_variance_total": float(shares.total)}
 
@@ -66,13 +57,13 @@ class ExplainedVarianceMetric(Metric):
 class ComponentOrthogonalityMetric(Metric):
     """How far the components are from orthonormal: `component_orthogonality_error` = ‖W Wᵀ − I‖_F."""
 
+    @override
     def check_parent(self, parent: Node, channels: int | None) -> None:
-        """The parent needs components."""
-        components_of(parent, self)
+        projection_of(parent, self)
 
+    @override
     def compute(self, parent: Node, sketches: Mapping[str, Sketch]) -> dict[str, float]:
-        """Return the error."""
-        components = components_of(parent, self).components.detach().cpu().double()
+        components = projection_of(parent, self).components.detach().cpu().double()
         return {"component_orthogonality_error": float(orthogonality_error(components))}
 
 
@@ -83,16 +74,16 @@ class ScoreStatisticsMetric(Metric):
     `score_q25`, `score_q50`, `score_q75`, whose rank is right to 1e-3 (exact up to 2^22 pixels).
     """
 
+    @override
     def check_parent(self, parent: Node, channels: int | None) -> None:
-        """The parent needs a single channel."""
         require_score(parent, channels, self)
 
+    @override
     def observes(self) -> Mapping[str, Observation]:
-        """The distribution of the scores."""
         return {"scores": Observation(Read.OUTPUT, ScoreDistribution)}
 
+    @override
     def compute(self, parent: Node, sketches: Mapping[str, Sketch]) -> dict[str, float]:
-        """Return the statistics."""
         scores = sketches["scores"]
         assert isinstance(scores, ScoreDistribution)
         if scores.count == 0:
@@ -128,8 +119,8 @@ class AnomalyDetectionMetrics(Metric):
         self.threshold = threshold
         self._warned = False
 
+    @override
     def check_parent(self, parent: Node, channels: int | None) -> None:
-        """The parent needs a single channel, and to emit logits if the threshold is a probability."""
         require_score(parent, channels, self)
         if self.threshold is not None and not parent.emits_logits:
             raise GraphError(
@@ -137,12 +128,12 @@ class AnomalyDetectionMetrics(Metric):
                 f"logits, such as RXLogitHead, got {parent.label}. Use threshold_multiplier for scores."
             )
 
+    @override
     def observes(self) -> Mapping[str, Observation]:
-        """The distribution of the scores, by class."""
-        return {"scores": Observation(Read.OUTPUT, ScoreDistribution, with_truth=True)}
+        return {"scores": Observation(Read.OUTPUT, ScoreDistribution, Truth.REQUIRED)}
 
+    @override
     def compute(self, parent: Node, sketches: Mapping[str, Sketch]) -> dict[str, float]:
-        """Return what is defined."""
         scores = sketches["scores"]
         assert isinstance(scores, ScoreDistribution)
         if scores.count == 0:
@@ -157,8 +148,7 @@ class AnomalyDetectionMetrics(Metric):
         if self.threshold is not None:
             threshold = math.log(self.threshold / (1 - self.threshold))
         else:
-            spread = 0.0 if math.isnan(scores.std) else scores.std
-            threshold = scores.mean + self.threshold_multiplier * spread
+            threshold = above_mean(scores.mean, scores.std, self.threshold_multiplier)
         confusion = scores.confusion(threshold)
         rates = {"precision": precision, "recall": recall, "f1": f1, "iou": iou}
         return {"threshold": threshold, **{name: rate(confusion) for name, rate in rates.items()}}

@@ -6,11 +6,15 @@ from typing import Literal
 import torch
 from jaxtyping import Bool
 from torch import Tensor
+from typing_extensions import override
 
 from cuvis_ai.errors import GraphError, NotFittedError
 from cuvis_ai.functional.detection import best_f1
-from cuvis_ai.leaf.bases import Metric, Observation, Read, require_score
-from cuvis_ai.node.base import Node, require
+from cuvis_ai.functional.thresholds import above_mean
+from cuvis_ai.leaf.bases import Metric, require_score
+from cuvis_ai.leaf.reading import Observation, Read, Truth
+from cuvis_ai.node.base import Node
+from cuvis_ai.node.base.arguments import require
 from cuvis_ai.stats import ScoreDistribution, Sketch
 from cuvis_ai.types import CubeTensor
 
@@ -20,10 +24,10 @@ Rule = Literal["mean_std", "quantile", "best_f1", "value"]
 class Threshold(Metric):
     """Turns scores into a mask: an anomaly is where the score is above `value`.
 
-    The value is set anew at the end of each validation epoch, by a rule on all its scores, and
-    logged as `threshold`. "mean_std" and "quantile" need no masks, so they work on normal data
+    The value is set at the end of each validation epoch of `graph.train`, by a rule on all its scores,
+    and logged as `threshold`. "mean_std" and "quantile" need no masks, so they work on normal data
     alone; "best_f1" needs `batch["mask"]`; "value" is a fixed number. It is saved with the graph,
-    and `threshold.value = 3.2` changes it at any time.
+    and `threshold.value = 3.2` changes it at any time; `graph.evaluate` leaves it as it is.
 
     Args:
         rule: mean_std, quantile, best_f1 or value.
@@ -74,23 +78,27 @@ class Threshold(Metric):
     def value(self, value: float) -> None:
         self.stored = torch.full_like(self.stored, float(value))
 
+    @override
     def check_parent(self, parent: Node, channels: int | None) -> None:
-        """The parent needs a single channel."""
         require_score(parent, channels, self)
 
+    @override
     def observes(self) -> Mapping[str, Observation]:
-        """The distribution of the scores, by class for best_f1."""
         if self.rule == "value":
             return {}
-        return {"scores": Observation(Read.OUTPUT, ScoreDistribution, with_truth=self.rule == "best_f1")}
+        truth = Truth.REQUIRED if self.rule == "best_f1" else Truth.UNUSED
+        return {"scores": Observation(Read.OUTPUT, ScoreDistribution, truth)}
 
-    def compute(self, parent: Node, sketches: Mapping[str, Sketch]) -> dict[str, float]:
-        """Set the value by the rule and return it."""
+    @override
+    def fit(self, sketches: Mapping[str, Sketch]) -> None:
         if self.rule != "value":
             scores = sketches["scores"]
             assert isinstance(scores, ScoreDistribution)
             self.value = self._by_rule(scores)
-        return {"threshold": self.value}
+
+    @override
+    def compute(self, parent: Node, sketches: Mapping[str, Sketch]) -> dict[str, float]:
+        return {} if bool(self.stored.isnan()) else {"threshold": self.value}
 
     def _by_rule(self, scores: ScoreDistribution) -> float:
         if scores.count == 0:
@@ -106,7 +114,7 @@ class Threshold(Metric):
         assert self.parameter is not None
         if self.rule == "quantile":
             return scores.quantile(self.parameter)
-        return scores.mean + self.parameter * (scores.std if scores.count > 1 else 0.0)
+        return above_mean(scores.mean, scores.std, self.parameter)
 
     def forward(self, scores: CubeTensor) -> Bool[Tensor, "b 1 h w"]:
         """Return the mask of a batch of scores; False where a score is NaN."""

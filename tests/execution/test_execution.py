@@ -1,4 +1,4 @@
-"""Only what somebody reads is computed, chains fold, and folding changes no value."""
+"""Only what is read is computed, and composing chains changes no value."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ import torch
 
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.errors import GraphError
-from cuvis_ai.execution.topology import CUBE
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.stats import Structure
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
+from cuvis_ai.types import CUBE
 from tests.cubes import Batches, as_batches, random_cubes
 
 STATISTICS_ONLY = TrainingConfig(trainer=TrainerConfig(max_epochs=0, enable_progress_bar=False))
@@ -73,7 +73,7 @@ def test_every_output_is_what_calling_the_nodes_in_turn_gives() -> None:
             torch.testing.assert_close(got[name], expected[name], rtol=1e-3, atol=1e-4)
 
 
-def test_what_nobody_reads_is_not_computed() -> None:
+def test_what_is_not_read_is_not_computed() -> None:
     graph = branched()
     smooth = graph.nodes["smooth"]
     assert isinstance(smooth, Smooth)
@@ -84,11 +84,11 @@ def test_what_nobody_reads_is_not_computed() -> None:
     assert smooth.calls == 1
 
 
-def test_maps_are_folded_up_to_the_point_that_is_needed_anyway() -> None:
+def test_maps_are_composed_up_to_the_point_that_is_needed_anyway() -> None:
     execution = branched()._execution
     assert execution.base(("pca",)) == CUBE
     assert execution.base(("pca", "norm")) == CUBE
-    assert execution.base(("pca",), keep=[("norm",)]) == ("norm",)
+    assert execution.base(("pca",), stops=[("norm",)]) == ("norm",)
     assert execution.base(("pca",), Structure.CHANNELWISE) == ("pca",)
     assert execution.base(("norm",), Structure.CHANNELWISE) == CUBE
     assert execution.base(("smooth_pca",)) == ("smooth",)
@@ -120,7 +120,7 @@ def test_foreign_strides_give_equal_results() -> None:
     assert torch.equal(graph.run(cube.contiguous(), ["rx"])["rx"], graph.run(cube, ["rx"])["rx"])
 
 
-def test_non_finite_pixels_come_out_as_nan_behind_a_users_node_too() -> None:
+def test_non_finite_pixels_come_out_as_nan_after_a_users_node_too() -> None:
     graph = branched()
     cube = random_cubes(seed=1)
     cube[1, 3, 2, 2] = float("nan")

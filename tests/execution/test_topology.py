@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from cuvis_ai.errors import GraphError
-from cuvis_ai.execution.topology import CUBE, Topology, snake_case, unique_name
+from cuvis_ai.execution.topology import Topology, snake_case, unique_name
+from cuvis_ai.types import CUBE
 
 
 def diamond() -> Topology:

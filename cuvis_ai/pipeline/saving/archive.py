@@ -22,7 +22,8 @@ from torch import Tensor
 from cuvis_ai import __version__
 from cuvis_ai.errors import ArchiveError, ConfigError
 from cuvis_ai.leaf.bases import Leaf
-from cuvis_ai.node.base import Node, class_of, hyperparameters
+from cuvis_ai.node.base import Node
+from cuvis_ai.node.base.arguments import class_of, hyperparameters
 from cuvis_ai.pipeline.saving import sealed_zip
 from cuvis_ai.pipeline.saving.class_path import class_path, resolve
 from cuvis_ai.pipeline.saving.plain_types import argument_misfits, misfit

@@ -7,16 +7,15 @@ import torch
 
 from cuvis_ai.errors import GraphError
 from cuvis_ai.execution.execution import Execution, called
-from cuvis_ai.execution.topology import SOURCE
-from cuvis_ai.node.base import Node
+from cuvis_ai.node.base import AffineNode, FittedNode, Node, has_pointwise
 from cuvis_ai.stats import Structure
-from cuvis_ai.types import CubeTensor
+from cuvis_ai.types import SOURCE, CubeTensor
 
 # Loose: another machine's products may round otherwise; another graph is off by much more.
 _TOLERANCE = 1e-3
 
 _MOST_CHANNELS = 2**18
-"""Channels that enter and leave all nodes together: a stranger's graph of few weights can have any number."""
+"""Channels that enter and leave all nodes together: an untrusted graph of few weights can have any number."""
 
 
 def probe(execution: Execution) -> dict[str, Any] | None:
@@ -29,7 +28,7 @@ def probe(execution: Execution) -> dict[str, Any] | None:
     if not order or not all(execution.nodes[name].fitted for name in order):
         return None
     root = execution.nodes[next(name for name in order if not execution.topology.parents[name])]
-    if root.structure is Structure.OPAQUE:
+    if not isinstance(root, AffineNode) or root.structure is Structure.OPAQUE:
         return None
     outputs = _outputs(execution, root)
     if outputs is None or not all(torch.isfinite(output).all() for output in outputs.values()):
@@ -48,17 +47,20 @@ def check_probe(execution: Execution, expected: Mapping[str, Any] | None) -> Non
     if found is None or found["channels"] != expected["channels"]:
         raise GraphError("probe: the graph takes other channels than when it was saved.")
     for name, values in found["outputs"].items():
-        got, kept = torch.tensor(values), torch.tensor(expected["outputs"].get(name, []))
-        close = got.shape == kept.shape and bool(((got - kept).abs() <= _TOLERANCE * kept.abs().max()).all())
+        got, stored = torch.tensor(values), torch.tensor(expected["outputs"].get(name, []))
+        close = got.shape == stored.shape and bool(
+            ((got - stored).abs() <= _TOLERANCE * stored.abs().max()).all()
+        )
         if not close:
             raise GraphError(f"node `{name}` gives another output than when it was saved.")
 
 
 def _check_state(name: str, node: Node) -> None:
     """Raise a `GraphError` unless the shapes of a node's state agree with each other and its arguments."""
-    shapes = {state: tuple(getattr(node, state).shape) for state in node.state_names}
+    shapes = {state: tuple(getattr(node, state).shape) for state in node.state_shapes}
     empty = {state for state, shape in shapes.items() if shape == (0,)}
-    if empty and empty == set(shapes) - set(node.initial_state()):
+    known = node.initial_state() if isinstance(node, FittedNode) else {}
+    if empty and empty == set(shapes) - set(known):
         return  # not fitted
     sizes: dict[str, int] = {}
     for state, axes in node.state_shapes.items():
@@ -68,9 +70,11 @@ def _check_state(name: str, node: Node) -> None:
             for letter, size in zip(letters, shape, strict=True)
         )
         if not agrees:
-            known = ", ".join(f"{letter} = {size}" for letter, size in sizes.items())
-            raise GraphError(f"node `{name}`: {state}: expected a shape ({axes}) with {known}, got {shape}.")
-    if node.structure is Structure.OPAQUE or node.has_head or not node.fitted:
+            so_far = ", ".join(f"{letter} = {size}" for letter, size in sizes.items())
+            raise GraphError(f"node `{name}`: {state}: expected a shape ({axes}) with {so_far}, got {shape}.")
+    if not isinstance(node, AffineNode) or node.structure is Structure.OPAQUE:
+        return
+    if has_pointwise(node) or not node.fitted:
         return
     affine = node.affine()
     promised = node.out_channels(affine.in_channels)
@@ -80,10 +84,10 @@ def _check_state(name: str, node: Node) -> None:
         )
 
 
-def _outputs(execution: Execution, root: Node) -> dict[str, CubeTensor] | None:
+def _outputs(execution: Execution, root: AffineNode) -> dict[str, CubeTensor] | None:
     """Return what the end nodes make of a ramp, node by node; None for too many channels.
 
-    Nothing is folded: a decoder folds with its encoder into a matrix of channels × channels.
+    No maps are composed: a decoder and its encoder make a matrix of channels × channels.
     """
     center = root.affine().center.detach()
     ramp = torch.linspace(-1.0, 1.0, len(center), dtype=torch.float64).to(center.device, center.dtype)

@@ -4,32 +4,22 @@ Values are of the epoch, over all pixels of all batches and ranks, never a mean 
 Logged names are made here and nowhere else.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from cuvis_ai.errors import GraphError, NonFiniteLossError
-from cuvis_ai.execution.execution import Evaluation, Execution
-from cuvis_ai.execution.topology import Point, snake_case, unique_name
-from cuvis_ai.functional.affine import pixels_of
-from cuvis_ai.functional.regions import region_weights
-from cuvis_ai.leaf.bases import CompositeLoss, Leaf, Loss, Metric, Read, View
+from cuvis_ai.execution.execution import Execution
+from cuvis_ai.execution.topology import snake_case, unique_name
+from cuvis_ai.leaf.bases import Attached, CompositeLoss, Loss, Metric
+from cuvis_ai.leaf.observer import Observed, Observer
+from cuvis_ai.leaf.reading import BATCH_KEYS, Evaluation, Observation, Read, points_of, view_of
 from cuvis_ai.node.base import Node
-from cuvis_ai.stats import Sketch, Structure, merged_over_ranks, update_all
+from cuvis_ai.stats import Sketch, Structure
 from cuvis_ai.stats.ranks import sum_over_ranks
-
-L = TypeVar("L", bound=Leaf)
-
-
-@dataclass(frozen=True)
-class Hung(Generic[L]):
-    """A leaf and the name of the node that it hangs on."""
-
-    leaf: L
-    parent: str
+from cuvis_ai.types import Point
 
 
 def logged(stage: str, kind: str, name: str) -> str:
@@ -37,22 +27,25 @@ def logged(stage: str, kind: str, name: str) -> str:
     return f"{stage}/{kind}/{name}"
 
 
-def free_name(name: str, parent: str, taken: Iterable[str]) -> str:
-    """Return `name`; for a second leaf of that name, with its parent's name in front."""
+def free_name(name: str, parent: Node, taken: Iterable[str]) -> str:
+    """Return `name`; for a second leaf of that name, with its parent's name before it."""
     names = set(taken)
-    return name if name not in names else unique_name(f"{parent}_{name}", names)
+    return name if name not in names else unique_name(f"{parent.name}_{name}", names)
 
 
 class Losses:
     """The losses of a graph, and the composites through which some of them count in the total."""
 
     def __init__(
-        self, execution: Execution, hung: Iterable[Hung[Loss]], composites: Iterable[CompositeLoss] = ()
+        self,
+        execution: Execution,
+        attached: Iterable[Attached[Loss]],
+        composites: Iterable[CompositeLoss] = (),
     ) -> None:
         self.execution = execution
-        self.by_name: dict[str, Hung[Loss]] = {}
+        self.by_name: dict[str, Attached[Loss]] = {}
         self.composites = list(composites)
-        for one in hung:
+        for one in attached:
             stem = one.leaf.log_name or snake_case(type(one.leaf).__name__)
             self.by_name[free_name(stem, one.parent, self.by_name)] = one
         owned = {name for composite in self.composites for name in composite.child_losses}
@@ -61,44 +54,30 @@ class Losses:
 
     def points(self) -> tuple[Point, ...]:
         """Where the losses read."""
-        places = [self._places(one).values() for one in self.by_name.values()]
-        return tuple(dict.fromkeys(point for of_one in places for point in of_one))
+        points = (point for one in self.by_name.values() for point in self._points(one).values())
+        return tuple(dict.fromkeys(points))
+
+    def _points(self, one: Attached[Loss]) -> dict[Read, Point]:
+        return points_of(one.leaf.reads(), one.parent, self.execution)
 
     @property
     def read_data(self) -> bool:
         """Whether any loss reads more than weights."""
         return any(one.leaf.reads() for one in self.by_name.values())
 
-    def _places(self, one: Hung[Loss]) -> dict[Read, Point]:
-        topology = self.execution.topology
-        places: dict[Read, Callable[[], Point]] = {
-            Read.INPUT: lambda: topology.input_of(one.parent),
-            Read.OUTPUT: lambda: (one.parent,),
-            Read.ENCODER_INPUT: lambda: topology.input_of(
-                self.execution.nodes[one.parent].decodes or one.parent
-            ),
-        }
-        return {read: places[read]() for read in one.leaf.reads() if read in places}
-
     def __call__(self, evaluation: Evaluation | None, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return each loss of a batch, unweighted."""
         return {name: self._loss(one, evaluation, batch) for name, one in self.by_name.items()}
 
-    def _loss(self, one: Hung[Loss], evaluation: Evaluation | None, batch: Mapping[str, Any]) -> Tensor:
-        values: dict[Read, Tensor] = {}
-        for read, point in self._places(one).items():
-            assert evaluation is not None
-            values[read] = evaluation.values[point]
-        for read, key in ((Read.MASK, "mask"), (Read.LABELS, "labels")):
-            if read in one.leaf.reads():
-                if key not in batch:
-                    raise GraphError(
-                        f'{one.leaf.label}: expected batch["{key}"], got keys {sorted(batch)}. '
-                        f"Use a data set with `{key}`, or remove this loss."
-                    )
-                values[read] = batch[key]
-        valid = None if evaluation is None else evaluation.valid
-        result: Tensor = one.leaf(View(self.execution.nodes[one.parent], values, valid))
+    def _loss(self, one: Attached[Loss], evaluation: Evaluation | None, batch: Mapping[str, Any]) -> Tensor:
+        reads = one.leaf.reads()
+        view = view_of(self._points(one), reads, one.parent, evaluation, batch)
+        for read in reads - view.values.keys():
+            raise GraphError(
+                f'{one.leaf.label}: expected batch["{BATCH_KEYS[read]}"], got keys {sorted(batch)}. '
+                f"Use a data set with `{BATCH_KEYS[read]}`, or remove this loss."
+            )
+        result: Tensor = one.leaf(view)
         if result.ndim:
             raise GraphError(f"{one.leaf.label}: expected a scalar loss, got shape {tuple(result.shape)}.")
         return result
@@ -120,8 +99,10 @@ class Losses:
         topology = self.execution.topology
         found: set[str] = set()
         for one in self.by_name.values():
-            points = [*self._places(one).values(), (one.parent,)] if one.leaf.reads() else []
-            found.add(one.parent)
+            assert one.parent.name is not None
+            parent = one.parent.name
+            points = [*self._points(one).values(), (parent,)] if one.leaf.reads() else []
+            found.add(parent)
             found.update(*(topology.ancestors(point) for point in points))
         return found
 
@@ -134,7 +115,7 @@ class LossGuard:
         self._seen: Tensor | None = None
 
     def look_at(self, values: Mapping[str, Tensor]) -> None:
-        """Keep which losses of a batch are not finite."""
+        """Record which losses of a batch are not finite."""
         bad = ~torch.isfinite(torch.stack([value.detach() for value in values.values()]))
         self._seen = bad if self._seen is None else self._seen | bad
 
@@ -142,8 +123,8 @@ class LossGuard:
         """Raise a `NonFiniteLossError` that names the leaves, if any loss was not finite so far."""
         if self._seen is None or not bool(self._seen.any()):
             return
-        hung = list(self.losses.by_name.values())
-        named = ", ".join(one.leaf.label for one, bad in zip(hung, self._seen.tolist(), strict=True) if bad)
+        losses = list(self.losses.by_name.values())
+        named = ", ".join(one.leaf.label for one, bad in zip(losses, self._seen.tolist(), strict=True) if bad)
         raise NonFiniteLossError(
             f"{named}: NaN or infinite in epoch {epoch + 1}. Lower the learning rate, clip gradients with "
             f"gradient_clip_val, or look for extreme values in the data. Training stopped; no checkpoint was "
@@ -201,70 +182,49 @@ def n_valid(evaluation: Evaluation | None) -> int | Tensor:
     return 1 if cube is None else cube.shape[0] * cube.shape[2] * cube.shape[3]
 
 
-_Key = tuple[Point, object, bool]
-"""Where a sketch is taken, what makes it, and whether it needs the truth."""
-
-
 class Metrics:
-    """The metrics of a graph over one epoch; sketches of the same pixels are shared."""
+    """The metrics of a graph over one epoch, from the sketches of an observer."""
 
-    def __init__(self, execution: Execution, hung: Iterable[Hung[Metric]], device: torch.device) -> None:
-        self.execution = execution
-        self.hung = list(hung)
-        self.device = device
-        self.sketches: dict[_Key, Sketch] = {}
-        self._wanted: list[dict[str, tuple[Point, _Key]]] = []
-        for one in self.hung:
-            self._wanted.append(self._observations(one))
+    def __init__(
+        self, execution: Execution, attached: Iterable[Attached[Metric]], observer: Observer
+    ) -> None:
+        self.attached = list(attached)
+        self.observer = observer
+        self._observed = [
+            observed_by(observer, one.leaf.observes(), one.parent, execution) for one in self.attached
+        ]
 
-    def _observations(self, one: Hung[Metric]) -> dict[str, tuple[Point, _Key]]:
-        """For each observation its point, and the key of the sketch that serves it."""
-        wanted: dict[str, tuple[Point, _Key]] = {}
-        for name, observation in one.leaf.observes().items():
-            sketch = observation.sketch()
-            inside = observation.where is Read.INPUT
-            point = self.execution.topology.input_of(one.parent) if inside else (one.parent,)
-            # A dense map has fewer channels behind it than before: cheaper to take the sketch there.
-            least = max(Structure.CHANNELWISE, sketch.carried_by)
-            key = (self.execution.base(point, least), observation.sketch, observation.with_truth)
-            self.sketches.setdefault(key, sketch)
-            wanted[name] = (point, key)
-        return wanted
+    def compute(self, stage: str, *, fit: bool) -> dict[str, float]:
+        """Return the values by logged name; the observer has finished.
 
-    def points(self) -> tuple[Point, ...]:
-        """Where the metrics read."""
-        return tuple(dict.fromkeys(point for point, _, _ in self.sketches))
-
-    @torch.no_grad()
-    def update(self, evaluation: Evaluation, batch: Mapping[str, Any]) -> None:
-        """Take in a batch; sketches that need a mask pass over a batch without one."""
-        valid = None if evaluation.valid is None else evaluation.valid.flatten()
-        mask = batch.get("mask")
-        weights = None if mask is None else region_weights(mask, evaluation.valid).flatten()
-        for point in self.points():
-            pixels = pixels_of(evaluation.values[point])
-            here = [(key[2], sketch) for key, sketch in self.sketches.items() if key[0] == point]
-            update_all([sketch for truth, sketch in here if not truth], pixels, valid)
-            if weights is not None:
-                update_all([sketch for truth, sketch in here if truth], pixels, valid, weights)
-
-    def compute(self, stage: str) -> dict[str, float]:
-        """Return the values by logged name, merged over ranks."""
-        merged = {key: merged_over_ranks(sketch, self.device) for key, sketch in self.sketches.items()}
+        Args:
+            stage: the stage in their names.
+            fit: whether metrics with a state first set it.
+        """
         values: dict[str, float] = {}
-        for one, wanted in zip(self.hung, self._wanted, strict=True):
+        for one, observed in zip(self.attached, self._observed, strict=True):
             if stage not in one.leaf.stages:
                 continue
-            of_leaf = {name: self._carried(point, key, merged[key]) for name, (point, key) in wanted.items()}
-            for name, value in one.leaf.compute(self._node(one), of_leaf).items():
+            sketches = sketches_of(self.observer, observed)
+            if fit:
+                one.leaf.fit(sketches)
+            for name, value in one.leaf.compute(one.parent, sketches).items():
                 values[free_name(name, one.parent, values)] = float(value)
         return {logged(stage, "metric", name): value for name, value in values.items()}
 
-    def _node(self, one: Hung[Metric]) -> Node:
-        return self.execution.nodes[one.parent]
 
-    def _carried(self, point: Point, key: _Key, sketch: Sketch) -> Sketch:
-        if sketch.count == 0:
-            return sketch
-        affine = self.execution.affine(point, key[0], sketch.channels)
-        return sketch if affine is None else sketch.through(affine)
+def observed_by(
+    observer: Observer, wanted: Mapping[str, Observation], parent: Node, execution: Execution
+) -> dict[str, Observed]:
+    """Ask an observer for the sketches that a leaf needs; return what it gave, by the leaf's names."""
+    points = {name: points_of([one.where], parent, execution)[one.where] for name, one in wanted.items()}
+    # A dense map leaves fewer channels than it takes: cheaper to take the sketch after it.
+    return {
+        name: observer.observe(points[name], one.sketch, truth=one.truth, least=Structure.CHANNELWISE)
+        for name, one in wanted.items()
+    }
+
+
+def sketches_of(observer: Observer, observed: Mapping[str, Observed]) -> dict[str, Sketch]:
+    """Return the sketches that a leaf asked for, by its names."""
+    return {name: observer.sketch(one) for name, one in observed.items()}

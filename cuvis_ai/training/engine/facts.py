@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cuvis_ai.execution.execution import Execution
-from cuvis_ai.node.base import hyperparameters
+from cuvis_ai.node.base.arguments import hyperparameters
 from cuvis_ai.training.engine.epoch import logged
 from cuvis_ai.training.monitors import Outline, OutlineNode
 

@@ -14,35 +14,32 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from cuvis_ai.execution.execution import Evaluation, Execution
-from cuvis_ai.functional.affine import GRADIENT_SLACK
-from cuvis_ai.training.config import OptimizerConfig, TrainingConfig
-from cuvis_ai.training.engine.epoch import Losses, LossGuard, LossMeans, Metrics, logged, n_valid
+from cuvis_ai.leaf.reading import Evaluation
+from cuvis_ai.node.base import freeze
+from cuvis_ai.training.config import TrainingConfig
+from cuvis_ai.training.engine.epoch import Losses, LossGuard, LossMeans, logged, n_valid
+from cuvis_ai.training.engine.evaluation_epoch import EvaluationEpoch
 from cuvis_ai.training.engine.facts import weights_and_gradients
+from cuvis_ai.training.engine.optimizers import optimizer_of, scheduler_of
+from cuvis_ai.training.engine.parts import Parts
 from cuvis_ai.training.engine.pictures import Pictures
 from cuvis_ai.training.engine.resume import random_state, restore_random_state
 from cuvis_ai.training.engine.statistics import checked_batch, fit_statistics
 from cuvis_ai.training.monitors import Recorder
+from cuvis_ai.types import Point
 
 logger = logging.getLogger(__name__)
-
-OPTIMIZERS: dict[str, Callable[[OptimizerConfig], tuple[type[torch.optim.Optimizer], dict[str, Any]]]] = {
-    "adam": lambda c: (torch.optim.Adam, {"betas": c.betas}),
-    "adamw": lambda c: (torch.optim.AdamW, {"betas": c.betas}),
-    "sgd": lambda c: (torch.optim.SGD, {"momentum": c.momentum}),
-}
 
 
 class GraphModule(LightningModule):
     """Fits and trains the nodes of one graph.
 
     Args:
-        execution: how the nodes are evaluated.
-        nodes, leaves: the graph's modules; their state is what a checkpoint holds.
-        losses: the losses that count in the total.
-        new_metrics: makes the metrics of an epoch, for a device.
+        parts: the graph.
+        losses: its losses.
         pictures: what is drawn of validation epochs.
         recorder: where values go.
         config: the settings.
@@ -54,11 +51,8 @@ class GraphModule(LightningModule):
 
     def __init__(
         self,
-        execution: Execution,
-        nodes: nn.ModuleDict,
-        leaves: nn.ModuleDict,
+        parts: Parts,
         losses: Losses,
-        new_metrics: Callable[[torch.device], Metrics],
         pictures: Pictures,
         recorder: Recorder,
         config: TrainingConfig,
@@ -69,12 +63,11 @@ class GraphModule(LightningModule):
         evaluated_split: str = "test",
     ) -> None:
         super().__init__()
-        self.nodes = nodes
-        self.leaves = leaves
-        self.execution = execution
-        self.in_steps = Execution(execution.topology, execution.nodes, slack=GRADIENT_SLACK)
+        self.nodes = parts.nodes  # their state, and the leaves', is what a checkpoint holds
+        self.leaves = parts.leaves
+        self.parts = parts
+        self.execution = parts.execution
         self.losses = losses
-        self.new_metrics = new_metrics
         self.pictures = pictures
         self.recorder = recorder
         self.config = config
@@ -87,8 +80,7 @@ class GraphModule(LightningModule):
         self._scheduler_state: dict[str, Any] | None = None
         self._guard = LossGuard(losses)
         self._train_means: LossMeans | None = None
-        self._means: LossMeans | None = None
-        self._metrics: Metrics | None = None
+        self._epoch: EvaluationEpoch | None = None
 
     # The two phases.
 
@@ -119,63 +111,53 @@ class GraphModule(LightningModule):
             node.prepare_for_train()
             if name not in reached:
                 logger.warning("  %s is trainable, but no loss depends on it: it stays frozen", node.label)
-                node.freeze()
+                freeze(node)
                 continue
             parts = ", ".join(key for key, _ in node.named_parameters())
             logger.info("  Converting %s of %s to nn.Parameters", parts, node.label)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer | None:
+    def configure_optimizers(self) -> Optimizer | None:
         """Return the optimizer of everything that requires a gradient."""
-        named = [(name, p) for name, p in self.named_parameters() if p.requires_grad]
-        if not (self.gradient_phase and named):
-            return None
-        settings = self.config.optimizer
-        cls, extra = OPTIMIZERS[settings.name](settings)
-        # Weight decay shrinks what stands behind a parametrization, which is no shrinking of the
-        # weights themselves: with it orthogonal components can collapse.
-        groups: list[dict[str, Any]] = [
-            {"params": [p for name, p in named if "parametrizations." not in name]},
-            {"params": [p for name, p in named if "parametrizations." in name], "weight_decay": 0.0},
-        ]
-        optimizer = cls(
-            [group for group in groups if group["params"]],
-            lr=settings.lr, weight_decay=settings.weight_decay, **extra,  # type: ignore[call-arg]
-        )  # fmt: skip
-        plateau = self.config.scheduler
-        self._scheduler = ReduceLROnPlateau(
-            optimizer, factor=plateau.factor, patience=plateau.patience, min_lr=plateau.min_lr
-        )
-        if self._scheduler_state is not None:
-            self._scheduler.load_state_dict(self._scheduler_state)
+        named = self.named_parameters() if self.gradient_phase else ()
+        optimizer = optimizer_of(self.config.optimizer, named)
+        if optimizer is not None:
+            self._scheduler = scheduler_of(self.config.scheduler, optimizer)
+            if self._scheduler_state is not None:
+                self._scheduler.load_state_dict(self._scheduler_state)
         return optimizer
 
     # Lightning saves a checkpoint before it steps a plateau scheduler of its own, which would make
     # a resumed run differ; so this one is stepped and kept here.
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what resuming needs besides weights; refuse weights behind a non-finite loss."""
+        """Add what resuming needs besides weights; refuse weights after a non-finite loss."""
         self._guard.raise_if_seen(self.current_epoch)
         state = None if self._scheduler is None else dict(self._scheduler.state_dict())
         sums = {} if self._train_means is None else self._train_means.sums
-        kept = {"scheduler": state, "best": self.best, "sums": sums, "random": random_state()}
         stopped = self.trainer.should_stop and self.trainer.early_stopping_callback is not None
-        checkpoint["cuvis_ai"] = {**kept, "stopped": stopped}
+        checkpoint["cuvis_ai"] = {
+            "scheduler": state,
+            "best": self.best,
+            "sums": sums,
+            "random": random_state(),
+            "stopped": stopped,
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take them back; the scheduler is made later."""
-        kept = checkpoint["cuvis_ai"]
-        self._scheduler_state = kept["scheduler"]
-        self.best = None if kept["best"] is None else (kept["best"][0], kept["best"][1])
-        self._train_means = LossMeans(self.losses, self.device, kept["sums"])
-        restore_random_state(kept["random"])
-        self.trainer.should_stop = kept["stopped"]  # else EarlyStopping lets another epoch pass
+        state = checkpoint["cuvis_ai"]
+        self._scheduler_state = state["scheduler"]
+        self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
+        self._train_means = LossMeans(self.losses, self.device, state["sums"])
+        restore_random_state(state["random"])
+        self.trainer.should_stop = state["stopped"]  # else EarlyStopping lets another epoch pass
 
     # Steps.
 
     def on_train_start(self) -> None:
         """Spare ranks the exchange of buffers before each step, if they hold nothing but what was fitted."""
         nodes = self.execution.nodes.values()
-        fitted = {id(getattr(node, state)) for node in nodes for state in node.state_names}
+        fitted = {id(getattr(node, state)) for node in nodes for state in node.state_shapes}
         wrapped = self.trainer.model
         if isinstance(wrapped, DistributedDataParallel) and fitted.issuperset(map(id, self.buffers())):
             wrapped.broadcast_buffers = False
@@ -187,7 +169,7 @@ class GraphModule(LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the total loss of a batch; reads no cube if no loss needs one."""
         points = self.losses.points() if self.losses.read_data else ()
-        evaluation, batch = self._evaluated(batch, points, self.in_steps)
+        evaluation, batch = self._evaluated(batch, points)
         values = self.losses(evaluation, batch)
         assert self._train_means is not None
         self._train_means.update(values, n_valid(evaluation))
@@ -210,7 +192,7 @@ class GraphModule(LightningModule):
         )
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Record weights and gradients at the end of an epoch; the validation after it forgets the latter."""
+        """Record weights and gradients at the end of an epoch; the validation after it drops the latter."""
         if self.recorder.active and self.trainer.is_last_batch:
             tensors = weights_and_gradients(self.nodes.named_parameters())
             self.recorder.histograms(tensors, epoch=self.current_epoch, global_step=self.global_step)
@@ -231,36 +213,22 @@ class GraphModule(LightningModule):
         self.execution.refresh_followers()
         self.pictures.close()
 
-    def _start_evaluation(self) -> None:
-        self._means = LossMeans(self.losses, self.device)
-        self._metrics = self.new_metrics(self.device)
+    def _start_evaluation(self) -> EvaluationEpoch:
+        self._epoch = EvaluationEpoch(self.parts, self.losses, self.pictures, self.device)
+        return self._epoch
 
     def _evaluation_step(self, batch: Any) -> None:
-        assert self._means is not None
-        assert self._metrics is not None
-        points = (*self.losses.points(), *self._metrics.points(), *self.pictures.points())
-        evaluation, batch = self._evaluated(batch, points, self.execution)
-        if evaluation is None and self.losses.read_data:
-            return  # a rank that has no cubes is given a number in their place
-        self._means.update(self.losses(evaluation, batch), n_valid(evaluation))
-        if evaluation is not None:
-            self._metrics.update(evaluation, batch)
-        self.pictures.collect(evaluation, batch)
-
-    def _end_evaluation(self, stage: str) -> dict[str, float]:
-        assert self._means is not None
-        assert self._metrics is not None
-        values = {**self._means.compute(stage), **self._metrics.compute(stage)}
-        self._publish(values, stage)
-        return values
+        assert self._epoch is not None
+        self._epoch.update(*self._evaluated(batch, self._epoch.points()))
 
     def on_validation_epoch_start(self) -> None:
         """Start the losses, metrics and pictures of the epoch; a sanity check draws nothing."""
-        self._start_evaluation()
+        epoch = self._start_evaluation()
         if not self.trainer.sanity_checking:
             fitting = self.trainer.state.fn == TrainerFn.FITTING
             following = self.current_epoch + self.config.trainer.check_val_every_n_epoch
-            self.pictures.start(last=not fitting or following >= self.config.trainer.max_epochs)
+            last = not fitting or following >= self.config.trainer.max_epochs
+            self.pictures.start(epoch.observer, last=last)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Take in a batch."""
@@ -270,9 +238,13 @@ class GraphModule(LightningModule):
         """Log losses and metrics, and step the scheduler; not for the sanity check."""
         if self.trainer.sanity_checking:
             return
+        assert self._epoch is not None
         self._guard.raise_if_seen(self.current_epoch)
-        values = self._end_evaluation("val")
-        self.pictures.finish("val", epoch=self.current_epoch, global_step=self.global_step)
+        values = self._epoch.compute("val", fit=True)
+        self._publish(values, "val")
+        self.pictures.finish(
+            self._epoch.observer, "val", epoch=self.current_epoch, global_step=self.global_step
+        )
         if logged("val", "loss", "total") in values:
             # The tutorial's checkpoint file name asks for it under this name.
             self.log("val_loss", values[logged("val", "loss", "total")])
@@ -289,7 +261,8 @@ class GraphModule(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Log losses and metrics."""
-        self._end_evaluation(self.evaluated_split)
+        assert self._epoch is not None
+        self._publish(self._epoch.compute(self.evaluated_split, fit=False), self.evaluated_split)
 
     # What the hooks share.
 
@@ -298,17 +271,15 @@ class GraphModule(LightningModule):
         """Whether the data module has validation batches."""
         return bool(self.trainer.num_val_batches and sum(self.trainer.num_val_batches))
 
-    def _evaluated(
-        self, batch: Any, points: Iterable[tuple[str, ...]], execution: Execution
-    ) -> tuple[Evaluation | None, Mapping[str, Any]]:
-        """Evaluate a batch at `points`; a batch that is a bare number stands for one that nobody reads."""
+    def _evaluated(self, batch: Any, points: Iterable[Point]) -> tuple[Evaluation | None, Mapping[str, Any]]:
+        """Evaluate a batch at `points`; a batch that is a bare number stands for one that is not read."""
         if not isinstance(batch, Mapping) and isinstance(batch, int | Tensor):
             return None, {}
-        batch = checked_batch(batch, self.device, execution.dtype)
-        return execution.evaluate(batch["cube"], points, batch.get("valid")), batch
+        batch = checked_batch(batch, self.device, self.execution.dtype)
+        return self.execution.evaluate(batch["cube"], points, batch.get("valid")), batch
 
     def _finish_epoch_loss(self, values: Mapping[str, float]) -> None:
-        """Step the scheduler on the total that is watched, and keep the best."""
+        """Step the scheduler on the total that is watched, and remember the best."""
         total = next((v for name, v in values.items() if name.endswith("/loss/total")), None)
         if total is None:
             return

@@ -6,16 +6,21 @@ from typing import Any
 
 import torch
 
-from cuvis_ai.execution.execution import Evaluation, Execution
-from cuvis_ai.execution.topology import Point
-from cuvis_ai.leaf.bases import Picture, Read, View, Visualization
-from cuvis_ai.training.engine.epoch import Hung
+from cuvis_ai.execution.execution import Execution
+from cuvis_ai.leaf.bases import Attached, Picture, Visualization
+from cuvis_ai.leaf.observer import Observed, Observer
+from cuvis_ai.leaf.reading import Evaluation, Read, points_of, view_of
+from cuvis_ai.stats import Sketch
+from cuvis_ai.training.engine.epoch import observed_by, sketches_of
 from cuvis_ai.training.monitors import Recorder
+from cuvis_ai.types import Point
 
 logger = logging.getLogger(__name__)
 
 BUDGET = 500
 """Pictures of a run."""
+
+_Drawable = tuple[Attached[Visualization], dict[str, Sketch]]
 
 
 class Pictures:
@@ -27,8 +32,9 @@ class Pictures:
 
     Args:
         execution: how the nodes are evaluated.
-        hung: the leaves.
-        recorder: where the pictures go; if nobody listens, nothing is collected.
+        attached: the leaves.
+        recorder: where the pictures go; on a rank where it is not active, nothing is collected.
+        ranks: processes of the run.
         may_stop_early: whether the run may end before its last epoch.
         budget: pictures of the run.
 
@@ -39,81 +45,75 @@ class Pictures:
     def __init__(
         self,
         execution: Execution,
-        hung: Iterable[Hung[Visualization]],
+        attached: Iterable[Attached[Visualization]],
         recorder: Recorder,
         *,
+        ranks: int = 1,
         may_stop_early: bool = False,
         budget: int = BUDGET,
     ) -> None:
         self.execution = execution
         self.recorder = recorder
-        everywhere = list(hung)
+        self.attached = list(attached)
         # The same on every rank, so that all ranks go through the same batches.
-        self.read_data = any(one.leaf.reads() for one in everywhere)
-        self.hung = everywhere if recorder.active else []
+        self.read_data = any(one.leaf.reads() or one.leaf.observes() for one in self.attached)
+        self.ranks = ranks
         self.may_stop_early = may_stop_early
         self.left = budget
         self._validations = 0
         self._per_drawing: dict[int, int] = {}
-        self._collecting: list[Hung[Visualization]] = []
-        self._due: list[Hung[Visualization]] = []
-        self._undrawn: list[Hung[Visualization]] = []
+        self._collecting: list[Attached[Visualization]] = []
+        self._due: list[Attached[Visualization]] = []
+        self._undrawn: list[_Drawable] = []
         self._when = ("val", 0, 0)
+        self._observed: dict[int, dict[str, Observed]] = {}
 
-    def start(self, *, last: bool) -> None:
-        """Start a validation epoch; `last` says that none will follow."""
-        self._due = [one for one in self.hung if last or self._is_due(one)]
-        self._collecting = self.hung if self.may_stop_early else self._due
+    def start(self, observer: Observer, *, last: bool) -> None:
+        """Start a validation epoch, whose sketches `observer` takes; `last` says that none will follow."""
+        self._due = [one for one in self.attached if last or self._is_due(one)]
+        collecting = self.attached if self.may_stop_early else self._due
+        self._collecting = collecting if self.recorder.active else []
         self._validations += 1
+        # Ranks put sketches together, but the first alone knows how many pictures are left to draw.
+        observing = self._collecting if self.ranks == 1 else self.attached
+        self._observed = {
+            id(one): observed_by(observer, one.leaf.observes(), one.parent, self.execution)
+            for one in observing
+        }
         for one in self._collecting:
             one.leaf.reset()
 
-    def _is_due(self, one: Hung[Visualization]) -> bool:
+    def _is_due(self, one: Attached[Visualization]) -> bool:
         if self._validations == 0:
             return True
-        # What the last epoch will draw is kept back.
+        # Reserved: what the last epoch will draw.
         reserve = sum(self._per_drawing.values())
         enough = self.left - self._per_drawing.get(id(one), 1) >= reserve
         return enough and self._validations % one.leaf.log_frequency == 0
 
     def points(self) -> tuple[Point, ...]:
-        """Where the leaves that collect in this epoch read."""
-        places = (point for one in self._collecting for point in self._places(one).values())
-        return tuple(dict.fromkeys(places))
+        """Where the leaves that collect in this epoch read, besides what they observe."""
+        points = (point for one in self._collecting for point in self._points(one).values())
+        return tuple(dict.fromkeys(points))
 
-    def _places(self, one: Hung[Visualization]) -> dict[Read, Point]:
-        topology = self.execution.topology
-        places: dict[Read, Point] = {}
-        for read in one.leaf.reads():
-            if read is Read.INPUT:
-                places[read] = topology.input_of(one.parent)
-            elif read is Read.OUTPUT:
-                places[read] = (one.parent,)
-            elif read is Read.ENCODER_INPUT:
-                places[read] = topology.input_of(topology.references[one.parent][0])
-        return places
+    def _points(self, one: Attached[Visualization]) -> dict[Read, Point]:
+        return points_of(one.leaf.reads(), one.parent, self.execution)
 
     @torch.no_grad()
     def collect(self, evaluation: Evaluation | None, batch: Mapping[str, Any]) -> None:
         """Show a batch to the leaves; without an evaluation, to those that read weights alone."""
         for one in self._collecting:
-            places = self._places(one)
-            if places and evaluation is None:
-                continue
-            values = {read: evaluation.values[point] for read, point in places.items() if evaluation}
-            values |= {
-                read: batch[key]
-                for read, key in ((Read.MASK, "mask"), (Read.LABELS, "labels"))
-                if batch.get(key) is not None
-            }
-            valid = None if evaluation is None else evaluation.valid
-            one.leaf.collect(View(self.execution.nodes[one.parent], values, valid), batch)
+            points = self._points(one)
+            if evaluation is not None or not points:
+                view = view_of(points, one.leaf.reads(), one.parent, evaluation, batch)
+                one.leaf.collect(view, batch)
 
-    def finish(self, stage: str, *, epoch: int, global_step: int) -> None:
+    def finish(self, observer: Observer, stage: str, *, epoch: int, global_step: int) -> None:
         """Draw what is due at the end of a validation epoch."""
         self._when = (stage, epoch, global_step)
-        self._undrawn = [one for one in self._collecting if one not in self._due]
-        self._draw(self._due)
+        drawable = [(one, sketches_of(observer, self._observed[id(one)])) for one in self._collecting]
+        self._undrawn = [pair for pair in drawable if pair[0] not in self._due]
+        self._draw([pair for pair in drawable if pair[0] in self._due])
         self._collecting = []
 
     def close(self) -> None:
@@ -121,21 +121,21 @@ class Pictures:
         self._draw(self._undrawn)
         self._undrawn = []
 
-    def _draw(self, hung: list[Hung[Visualization]]) -> None:
+    def _draw(self, drawable: list[_Drawable]) -> None:
         stage, epoch, global_step = self._when
         drawn: list[tuple[str, Picture]] = []
-        for one in hung:
-            pictures = self._pictures(one)
+        for one, sketches in drawable:
+            pictures = self._pictures(one, sketches)
             self._per_drawing[id(one)] = len(pictures)
             self.left -= len(pictures)
             drawn += [(one.leaf.name or type(one.leaf).__name__, picture) for picture in pictures]
         self.recorder.figures(drawn, stage, epoch=epoch, global_step=global_step)
-        for one in hung:
+        for one, _ in drawable:
             one.leaf.reset()
 
-    def _pictures(self, one: Hung[Visualization]) -> list[Picture]:
+    def _pictures(self, one: Attached[Visualization], sketches: Mapping[str, Sketch]) -> list[Picture]:
         try:
-            return one.leaf.draw()
+            return one.leaf.draw(one.parent, sketches)
         # Drawing runs Matplotlib and, in leaves of users, anything: a picture that fails is worth a
         # warning, not the run.
         except Exception as err:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from cuvis_ai.errors import ConfigError
 from cuvis_ai.execution.execution import Execution
+from cuvis_ai.node.base.state import allocate as allocate_state
 from cuvis_ai.training.config import TrainerConfig
 
 logger = logging.getLogger(__name__)
@@ -209,10 +210,10 @@ def allocate(execution: Execution, leaves: nn.ModuleDict, checkpoint: Mapping[st
         # A parametrized weight is stored as its argument, of the same shape.
         places = {
             state: (f"nodes.{name}.{state}", f"nodes.{name}.parametrizations.{state}.original")
-            for state in node.state_names
+            for state in node.state_shapes
         }
         shapes = {s: stored[k].shape for s, keys in places.items() for k in keys if k in stored}
-        node.allocate(shapes)
+        allocate_state(node, shapes)
 
 
 def random_state() -> dict[str, Any]:

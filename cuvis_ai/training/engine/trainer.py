@@ -3,19 +3,17 @@
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from torch import nn
 
 from cuvis_ai.errors import GraphError
-from cuvis_ai.execution.execution import Execution
-from cuvis_ai.leaf.bases import CompositeLoss, Loss, Metric, Visualization
+from cuvis_ai.node.base import require_fitted
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
 from cuvis_ai.training.engine.batches import (
     CheckMonitoredValues,
@@ -24,9 +22,10 @@ from cuvis_ai.training.engine.batches import (
     sized_and_filled,
     statistics_batches,
 )
-from cuvis_ai.training.engine.epoch import Hung, Losses, Metrics
+from cuvis_ai.training.engine.epoch import Losses
 from cuvis_ai.training.engine.facts import dataset_facts, outline_of
 from cuvis_ai.training.engine.lightning_module import GraphModule
+from cuvis_ai.training.engine.parts import Parts
 from cuvis_ai.training.engine.pictures import Pictures
 from cuvis_ai.training.engine.progress import EpochProgressBar
 from cuvis_ai.training.engine.resume import (
@@ -39,7 +38,7 @@ from cuvis_ai.training.engine.resume import (
     position_of,
     read_checkpoint,
 )
-from cuvis_ai.training.monitors import Monitor, Recorder, Run
+from cuvis_ai.training.monitors import Recorder, Run
 
 logger = logging.getLogger(__name__)
 
@@ -72,33 +71,6 @@ def make_trainer(config: TrainerConfig, *, max_epochs: int) -> Trainer:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """What of a graph is trained.
-
-    Attributes:
-        name: the graph's name.
-        structure: the graph as Mermaid text, for monitors.
-        execution: how the nodes are evaluated.
-        nodes, leaves: all modules, by name.
-        losses, composites, metrics, visualizations: the leaves, with their parents where these matter.
-        monitors: where values go.
-        check_data: raises if a data module that has been set up does not suit the graph.
-    """
-
-    name: str
-    structure: str
-    execution: Execution
-    nodes: nn.ModuleDict
-    leaves: nn.ModuleDict
-    losses: Sequence[Hung[Loss]]
-    composites: Sequence[CompositeLoss]
-    metrics: Sequence[Hung[Metric]]
-    visualizations: Sequence[Hung[Visualization]]
-    monitors: Sequence[Monitor]
-    check_data: Callable[[LightningDataModule], None]
-
-
 def train(
     parts: Parts, datamodule: LightningDataModule, config: TrainingConfig, ckpt_path: str | Path | None = None
 ) -> Trainer:
@@ -122,8 +94,9 @@ def train(
     recorder = Recorder(parts.monitors, active=trainer.is_global_zero)
     pictures = Pictures(
         parts.execution,
-        parts.visualizations,
+        parts.visualizations if parts.monitors else (),
         recorder,
+        ranks=trainer.world_size,
         may_stop_early=not all(isinstance(c, ModelCheckpoint) for c in config.trainer.callbacks),
     )
     source = CountedBatches(
@@ -132,13 +105,15 @@ def train(
         val=losses.read_data or pictures.read_data or any(one.leaf.observes() for one in parts.metrics),
     )
     module = GraphModule(
-        parts.execution, parts.nodes, parts.leaves, losses,
-        lambda device: Metrics(parts.execution, parts.metrics, device),
-        pictures, recorder, config,
+        parts,
+        losses,
+        pictures,
+        recorder,
+        config,
         gradient_phase=gradients,
         training_batches=lambda: statistics_batches(trainer, datamodule),
         check_data=lambda: _look_at_data(parts, datamodule, recorder),
-    )  # fmt: skip
+    )
     checkpoint = find_checkpoint(ckpt_path, config.trainer)
     epoch = step = None
     if checkpoint is not None:
@@ -185,19 +160,25 @@ def evaluate(
 ) -> dict[str, float]:
     """Return losses and metrics of one split, logged nowhere."""
     for node in parts.execution.nodes.values():
-        node.require_fitted()
+        require_fitted(node)
     datamodule.setup({"train": "fit", "val": "validate"}.get(split, "test"))
     parts.check_data(datamodule)
     loader = getattr(datamodule, f"{split}_dataloader")()
     if not sized_and_filled(loader):
         raise GraphError(f"evaluate: expected cubes in the split `{split}`, got none. Check the data module.")
     losses = Losses(parts.execution, parts.losses, parts.composites)
+    recorder = Recorder([])
     module = GraphModule(
-        parts.execution, parts.nodes, parts.leaves, losses,
-        lambda device: Metrics(parts.execution, parts.metrics, device),
-        Pictures(parts.execution, (), Recorder([])), Recorder([]), config,
-        gradient_phase=False, training_batches=lambda: loader, check_data=lambda: None, evaluated_split=split,
-    )  # fmt: skip
+        parts,
+        losses,
+        Pictures(parts.execution, (), recorder),
+        recorder,
+        config,
+        gradient_phase=False,
+        training_batches=lambda: loader,
+        check_data=lambda: None,
+        evaluated_split=split,
+    )
     trainer = make_trainer(replace(config.trainer, callbacks=[]), max_epochs=0)
     with _expected_warnings():
         trainer.test(module, dataloaders=loader, verbose=False)
@@ -226,7 +207,7 @@ def _run(
 
 @contextmanager
 def _expected_warnings() -> Iterator[None]:
-    """Leave out warnings of Lightning about what is meant."""
+    """Suppress warnings of Lightning that are expected here."""
     with warnings.catch_warnings():
         # Cubes read from memory or from one file need no worker processes. Without a gradient phase
         # there is no optimizer, without a validation set no batch: both are meant. And Lightning

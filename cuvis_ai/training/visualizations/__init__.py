@@ -5,9 +5,12 @@ the first of them, so that it is the same in every epoch. On several ranks each 
 the data, and the first rank's pictures are recorded.
 """
 
-from cuvis_ai.training.visualizations.components import ComponentPlot, PCAVisualization
-from cuvis_ai.training.visualizations.scores import AnomalyHeatmap, PrecisionRecallPlot, ScoreHistogram
-from cuvis_ai.training.visualizations.spectra import SpectraPlot
+from cuvis_ai.training.visualizations.anomaly_heatmap import AnomalyHeatmap
+from cuvis_ai.training.visualizations.component_plot import ComponentPlot
+from cuvis_ai.training.visualizations.pca import PCAVisualization
+from cuvis_ai.training.visualizations.precision_recall import PrecisionRecallPlot
+from cuvis_ai.training.visualizations.score_histogram import ScoreHistogram
+from cuvis_ai.training.visualizations.spectra_plot import SpectraPlot
 
 __all__ = [
     "AnomalyHeatmap",

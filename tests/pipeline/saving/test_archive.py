@@ -120,7 +120,7 @@ FORGERIES = [
     ("class behind a prefix", replace_node(**{"class": "cuvis_ai.pipeline.saving.archive:zipfile.ZipFile"}), "form"),
     ("not a node", replace_node(**{"class": "cuvis_ai.training.losses:OrthogonalityLoss"}), "expected a Node"),
     ("module of no nodes", replace_node(**{"class": "cuvis_ai.pipeline.build:Built"}), "expected a class of cuvis_ai"),
-    ("imported class", replace_node(**{"class": "cuvis_ai.node.pca:Node"}), "is defined in `cuvis_ai.node.base`"),
+    ("imported class", replace_node(**{"class": "cuvis_ai.node.pca:AffineNode"}), "is defined in `cuvis_ai.node.base.node`"),
     ("abstract class", replace_node(**{"class": "cuvis_ai.node.base:Node"}), "expected a Node"),
     ("no such module", replace_node(**{"class": "cuvis_ai.node.nowhere:X"}), "no module"),
     ("surplus argument", replace_node(arguments={"n_components": 3, "x": 1}), "node `trainable_pca`: `x`: no such argument"),

@@ -247,12 +247,6 @@ def test_every_node_and_leaf_of_ours_lives_where_files_may_look() -> None:
     assert not strays
 
 
-def test_every_node_of_ours_says_the_axes_of_its_state() -> None:
-    for case in (*NODES, *DECODERS):
-        node = case.make()
-        assert set(node.state_shapes) == set(node.state_names), case.name
-
-
 def test_paths_that_double_at_each_node_are_followed_once(tmp_path: Path) -> None:
     class Counting(dict[str, Node]):
         asked = 0

@@ -2,20 +2,22 @@
 
 import weakref
 from collections.abc import Iterator
+from typing import ClassVar
 
 import pytest
 import torch
-from tqdm import tqdm
 
 from cuvis_ai.anomaly.rx_detector import RXGlobal
-from cuvis_ai.errors import GraphError
+from cuvis_ai.errors import GraphError, NotFittedError
 from cuvis_ai.functional.affine import pixels_of
-from cuvis_ai.node.base import Node
+from cuvis_ai.node.base import FittedNode, Node, require_fitted
+from cuvis_ai.node.base.state import set_state
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
-from cuvis_ai.training.engine.statistics import _progress, plan
+from cuvis_ai.training.engine.planner import plan
+from cuvis_ai.training.engine.statistics import _stream
 from tests.cubes import Batches, as_batches, random_cubes
 
 STATISTICS_ONLY = TrainingConfig(trainer=TrainerConfig(max_epochs=0, enable_progress_bar=False))
@@ -24,7 +26,7 @@ STATISTICS_ONLY = TrainingConfig(trainer=TrainerConfig(max_epochs=0, enable_prog
 class MeanRemover(Node):
     """A node of a user's own, by the plain protocol: opaque to the planner."""
 
-    state_names = ("level",)
+    state_shapes: ClassVar = {"level": "c"}
     level: torch.Tensor
 
     def initialize_from_data(self, cubes: Iterator[torch.Tensor]) -> None:
@@ -33,10 +35,10 @@ class MeanRemover(Node):
             assert bool(cube.isfinite().all())
             total += pixels_of(cube).double().sum(0)
             n += len(pixels_of(cube))
-        self.set_state(level=total / n)
+        set_state(self, level=(total / n).reshape(-1))
 
     def forward(self, cube: torch.Tensor) -> torch.Tensor:
-        self.require_fitted()
+        require_fitted(self)
         return cube - self.level[:, None, None]
 
 
@@ -88,7 +90,7 @@ def test_each_pass_reads_the_data_once_and_the_result_is_that_of_fitting_in_turn
 
 
 def fit_alone(node: Node, cube: torch.Tensor) -> None:
-    if node.sketch is not None:
+    if isinstance(node, FittedNode) and node.sketch is not None:
         sketch = node.sketch()
         sketch.update(pixels_of(cube))
         node.finalize(sketch)
@@ -157,12 +159,46 @@ def test_nothing_stays_fitted_when_a_later_node_fails() -> None:
 
 
 def test_a_pass_lets_go_of_a_batch_before_it_asks_for_the_one_after_the_next() -> None:
-    stream = _progress(({"cube": torch.zeros(1, 2, 3, 4)} for _ in range(3)), tqdm(disable=True))
+    execution = graph_of(MinMaxNormalizer())._execution
+    loader = ({"cube": torch.zeros(1, 2, 3, 4)} for _ in range(3))
+    stream = _stream(loader, execution, torch.device("cpu"), "", show_progress=False)
     first = weakref.ref(next(stream)["cube"])
     assert first() is not None
     second = next(stream)
     assert first() is None
     assert second["cube"].shape == (1, 2, 3, 4)
+
+
+class Offset(Node):
+    """A node of a user's own that requires fitting and names no state."""
+
+    requires_initial_fit = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("offset", torch.zeros(7))
+
+    def initialize_from_data(self, cubes: Iterator[torch.Tensor]) -> None:
+        self.offset = torch.cat([pixels_of(cube) for cube in cubes]).mean(0)
+
+    def forward(self, cube: torch.Tensor) -> torch.Tensor:
+        return cube - self.offset[:, None, None]
+
+
+def test_node_that_names_no_state_is_fitted_and_never_shown_as_fitted_before() -> None:
+    graph, cubes = graph_of(Offset(), RXGlobal()), random_cubes(8)
+    assert "[not fitted]" in repr(graph).splitlines()[1]
+    with pytest.raises(NotFittedError, match="Offset `n0` is not fitted"):
+        graph(cubes)
+    graph.train(Batches(as_batches(cubes)), STATISTICS_ONLY)
+    torch.testing.assert_close(graph.nodes["n0"].offset, pixels_of(cubes).mean(0))
+    output = graph(cubes).output
+    other = graph_of(Offset(), RXGlobal())
+    other.load_state_dict(graph.state_dict())
+    assert torch.equal(other(cubes).output, output)
+    graph.reset()
+    with pytest.raises(NotFittedError, match="Offset `n0` is not fitted"):
+        graph(cubes)
 
 
 class InOrder(Batches):

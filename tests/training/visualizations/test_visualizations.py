@@ -10,13 +10,15 @@ from sklearn.metrics import average_precision_score
 
 from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.functional.affine import pixels_of
-from cuvis_ai.leaf.bases import Picture, Read, View, Visualization
-from cuvis_ai.node.base import hyperparameters
+from cuvis_ai.leaf.bases import Attached, Picture, Visualization
+from cuvis_ai.leaf.observer import Observer
+from cuvis_ai.leaf.reading import Read, View
+from cuvis_ai.node.base.arguments import hyperparameters
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.pipeline.saving.class_path import class_path, resolve
 from cuvis_ai.training import visualizations
-from cuvis_ai.training.engine.epoch import Hung, Metrics
+from cuvis_ai.training.engine.epoch import Metrics
 from cuvis_ai.training.engine.pictures import Pictures
 from cuvis_ai.training.metrics import ExplainedVarianceMetric
 from cuvis_ai.training.monitors import Recorder
@@ -30,10 +32,10 @@ from cuvis_ai.training.visualizations import (
 )
 from tests.recorded_run import (
     WAVELENGTHS,
+    attached_pictures,
     batches,
     execution_of,
     fitted_graph,
-    hung_pictures,
     validate,
 )
 
@@ -60,7 +62,7 @@ def graph():
 def drawn(graph, seen):
     """Return the arrays behind each picture of one epoch."""
     kept = Kept()
-    validate(Pictures(execution_of(graph), hung_pictures(graph), kept), seen, 0, last=True)
+    validate(Pictures(execution_of(graph), attached_pictures(graph), kept), seen, 0, last=True)
     return {picture.name: picture.data for _, _, picture in kept.pictures}
 
 
@@ -123,10 +125,14 @@ def test_spectra_are_means_and_deviations_of_each_class(graph, invalid):
 
 def test_shares_of_the_variance_are_the_metrics(graph):
     seen, execution = batches(), execution_of(graph)
-    metrics = Metrics(execution, [Hung(ExplainedVarianceMetric(), "trainable_pca")], torch.device("cpu"))
+    observer = Observer(execution, torch.device("cpu"))
+    metrics = Metrics(
+        execution, [Attached(ExplainedVarianceMetric(), graph.nodes["trainable_pca"])], observer
+    )
     for batch in seen:
-        metrics.update(execution.evaluate(batch["cube"], metrics.points()), batch)
-    values = metrics.compute("val")
+        observer.update(execution.evaluate(batch["cube"], observer.points()), batch)
+    observer.finish()
+    values = metrics.compute("val", fit=False)
     expected = [values[f"val/metric/explained_variance_pc{i}"] for i in (1, 2, 3)]
     np.testing.assert_allclose(drawn(graph, seen)["scatter"]["shares"], expected, rtol=1e-6)
 
@@ -249,7 +255,7 @@ def test_impossible_arguments_are_refused(make, message):
 def test_score_pictures_refuse_a_parent_with_several_channels(cls):
     graph = Graph()
     pca = graph.add_node(TrainablePCA(3))
-    with pytest.raises(GraphError, match=r"gives one score a pixel.*got 3 channels from TrainablePCA"):
+    with pytest.raises(GraphError, match=r"one output channel.*got TrainablePCA `trainable_pca` with 3"):
         graph.add_leaf_node(cls(), parent=pca)
 
 
@@ -287,7 +293,7 @@ class Counter(Visualization):
         assert view[Read.OUTPUT].shape[1] == 1
         self.collected += 1
 
-    def draw(self):
+    def draw(self, parent, sketches):
         if self.fails:
             raise ValueError("no ink")
         return [Picture("count", Figure(), {"collected": np.asarray(self.collected)})]
@@ -296,8 +302,9 @@ class Counter(Visualization):
 def run(leaves, *, epochs, stops_after=None, **settings):
     """Return the epochs in which each leaf drew, and the numbers of batches it had seen."""
     graph, kept = fitted_graph(leaves=False), Kept()
-    hung = [Hung(graph.add_leaf_node(leaf, parent="rx_global"), "rx_global") for leaf in leaves]
-    pictures = Pictures(execution_of(graph), hung, kept, **settings)
+    for leaf in leaves:
+        graph.add_leaf_node(leaf, parent="rx_global")
+    pictures = Pictures(execution_of(graph), attached_pictures(graph), kept, **settings)
     for epoch in range(epochs if stops_after is None else stops_after):
         validate(pictures, batches(), epoch, last=epoch == epochs - 1)
     pictures.close()
@@ -339,21 +346,28 @@ def test_a_picture_that_cannot_be_drawn_costs_a_warning(caplog):
     assert "Counter `counter` could not draw: ValueError: no ink" in caplog.text
 
 
-def test_nothing_is_collected_where_nobody_listens(graph):
-    pictures = Pictures(execution_of(graph), hung_pictures(graph), Recorder([]))
-    pictures.start(last=True)
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_nothing_is_collected_where_the_recorder_is_not_active(graph, ranks):
+    """A further rank only takes its share of the sketches, which all ranks put together."""
+    execution = execution_of(graph)
+    pictures = Pictures(execution, attached_pictures(graph), Recorder([]), ranks=ranks)
+    observer = Observer(execution, torch.device("cpu"))
+    pictures.start(observer, last=True)
     assert pictures.points() == ()
+    assert bool(observer.points()) == (ranks == 2)
     assert pictures.read_data, "all ranks go through the same batches"
 
 
 def test_pictures_of_weights_alone_read_no_cube():
     graph = fitted_graph(leaves=False)
-    leaf = graph.add_leaf_node(ComponentPlot(), parent="trainable_pca")
-    kept = Kept()
-    pictures = Pictures(execution_of(graph), [Hung(leaf, "trainable_pca")], kept)
+    graph.add_leaf_node(ComponentPlot(), parent="trainable_pca")
+    kept, execution = Kept(), execution_of(graph)
+    pictures = Pictures(execution, attached_pictures(graph), kept)
     assert not pictures.read_data
-    pictures.start(last=True)
-    assert pictures.points() == ()
+    observer = Observer(execution, torch.device("cpu"))
+    pictures.start(observer, last=True)
+    assert pictures.points() == observer.points() == ()
     pictures.collect(None, {})
-    pictures.finish("val", epoch=0, global_step=0)
+    observer.finish()
+    pictures.finish(observer, "val", epoch=0, global_step=0)
     assert [picture.name for _, _, picture in kept.pictures] == ["components"]

@@ -1,4 +1,4 @@
-"""A kept fold is used as long as it is right, and no longer."""
+"""Composed maps are those of the weights as they are when a graph is called."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.errors import GraphError
-from cuvis_ai.functional.affine import Affine
+from cuvis_ai.node.base.state import set_state
 from cuvis_ai.node.decoder import PCADecoder
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
@@ -45,7 +45,7 @@ def in_place(graph: Graph) -> None:
 
 
 def by_new_tensors(graph: Graph) -> None:
-    graph.nodes["rx"].set_state(mu=graph.nodes["rx"].mu + 1)  # type: ignore[operator]
+    set_state(graph.nodes["rx"], mu=graph.nodes["rx"].mu + 1)  # type: ignore[operator]
 
 
 def by_loading(graph: Graph) -> None:
@@ -60,7 +60,7 @@ def by_another_node_of_that_name(graph: Graph) -> None:
     rx = graph.nodes["rx"]
     graph.remove_node("rx")
     new = graph.add_node(RXGlobal(), parent="pca", name="rx")
-    new.set_state(mu=rx.mu + 1, cov=rx.cov, whitening=rx.whitening)  # type: ignore[arg-type,operator]
+    set_state(new, mu=rx.mu + 1, cov=rx.cov, whitening=rx.whitening)  # type: ignore[arg-type,operator]
 
 
 CHANGES = [through_data, in_place, by_new_tensors, by_loading, by_an_argument, by_another_node_of_that_name]
@@ -99,26 +99,6 @@ def test_a_decoder_sees_the_weights_of_its_encoder_change() -> None:
     torch.testing.assert_close(graph.run(cube, ["decoder"])["decoder"], expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("follow", [False, True])
-def test_a_chain_is_folded_once(monkeypatch: pytest.MonkeyPatch, *, follow: bool) -> None:
-    graph, cube = fitted(follow=follow), random_cubes(seed=1)
-    first = graph(cube).output
-    folds = 0
-
-    def counted(self: Affine, inner: Affine | None, slack: float) -> Affine:
-        nonlocal folds
-        folds += 1
-        return original(self, inner, slack)
-
-    original = Affine.after
-    monkeypatch.setattr(Affine, "after", counted)
-    assert torch.equal(graph(cube).output, first)
-    assert folds == 0
-    through_data(graph)
-    graph(cube)
-    assert folds >= 2
-
-
 def test_other_channels_are_refused_after_a_call() -> None:
     graph = fitted()
     graph(random_cubes())
@@ -148,7 +128,7 @@ def test_after_inference_mode_gradients_reach_weights_and_cube() -> None:
     assert bool(asked.grad.any())
 
 
-def test_a_copy_of_the_graph_has_folds_of_its_own() -> None:
+def test_a_copy_of_the_graph_has_weights_of_its_own() -> None:
     graph, cube = fitted(), random_cubes(seed=1)
     before = graph(cube).output
     other = deepcopy(graph)

@@ -1,0 +1,135 @@
+"""Sketches of what passes the points of a graph, each taken once for all who need it.
+
+A sketch is taken at the furthest point upstream from which the maps to the point that is meant carry it
+exactly, and carried along when it is read. Statistics, metrics and pictures all observe by this class.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cuvis_ai.functional.affine import pixel_matrices
+from cuvis_ai.functional.regions import region_weights
+from cuvis_ai.leaf.reading import Evaluation, Paths, Truth
+from cuvis_ai.stats import Sketch, Structure, merged_over_ranks, update_all
+from cuvis_ai.stats.blocks import in_shares
+from cuvis_ai.types import PixelMatrix, Point
+
+Kind = Callable[[], Sketch]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A sketch that somebody needs.
+
+    Attributes:
+        point: what it is a sketch of.
+        base: where it is taken.
+        kind: makes an empty one.
+        truth: whether it sees which pixels are anomalies.
+    """
+
+    point: Point
+    base: Point
+    kind: Kind
+    truth: Truth
+
+
+_Key = tuple[Point, Kind, Truth]
+
+
+class Observer:
+    """Takes the sketches of one stream of batches.
+
+    Args:
+        paths: how the graph's points are connected.
+        device: where the ranks of a distributed run exchange tensors.
+    """
+
+    def __init__(self, paths: Paths, device: torch.device) -> None:
+        self.paths = paths
+        self.device = device
+        # For each sketch that is taken its parts, one a thread.
+        self._parts: dict[_Key, list[Sketch]] = {}
+        self._merged: dict[_Key, Sketch] = {}
+
+    def observe(
+        self,
+        point: Point,
+        kind: Kind,
+        *,
+        truth: Truth = Truth.UNUSED,
+        least: Structure = Structure.OPAQUE,
+    ) -> Observed:
+        """Ask for a sketch, before the first batch.
+
+        Args:
+            point: what it is a sketch of.
+            kind: makes an empty one.
+            truth: whether it sees which pixels are anomalies.
+            least: the most general maps it is carried along; by default all that carry it exactly.
+        """
+        empty = kind()
+        base = self.paths.base(point, max(empty.carried_by, least))
+        self._parts.setdefault((base, kind, truth), [empty])
+        return Observed(point, base, kind, truth)
+
+    def points(self) -> tuple[Point, ...]:
+        """Where the sketches are taken."""
+        return tuple(dict.fromkeys(base for base, _, _ in self._parts))
+
+    @torch.no_grad()
+    def update(self, evaluation: Evaluation, batch: Mapping[str, Any]) -> None:
+        """Take in a batch; sketches that need the truth pass over a batch without a mask."""
+        mask, valid = batch.get("mask"), evaluation.valid
+        needs_truth = any(truth is not Truth.UNUSED for _, _, truth in self._parts)
+        truth = region_weights(mask, valid) if needs_truth and mask is not None else None
+        for point in self.points():
+            keys = [
+                key
+                for key in self._parts
+                if key[0] == point and not (key[2] is Truth.REQUIRED and truth is None)
+            ]
+            matrices = pixel_matrices(evaluation.values[point])
+            for i, pixels in enumerate(matrices):
+                flags = (None if x is None else x.reshape(len(matrices), -1)[i] for x in (valid, truth))
+                self._take(keys, pixels, *flags)
+
+    def _take(
+        self, keys: list[_Key], pixels: PixelMatrix, valid: Tensor | None, truth: Tensor | None
+    ) -> None:
+        divided = [key for key in keys if self._parts[key][0].divisible]
+
+        def take(i: int, share: slice) -> None:
+            flags = (None if x is None else x[share] for x in (valid, truth))
+            update_all([self._parts[key][i] for key in divided], pixels[share], *flags)
+
+        if divided:
+            for key in divided:
+                missing = torch.get_num_threads() - len(self._parts[key])
+                self._parts[key] += [key[1]() for _ in range(missing)]
+            in_shares(take, pixels)
+        whole = [self._parts[key][0] for key in keys if key not in divided]
+        if whole:
+            update_all(whole, pixels, valid, truth)
+
+    def finish(self) -> None:
+        """Put the parts of all threads and ranks together; all ranks call this at the same time."""
+        for key, parts in self._parts.items():
+            self._merged[key] = merged_over_ranks(reduce(lambda a, b: a.merge(b), parts), self.device)
+
+    def taken(self, observed: Observed) -> Sketch:
+        """Return a sketch as it was taken, at its base, after `finish`."""
+        return self._merged[observed.base, observed.kind, observed.truth]
+
+    def sketch(self, observed: Observed) -> Sketch:
+        """Return a sketch of the point that is meant, after `finish`."""
+        sketch = self.taken(observed)
+        if sketch.count == 0:
+            return sketch
+        affine = self.paths.affine(observed.point, observed.base, sketch.channels)
+        return sketch if affine is None else sketch.through(affine)

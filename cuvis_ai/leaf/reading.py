@@ -1,0 +1,119 @@
+"""What leaves read of a graph, and at which points."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from cuvis_ai.functional.affine import Affine
+from cuvis_ai.node.base import Node
+from cuvis_ai.node.base.abilities import Decodes
+from cuvis_ai.stats import Sketch, Structure
+from cuvis_ai.types import CubeTensor, PixelMask, Point
+
+
+class Read(Enum):
+    """What a leaf can read."""
+
+    INPUT = "the cube that enters the parent"
+    OUTPUT = "the cube that leaves the parent"
+    ENCODER_INPUT = "the cube that enters the node that the parent decodes"
+    MASK = 'batch["mask"]'
+    LABELS = 'batch["labels"]'
+
+
+BATCH_KEYS = {Read.MASK: "mask", Read.LABELS: "labels"}
+"""Reads that are entries of the batch."""
+
+
+class Truth(Enum):
+    """What a sketch is told about the class of each pixel, from `batch["mask"]`."""
+
+    UNUSED = "nothing"
+    USED = "the mask, where a batch has one"
+    REQUIRED = "the mask; batches without one do not count"
+
+
+@dataclass(frozen=True)
+class View:
+    """What one batch shows to a leaf: its parent, what it declared to read, and the valid pixels."""
+
+    parent: Node
+    values: Mapping[Read, Tensor]
+    valid: PixelMask | None = None
+
+    def __getitem__(self, read: Read) -> Tensor:
+        """The tensor for one of the declared reads."""
+        return self.values[read]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A sketch that a leaf needs of what enters or leaves its parent.
+
+    Attributes:
+        where: INPUT or OUTPUT.
+        sketch: makes an empty sketch; equal observations are shared.
+        truth: whether it sees which pixels are anomalies.
+    """
+
+    where: Read
+    sketch: Callable[[], Sketch]
+    truth: Truth = Truth.UNUSED
+
+
+@dataclass
+class Evaluation:
+    """What a batch gave.
+
+    Attributes:
+        values: the cube at each point asked for. Invalid pixels hold arbitrary finite values.
+        valid: False at invalid pixels; None if all are valid.
+    """
+
+    values: dict[Point, CubeTensor]
+    valid: PixelMask | None
+
+
+class Paths(Protocol):
+    """How the points of a graph are connected."""
+
+    def input_of(self, node: str) -> Point:
+        """Return the point that a node reads."""
+
+    def base(self, point: Point, least: Structure = ...) -> Point:
+        """Return the furthest point upstream from which `point` is reached by maps at least this special."""
+
+    def affine(self, point: Point, base: Point, channels: int | None = ...) -> Affine | None:
+        """Return the composed map from `base` to `point`; None for the identity."""
+
+
+def points_of(reads: Iterable[Read], parent: Node, paths: Paths) -> dict[Read, Point]:
+    """Return the point of each read that is a cube in the graph."""
+    assert parent.name is not None
+    points: dict[Read, Point] = {}
+    for read in reads:
+        if read is Read.OUTPUT:
+            points[read] = (parent.name,)
+        elif read is Read.INPUT:
+            points[read] = paths.input_of(parent.name)
+        elif read is Read.ENCODER_INPUT:
+            points[read] = paths.input_of(parent.decodes() if isinstance(parent, Decodes) else parent.name)
+    return points
+
+
+def view_of(
+    points: Mapping[Read, Point],
+    reads: Iterable[Read],
+    parent: Node,
+    evaluation: Evaluation | None,
+    batch: Mapping[str, Any],
+) -> View:
+    """Return what a batch shows to a leaf; keys that the batch lacks are left out."""
+    values = {read: evaluation.values[point] for read, point in points.items() if evaluation is not None}
+    for read in reads:
+        if read in BATCH_KEYS and batch.get(BATCH_KEYS[read]) is not None:
+            values[read] = batch[BATCH_KEYS[read]]
+    return View(parent, values, None if evaluation is None else evaluation.valid)

@@ -1,0 +1,88 @@
+"""What some nodes can do besides mapping cubes, as protocols of methods."""
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cuvis_ai.functional.affine import Affine
+from cuvis_ai.node.base.node import Node
+from cuvis_ai.stats import Sketch
+
+
+class Projection(NamedTuple):
+    """How a node projects onto components: scale · W (x − mean)."""
+
+    components: Float[Tensor, "k c"]
+    """W, one component a row."""
+    mean: Float[Tensor, " c"]
+    """Subtracted before the projection."""
+    scale: Float[Tensor, " k"]
+    """What each score is multiplied with after it: 1, or 1 / deviation for whitened scores."""
+
+    @property
+    def inverse_scale(self) -> Float[Tensor, " k"]:
+        """1 / scale, 0 where the scale is 0."""
+        return torch.where(self.scale > 0, 1.0 / self.scale, 0.0)
+
+
+@runtime_checkable
+class Projects(Protocol):
+    """A node with components, which the component leaves and `PCADecoder` need."""
+
+    def projection(self) -> Projection:
+        """Return the current components."""
+
+
+@runtime_checkable
+class Refers(Protocol):
+    """A node that uses another's weights, or its input, without reading its output."""
+
+    def references(self) -> tuple[str, ...]:
+        """Return the names of the nodes that it uses."""
+
+    def bind(self, referenced: Mapping[str, Node]) -> None:
+        """Receive these nodes, to be held as plain references, not as submodules."""
+
+
+@runtime_checkable
+class Decodes(Refers, Protocol):
+    """A node that gives back what entered another; if it is fitted, then from that and from its own input."""
+
+    def decodes(self) -> str:
+        """Return the name of the node whose input it gives back."""
+
+
+@runtime_checkable
+class Follows(Protocol):
+    """A node that can derive its statistics at each use from moments further upstream."""
+
+    def follows(self) -> bool:
+        """Return whether it does."""
+
+    def remember(self, upstream: Sketch) -> None:
+        """Store the sketch from which the statistics are derived."""
+
+    def followed(self, path: Affine | None) -> Affine:
+        """Return the node's current map, given the map from the stored sketch to its input."""
+
+    def refresh(self, path: Affine | None) -> None:
+        """Set the fitted state to the statistics that are derived now."""
+
+
+def follower(node: Node) -> Follows | None:
+    """Return a node as one that derives its statistics, None if it does not."""
+    return node if isinstance(node, Follows) and node.follows() else None
+
+
+def references_of(node: Node) -> tuple[str, ...]:
+    """Return the names of the nodes that a node uses without reading their output."""
+    return node.references() if isinstance(node, Refers) else ()
+
+
+def bind(node: Node, referenced: Mapping[str, Node]) -> None:
+    """Give a node those that it uses."""
+    if isinstance(node, Refers):
+        node.bind(referenced)

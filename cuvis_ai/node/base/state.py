@@ -1,0 +1,66 @@
+"""The fitted state of a module: buffers, and parameters while they are trained."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+UNFITTED = torch.Size([0])
+"""Shape of a buffer that fitting has not filled yet."""
+
+
+def set_state(module: nn.Module, **state: Tensor) -> None:
+    """Set buffers or parameters, of any shape, in their own dtype and on their own device."""
+    for name, value in state.items():
+        if parametrize.is_parametrized(module, name):
+            parametrize.remove_parametrizations(module, name)
+        old = getattr(module, name)
+        new = value.detach().to(old.device, old.dtype).contiguous().clone()
+        if isinstance(old, nn.Parameter):
+            module.register_parameter(name, nn.Parameter(new, requires_grad=old.requires_grad))
+        else:
+            module.register_buffer(name, new)
+
+
+def allocate(module: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Make room for a fitted state of these shapes, before it is loaded."""
+    set_state(module, **{name: torch.zeros(tuple(shape)) for name, shape in shapes.items()})
+
+
+def clear(module: nn.Module, names: Iterable[str]) -> None:
+    """Return state to its unfitted form."""
+    for name in names:
+        old = getattr(module, name)
+        module.register_buffer(name, torch.empty(0, dtype=old.dtype, device=old.device))
+
+
+def to_parameters(module: nn.Module, names: Iterable[str]) -> None:
+    """Turn buffers into parameters of the same values."""
+    for name in names:
+        value = getattr(module, name)
+        if not (isinstance(value, nn.Parameter) or parametrize.is_parametrized(module, name)):
+            delattr(module, name)
+            module.register_parameter(name, nn.Parameter(value.detach().clone()))
+
+
+def to_buffers(module: nn.Module, names: Iterable[str]) -> None:
+    """Turn parameters back into buffers of the same values; undoes `to_parameters` and parametrizations."""
+    for name in names:
+        if parametrize.is_parametrized(module, name):
+            parametrize.remove_parametrizations(module, name)
+        value = getattr(module, name)
+        if isinstance(value, nn.Parameter):
+            delattr(module, name)
+            module.register_buffer(name, value.detach().clone())
+
+
+def plain_state(module: nn.Module, names: Iterable[str]) -> dict[str, Tensor]:
+    """Return the state dict, with the value of a parametrized parameter under its own name.
+
+    Args:
+        module: the module.
+        names: its fitted state.
+    """
+    state = {key: v for key, v in module.state_dict().items() if not key.startswith("parametrizations.")}
+    return state | {name: getattr(module, name).detach() for name in names if name not in state}

@@ -1,0 +1,38 @@
+"""What of a graph is trained and evaluated."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lightning.pytorch import LightningDataModule
+from torch import nn
+
+from cuvis_ai.execution.execution import Execution
+from cuvis_ai.leaf.bases import Attached, CompositeLoss, Loss, Metric, Visualization
+from cuvis_ai.training.monitors import Monitor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The parts of one graph.
+
+    Attributes:
+        name: the graph's name.
+        structure: the graph as Mermaid text, for monitors.
+        execution: how the nodes are evaluated.
+        nodes, leaves: all modules, by name.
+        losses, composites, metrics, visualizations: the leaves, with their parents where these matter.
+        monitors: where values go.
+        check_data: raises if a data module that has been set up does not suit the graph.
+    """
+
+    name: str
+    structure: str
+    execution: Execution
+    nodes: nn.ModuleDict
+    leaves: nn.ModuleDict
+    losses: Sequence[Attached[Loss]]
+    composites: Sequence[CompositeLoss]
+    metrics: Sequence[Attached[Metric]]
+    visualizations: Sequence[Attached[Visualization]]
+    monitors: Sequence[Monitor]
+    check_data: Callable[[LightningDataModule], None]

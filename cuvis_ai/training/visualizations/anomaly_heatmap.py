@@ -1,0 +1,84 @@
+"""The picture of one cube's scores."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from typing_extensions import override
+
+from cuvis_ai.functional.thresholds import above_mean
+from cuvis_ai.leaf.bases import Picture, Visualization, require_score
+from cuvis_ai.leaf.reading import Observation, Read, View
+from cuvis_ai.node.base import Node
+from cuvis_ai.node.base.arguments import require
+from cuvis_ai.stats import ChannelMoments, Sketch
+from cuvis_ai.training.visualizations.drawing.histograms import draw_heatmap, scale_of
+from cuvis_ai.training.visualizations.scene import SceneChoice
+
+
+class AnomalyHeatmap(Visualization):
+    """Scores of one cube, their overlay on the scene, and what is detected beside the truth.
+
+    Detected is a pixel whose score exceeds mean + threshold_multiplier · standard deviation of all
+    scores of the epoch.
+
+    Args:
+        colormap: a name that Matplotlib knows; the default reads alike with every kind of colour vision.
+        vmin: score at the scale's lower end; None for the cube's 2nd percentile.
+        vmax: score at its upper end; None for the cube's 99.5th percentile.
+        threshold_multiplier: standard deviations above the mean.
+        log_frequency: draws in every n-th validation epoch; 1 or more.
+    """
+
+    def __init__(
+        self,
+        colormap: str = "inferno",
+        vmin: float | None = None,
+        vmax: float | None = None,
+        threshold_multiplier: float = 2.0,
+        *,
+        log_frequency: int = 1,
+    ) -> None:
+        ordered = vmin is None or vmax is None or vmin < vmax
+        require(ordered, "AnomalyHeatmap: vmin", f"below vmax={vmax}", vmin)
+        super().__init__(log_frequency)
+        self.colormap = colormap
+        self.vmin = vmin
+        self.vmax = vmax
+        self.threshold_multiplier = threshold_multiplier
+        self.reset()
+
+    @override
+    def check_parent(self, parent: Node, channels: int | None) -> None:
+        require_score(parent, channels, self)
+
+    @override
+    def observes(self) -> Mapping[str, Observation]:
+        return {"scores": Observation(Read.OUTPUT, ChannelMoments)}
+
+    @override
+    def reads(self) -> frozenset[Read]:
+        return frozenset({Read.OUTPUT})
+
+    @override
+    def reset(self) -> None:
+        self._scene = SceneChoice()
+
+    @override
+    def collect(self, view: View, batch: Mapping[str, Any]) -> None:
+        self._scene.offer(view[Read.OUTPUT], view, batch)
+
+    @override
+    def draw(self, parent: Node, sketches: Mapping[str, Sketch]) -> list[Picture]:
+        scene, moments = self._scene.chosen, sketches["scores"]
+        assert isinstance(moments, ChannelMoments)
+        if scene is None or moments.count < 2:
+            return []
+        mean, std = float(moments.mean), float(moments.variance().sqrt())
+        threshold = above_mean(mean, std, self.threshold_multiplier)
+        scores = scene.values[..., 0]
+        scale = scale_of(scores, self.colormap, self.vmin, self.vmax)
+        figure = draw_heatmap(
+            scores, scene.image, scene.title, threshold=threshold, scale=scale, mask=scene.mask
+        )
+        return [Picture("heatmap", figure, {**scene.arrays(), "threshold": np.asarray(threshold)})]

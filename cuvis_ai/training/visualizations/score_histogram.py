@@ -1,0 +1,89 @@
+"""The picture of the distribution of scores."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from cuvis_ai.functional.thresholds import above_mean
+from cuvis_ai.leaf.bases import Picture, Visualization, require_score
+from cuvis_ai.leaf.reading import Observation, Read, Truth, View
+from cuvis_ai.node.base import Node
+from cuvis_ai.node.base.arguments import require
+from cuvis_ai.stats import ScoreDistribution, Sketch
+from cuvis_ai.training.visualizations.drawing.histograms import bin_edges, draw_histogram
+
+
+class ScoreHistogram(Visualization):
+    """How often each score occurs, among normal and among anomalous pixels (`histogram`).
+
+    Args:
+        bins: number of bins; 1 or more.
+        compute_threshold: whether mean + threshold_multiplier · standard deviation is drawn.
+        threshold_multiplier: standard deviations above the mean.
+        log_frequency: draws in every n-th validation epoch; 1 or more.
+    """
+
+    def __init__(
+        self,
+        bins: int = 100,
+        compute_threshold: bool = True,
+        threshold_multiplier: float = 2.0,
+        *,
+        log_frequency: int = 1,
+    ) -> None:
+        require(bins >= 1, "ScoreHistogram: bins", "1 or more", bins)
+        super().__init__(log_frequency)
+        self.bins = bins
+        self.compute_threshold = compute_threshold
+        self.threshold_multiplier = threshold_multiplier
+        self.reset()
+
+    @override
+    def check_parent(self, parent: Node, channels: int | None) -> None:
+        require_score(parent, channels, self)
+
+    @override
+    def observes(self) -> Mapping[str, Observation]:
+        return {"scores": Observation(Read.OUTPUT, ScoreDistribution, Truth.USED)}
+
+    @override
+    def reset(self) -> None:
+        self._truth_known = False
+
+    @override
+    def collect(self, view: View, batch: Mapping[str, Any]) -> None:
+        self._truth_known |= batch.get("mask") is not None
+
+    @override
+    def draw(self, parent: Node, sketches: Mapping[str, Sketch]) -> list[Picture]:
+        scores, threshold = sketches["scores"], None
+        assert isinstance(scores, ScoreDistribution)
+        if scores.count == 0:
+            return []
+        counts = counts_of(scores, self.bins)
+        drawn = {"edges": counts.edges, "normal": counts.normal, "anomalous": counts.anomalous}
+        if self.compute_threshold and scores.count > 1:
+            threshold = above_mean(scores.mean, scores.std, self.threshold_multiplier)
+            drawn["threshold"] = np.asarray(threshold)
+        label = f"mean + {self.threshold_multiplier:g} std. deviations"
+        anomalous = counts.anomalous if self._truth_known else None
+        figure = draw_histogram(counts.edges, counts.normal, anomalous, threshold, label)
+        return [Picture("histogram", figure, drawn)]
+
+
+class Counts(NamedTuple):
+    """Pixels by score and class."""
+
+    edges: NDArray[np.float64]
+    normal: NDArray[np.int64]
+    anomalous: NDArray[np.int64]
+
+
+def counts_of(scores: ScoreDistribution, bins: int) -> Counts:
+    """Return how many scores fall into each bin, from the least score to the greatest."""
+    edges = bin_edges(scores.low, scores.quantile(0.5), scores.high, bins)
+    above = [scores.confusion(float(edge)) for edge in (-np.inf, *edges[1:-1], np.inf)]
+    return Counts(edges, -np.diff([one.fp for one in above]), -np.diff([one.tp for one in above]))

@@ -1,0 +1,67 @@
+"""The picture of spectra."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from typing_extensions import override
+
+from cuvis_ai.leaf.bases import Picture, Visualization
+from cuvis_ai.leaf.reading import Observation, Read, Truth, View
+from cuvis_ai.node.base import Node
+from cuvis_ai.stats import ChannelMoments, ChannelMomentsByClass, Sketch
+from cuvis_ai.training.visualizations.drawing.mean_spectra import Spectra, draw_spectra
+from cuvis_ai.training.visualizations.scene import array
+
+
+class SpectraPlot(Visualization):
+    """Mean ± standard deviation of normal and anomalous spectra that enter the parent (`spectra`).
+
+    The axis is the batches' `wavelengths`, where they fit the number of channels.
+
+    Args:
+        log_frequency: draws in every n-th validation epoch; 1 or more.
+    """
+
+    def __init__(self, *, log_frequency: int = 1) -> None:
+        super().__init__(log_frequency)
+        self.reset()
+
+    @override
+    def observes(self) -> Mapping[str, Observation]:
+        return {"spectra": Observation(Read.INPUT, ChannelMomentsByClass, Truth.USED)}
+
+    @override
+    def reset(self) -> None:
+        self._wavelengths: Any = None
+
+    @override
+    def collect(self, view: View, batch: Mapping[str, Any]) -> None:
+        if batch.get("wavelengths") is not None:
+            self._wavelengths = array(batch["wavelengths"])
+
+    @override
+    def draw(self, parent: Node, sketches: Mapping[str, Sketch]) -> list[Picture]:
+        moments = sketches["spectra"]
+        assert isinstance(moments, ChannelMomentsByClass)
+        if moments.count == 0:
+            return []
+        spectra = {"normal": spectra_of(moments.normal), "anomalous": spectra_of(moments.anomalous)}
+        figure = draw_spectra(
+            spectra["normal"],
+            spectra["anomalous"],
+            self._wavelengths,
+            quantity=f"input of {parent.name} (its units)",
+            truth_known=moments.truth_known,
+        )
+        drawn = {} if self._wavelengths is None else {"wavelengths": self._wavelengths}
+        for name, one in spectra.items():
+            if one is not None:
+                drawn |= {f"{name}_mean": one.mean, f"{name}_std": one.spread}
+        return [Picture("spectra", figure, drawn)]
+
+
+def spectra_of(moments: ChannelMoments) -> Spectra | None:
+    """Return mean and standard deviation (ddof = 0) of a class; None without pixels."""
+    if moments.count == 0:
+        return None
+    return Spectra(array(moments.mean), array(moments.variance(ddof=0).sqrt()), moments.count)

@@ -1,0 +1,63 @@
+"""The product and its gradients are those of the plain formula, whatever the blocks and layouts."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from cuvis_ai.functional import product as module
+from cuvis_ai.functional.product import After, product
+
+CHANNELS = 7
+
+
+def squares(y: Tensor) -> Tensor:
+    return y.square().sum(1, keepdim=True)
+
+
+def pairs(y: Tensor) -> Tensor:
+    return torch.cat([squares(y), y.amax(1, keepdim=True)], 1)
+
+
+def operands(n: int, k: int, dtype: torch.dtype) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((n, CHANNELS), (k, CHANNELS), (CHANNELS,), (k,))
+    return [torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype) for shape in shapes]
+
+
+@pytest.fixture(autouse=True)
+def short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK_BYTES", 8 * CHANNELS * 100)
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 100, 101, 1000])
+@pytest.mark.parametrize("k", [1, 3, 4, 20, 21])
+@pytest.mark.parametrize("after", [None, squares, pairs])
+def test_product_and_gradients_are_those_of_the_formula(n: int, k: int, after: After | None) -> None:
+    made = operands(n, k, torch.float64)
+    ours, plain = ([x.clone().requires_grad_() for x in made] for _ in range(2))
+    pixels, weight, center, bias = plain
+    expected = (pixels - center) @ weight.T + bias
+    expected = expected if after is None else after(expected)
+    got = product(*ours, after)
+    torch.testing.assert_close(got, expected)
+    factors = torch.randn(expected.shape, dtype=torch.float64)
+    (got * factors).sum().backward()
+    (expected * factors).sum().backward()
+    for mine, other in zip(ours, plain, strict=True):
+        torch.testing.assert_close(mine.grad, other.grad)
+
+
+@pytest.mark.parametrize("k", [1, 3, 10, 30])
+@pytest.mark.parametrize("after", [None, squares])
+def test_product_has_the_same_bits_with_gradients_and_in_columns(k: int, after: After | None) -> None:
+    pixels, *rest = operands(1001, k, torch.float32)
+    expected = product(pixels, *rest, after)
+    assert torch.equal(product(pixels.T.contiguous().T, *rest, after), expected)
+    tracked = product(pixels, rest[0].clone().requires_grad_(), *rest[1:], after)
+    assert tracked.requires_grad
+    assert torch.equal(tracked.detach(), expected)
+
+
+def test_product_of_no_pixel_is_empty() -> None:
+    pixels, *rest = operands(0, 3, torch.float32)
+    assert product(pixels, *rest).shape == (0, 3)
