@@ -9,7 +9,7 @@ from pathlib import Path
 from cuvis_ai.data.datamodule import SplitItems
 from cuvis_ai.data.folders import SPLIT_FILE
 from cuvis_ai.data.loading.dataset import CubeItem
-from cuvis_ai.data.planes import plane_of_normal
+from cuvis_ai.data.mask_sources import no_anomaly
 from cuvis_ai.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def with_unlisted_as_normal(splits: SplitItems) -> SplitItems:
                 "%s: %d of %d cubes have no annotation and count as free of anomalies: %s",
                 *(name, len(unlisted), len(items), _shortened([item.name for item in unlisted])),
             )
-            items = [item if item.mask else replace(item, mask=plane_of_normal()) for item in items]
+            items = [item if item.mask else replace(item, mask=no_anomaly) for item in items]
         completed.append(items)
     return SplitItems(*completed)
 

@@ -1,10 +1,10 @@
 import logging
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pytest
@@ -14,9 +14,10 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from numpy.typing import NDArray
 
 from cuvis_ai.data.datamodule import CubeDataModule, SplitItems
-from cuvis_ai.data.loading.dataset import CubeItem, OnError
+from cuvis_ai.data.loading.dataset import CubeItem
 from cuvis_ai.data.loading.sampler import EpochSampler
-from cuvis_ai.data.planes import plane_in_memory
+from cuvis_ai.data.mask_sources import mask_in_memory
+from cuvis_ai.data.options import CubeArguments
 from cuvis_ai.errors import ConfigError, CubeFormatError
 from cuvis_ai.types import Batch
 
@@ -30,26 +31,9 @@ class Files(CubeDataModule):
         counts: tuple[int, int, int],
         *,
         batch_size: int = 2,
-        num_workers: int = 0,
-        seed: int | None = None,
-        pad: bool = False,
-        bad_bands: Sequence[int] | None = None,
-        wavelengths: Sequence[float] | None = None,
-        no_data: float | None = None,
-        saturation: float | None = None,
-        on_error: OnError = "raise",
+        **options: Unpack[CubeArguments],
     ) -> None:
-        super().__init__(
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            pad=pad,
-            bad_bands=bad_bands,
-            wavelengths=wavelengths,
-            no_data=no_data,
-            saturation=saturation,
-            on_error=on_error,
-        )
+        super().__init__(batch_size=batch_size, **options)
         self.folder = folder
         self.counts = counts
         self.searches = 0
@@ -454,7 +438,7 @@ def test_an_item_in_two_splits_is_refused(tmp_path: Path) -> None:
 def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     class Masked(Files):
         def find_items(self) -> SplitItems:
-            mask = plane_in_memory(np.zeros((4, 3), dtype=bool))
+            mask = mask_in_memory(np.zeros((4, 3), dtype=bool))
             return SplitItems(test=[CubeItem(name="a", path=self.folder / "c00.npy", mask=mask)])
 
     _write(tmp_path, 1)

@@ -1,4 +1,4 @@
-"""Masks and labels of whole cubes as functions of the cube's (h, w), which pickle for worker processes."""
+"""Mask sources: masks and labels of whole cubes as functions of (h, w), which pickle for worker processes."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -10,37 +10,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvis_ai.data.coco_masks import Category, CocoMasks
-from cuvis_ai.data.masks import read_mask
 from cuvis_ai.errors import ConfigError
 
-PlaneSource = Callable[[tuple[int, int]], NDArray[Any]]
-"""Given a whole cube's (h, w), returns a plane of that shape."""
+MaskSource = Callable[[tuple[int, int]], NDArray[Any]]
+"""Given a whole cube's (h, w), returns its mask, or its labels, of that shape."""
 
 
-def plane_in_memory(plane: NDArray[Any]) -> PlaneSource:
-    """Return a source that always gives this plane, whatever the size: the reader compares the two."""
-    return partial(_same, plane)
+def mask_in_memory(mask: NDArray[Any]) -> MaskSource:
+    """Return a source that always gives this mask, whatever the size: the reader compares the two."""
+    return partial(_same, mask)
 
 
-def plane_of_normal() -> PlaneSource:
-    """Return a source that finds no anomaly."""
-    return _nothing
+def no_anomaly(size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the mask of a cube without anomalies; a mask source itself."""
+    return np.zeros(size, dtype=bool)
 
 
-def plane_from_file(
-    path: Path, *, key: str | None = None, anomalous: Sequence[float] | None = None
-) -> PlaneSource:
-    """Return a source that reads a mask file each time; the arguments are those of `read_mask`."""
-    return partial(read_mask, path, key=key, anomalous=None if anomalous is None else tuple(anomalous))
-
-
-def plane_from_coco(path: Path, image: int, *, normal: tuple[Category, ...] = ()) -> PlaneSource:
+def mask_from_coco(path: Path, image: int, *, normal: tuple[Category, ...] = ()) -> MaskSource:
     """Return a source that draws one image's annotations; the JSON is parsed once a process."""
     return partial(_drawn, path, image, normal)
 
 
 def coco_masks(path: Path, normal: tuple[Category, ...] = ()) -> CocoMasks:
-    """Return the annotations of a COCO JSON, parsed once a process and anew when the file has changed."""
+    """Return the annotations of a COCO JSON, parsed once a process and again when the file has changed."""
     return _parsed(path, normal, path.stat().st_mtime_ns)
 
 
@@ -83,12 +75,8 @@ def _parsed(path: Path, normal: tuple[Category, ...], changed: int) -> CocoMasks
     return CocoMasks(path, normal=normal)
 
 
-def _same(plane: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    return plane
-
-
-def _nothing(size: tuple[int, int]) -> NDArray[np.bool_]:
-    return np.zeros(size, dtype=bool)
+def _same(mask: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    return mask
 
 
 def _drawn(path: Path, image: int, normal: tuple[Category, ...], size: tuple[int, int]) -> NDArray[np.bool_]:
