@@ -19,7 +19,7 @@ from cuvis_ai.data.loading.dataset import CubeItem
 from cuvis_ai.data.mask_sources import MaskSource, coco_image_ids, coco_masks, mask_from_coco
 from cuvis_ai.data.masks import read_mask
 from cuvis_ai.data.options import CubeArguments
-from cuvis_ai.data.splits import Id, by_id, in_order, read_split_file, with_unlisted_as_normal
+from cuvis_ai.data.splits import divided, with_unlisted_as_normal
 from cuvis_ai.errors import DatasetNotFoundError
 
 logger = logging.getLogger(__name__)
@@ -98,15 +98,12 @@ class CubeFolder(CubeDataModule):
     def _divided(self, root: Path, items: list[CubeItem]) -> SplitItems:
         """The items of a folder without split folders."""
         split_file = root / self.splits
-        if split_file.is_file():
-            known: dict[Id, CubeItem] = {item.name: item for item in items}
-            return by_id(known | dict(enumerate(items)), read_split_file(split_file))
-        if split_file != root / SPLIT_FILE:
+        if not split_file.is_file() and split_file != root / SPLIT_FILE:
             raise DatasetNotFoundError(
                 f"CubeFolder: expected `splits` to name a split file, got no such file: {split_file}. "
                 "Give its path from `data_dir`."
             )
-        return in_order(items)
+        return divided(items, range(len(items)), split_file)
 
     def _items(self, root: Path, folder: Path) -> list[CubeItem]:
         """The cubes of one folder with their masks."""

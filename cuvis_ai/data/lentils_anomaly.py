@@ -14,7 +14,7 @@ from cuvis_ai.data.formats import cu3s
 from cuvis_ai.data.loading.dataset import CubeItem
 from cuvis_ai.data.mask_sources import MaskSource, coco_image_ids, coco_masks, mask_from_coco
 from cuvis_ai.data.options import CubeArguments
-from cuvis_ai.data.splits import Id, by_id, in_order, read_split_file, with_unlisted_as_normal
+from cuvis_ai.data.splits import Id, divided, with_unlisted_as_normal
 from cuvis_ai.errors import DatasetNotFoundError, import_extra
 
 logger = logging.getLogger(__name__)
@@ -91,18 +91,10 @@ class LentilsAnomaly(CubeDataModule):
         numbered = self._cubes(folder) or self._frames(folder)
         if not numbered:
             raise DatasetNotFoundError(f"LentilsAnomaly: expected cubes in {folder}, got none. {_WAYS_ON}")
-        items = [item for item, _ in numbered]
+        items, numbers = zip(*numbered, strict=True)
         if not any(item.mask for item in items):
             logger.warning("LentilsAnomaly: no cube in %s is annotated; batches have no mask.", folder)
-        known: dict[Id, CubeItem] = {item.name: item for item in items}
-        known |= {number: item for item, number in numbered if number is not None}
-        if any(ids is not None for ids in self.ids.values()):
-            splits = by_id(known, self.ids)
-        elif (folder / SPLIT_FILE).is_file():
-            splits = by_id(known, read_split_file(folder / SPLIT_FILE))
-        else:
-            splits = in_order(items)
-        return with_unlisted_as_normal(splits)
+        return with_unlisted_as_normal(divided(items, numbers, folder / SPLIT_FILE, self.ids))
 
     def _cubes(self, folder: Path) -> list[tuple[CubeItem, int | None]]:
         """The folder's cubes with their numbers."""

@@ -53,16 +53,13 @@ class LoadingOptions:
     pad: bool = False
     """Extend smaller cubes of a batch with `valid=False` pixels instead of refusing them."""
 
-    def problems(self) -> list[str]:
-        """Return what is expected where a value is impossible, and what it is."""
-        problems = []
-        if self.batch_size < 1:
-            problems.append(f"`batch_size` of 1 or more, got {self.batch_size}")
-        if self.num_workers < 0:
-            problems.append(f"`num_workers` of 0 or more, got {self.num_workers}")
-        if self.seed is not None and self.seed < 0:
-            problems.append(f"`seed` of 0 or more, got {self.seed}")
-        return problems
+    def problems(self) -> dict[str, bool]:
+        """Return what is expected of each value, and whether it is not so."""
+        return {
+            f"`batch_size` of 1 or more, got {self.batch_size}": self.batch_size < 1,
+            f"`num_workers` of 0 or more, got {self.num_workers}": self.num_workers < 0,
+            f"`seed` of 0 or more, got {self.seed}": self.seed is not None and self.seed < 0,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,14 +77,13 @@ class ReadingOptions:
     on_error: OnError = "raise"
     """"raise", or "skip": a cube that cannot be read counts as one without a valid pixel and is logged."""
 
-    def problems(self) -> list[str]:
-        """Return what is expected where a value is impossible, and what it is."""
-        problems = []
-        if self.bad_bands is not None and any(band < 0 for band in self.bad_bands):
-            problems.append(f"`bad_bands` counted from 0, got {list(self.bad_bands)}")
-        if self.on_error not in get_args(OnError):
-            problems.append(f'`on_error` "raise" or "skip", got {self.on_error!r}')
-        return problems
+    def problems(self) -> dict[str, bool]:
+        """Return what is expected of each value, and whether it is not so."""
+        negative = self.bad_bands is not None and any(band < 0 for band in self.bad_bands)
+        return {
+            f"`bad_bands` counted from 0, got {self.bad_bands}": negative,
+            f'`on_error` "raise" or "skip", got {self.on_error!r}': self.on_error not in get_args(OnError),
+        }
 
 
 def split_options(module: type, options: Mapping[str, Any]) -> tuple[LoadingOptions, ReadingOptions]:
@@ -107,18 +103,22 @@ def split_options(module: type, options: Mapping[str, Any]) -> tuple[LoadingOpti
     names = {field.name for field in fields(LoadingOptions)}
     loading = LoadingOptions(**{name: value for name, value in options.items() if name in names})
     reading = ReadingOptions(**{name: value for name, value in options.items() if name not in names})
-    refuse(module.__name__, [*loading.problems(), *reading.problems()])
+    refuse(module.__name__, loading.problems() | reading.problems())
     return loading, reading
 
 
-def refuse(where: str, problems: Sequence[str]) -> None:
+def refuse(where: str, problems: Mapping[str, bool]) -> None:
     """Raise one error for all problems, if there are any.
+
+    Args:
+        where: subject of the message.
+        problems: what is expected of an argument and what it is; True where that is not so.
 
     Raises:
         ConfigError: there are problems.
     """
-    if problems:
-        raise ConfigError(f"{where}: expected {'; '.join(problems)}. Correct these arguments.")
+    if found := [problem for problem, wrong in problems.items() if wrong]:
+        raise ConfigError(f"{where}: expected {'; '.join(found)}. Correct these arguments.")
 
 
 def flat_signature(constructor: Callable[..., None]) -> inspect.Signature:

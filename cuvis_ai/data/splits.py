@@ -18,6 +18,32 @@ Id = str | int
 """A cube's name, or its number."""
 
 
+def divided(
+    items: Sequence[CubeItem],
+    numbers: Sequence[int | None],
+    split_file: Path,
+    ids: Mapping[str, Sequence[Id] | None] | None = None,
+) -> SplitItems:
+    """Return the items by the given ids, else by the split file if there is one, else in order.
+
+    Args:
+        items: in file-name order.
+        numbers: each item's number, by which it can be named, too; None: it has none.
+        split_file: as for `read_split_file`.
+        ids: as for `by_id`; None throughout: none are given.
+
+    Raises:
+        ConfigError: an id that no item has, or a split file of another form.
+    """
+    if ids is None or all(wanted is None for wanted in ids.values()):
+        if not split_file.is_file():
+            return in_order(items)
+        ids = read_split_file(split_file)
+    known: dict[Id, CubeItem] = {item.name: item for item in items}
+    known |= {number: item for item, number in zip(items, numbers, strict=True) if number is not None}
+    return by_id(known, ids)
+
+
 def in_order(items: Sequence[CubeItem]) -> SplitItems:
     """Return the first 60 % as train, the next 20 % as val, the rest as test.
 

@@ -135,16 +135,18 @@ class TiledScene(CubeDataModule):
     ) -> None:
         super().__init__(pad=True, **options)
         sides = (tile, tile) if isinstance(tile, int) else tuple(tile)
-        problems = []
-        if len(sides) != 2 or any(side < 1 for side in sides):
-            problems.append(f"`tile` of one or two positive numbers, got {tile}")
-        if len(fractions) != 3 or any(f < 0 for f in fractions) or abs(sum(fractions) - 1) > 1e-6:
-            problems.append(f"`fractions` of three shares that sum to 1, got {list(fractions)}")
-        if split_seed < 0:
-            problems.append(f"`split_seed` of 0 or more, got {split_seed}")
-        if max_batch_mb is not None and max_batch_mb <= 0:
-            problems.append(f"`max_batch_mb` above 0, or None, got {max_batch_mb}")
-        refuse(type(self).__name__, problems)
+        wrong_tile = len(sides) != 2 or any(side < 1 for side in sides)
+        wrong_fractions = len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6
+        refuse(
+            type(self).__name__,
+            {
+                f"`tile` of one or two positive numbers, got {tile}": wrong_tile,
+                f"`fractions` of three shares that sum to 1, got {list(fractions)}": wrong_fractions,
+                f"`split_seed` of 0 or more, got {split_seed}": split_seed < 0,
+                f"`max_batch_mb` above 0, or None, got {max_batch_mb}": max_batch_mb is not None
+                and max_batch_mb <= 0,
+            },
+        )
         self.tile = (sides[0], sides[1])
         self.fractions = tuple(fractions)
         self.split_seed = split_seed

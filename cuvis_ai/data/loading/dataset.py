@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from cuvis_ai.data.band_selection import BandSelection
 from cuvis_ai.data.cube import Cube, read_cube
 from cuvis_ai.data.loading.collate import Sample
-from cuvis_ai.data.mask_sources import MaskSource
+from cuvis_ai.data.mask_sources import MaskSource, no_anomaly
 from cuvis_ai.data.options import ReadingOptions
 from cuvis_ai.errors import CubeFormatError
 
@@ -127,14 +127,7 @@ class CubeDataset(Dataset[Sample]):
         size = cube.shape[:2]
         window = item.window or Window(0, 0, *size)
         pixels, valid = read_window(cube, window, self.bands, self.reading)
-        sample: Sample = {"cube": pixels, "name": item.name}
-        if valid is not None:
-            sample["valid"] = valid
-        if item.mask is not None:
-            sample["mask"] = _window_of(item.mask, size, window, item.name).astype(bool)
-        if item.labels is not None:
-            sample["labels"] = _window_of(item.labels, size, window, item.name).astype(np.int64)
-        return self._with_wavelengths(sample)
+        return self._sample(item, pixels, valid, size, window)
 
     def _open(self, item: CubeItem) -> Cube:
         """The item's cube; the last one is cached, since the tiles of one scene follow each other."""
@@ -145,18 +138,26 @@ class CubeDataset(Dataset[Sample]):
     def _blank(self, item: CubeItem) -> Sample:
         """The item's size without a valid pixel."""
         size = item.window[2:] if item.window else self.fallback_size
-        sample: Sample = {
-            "cube": np.zeros((*size, len(self.bands.kept)), dtype=np.float32),
-            "valid": np.zeros(size, dtype=bool),
-            "name": item.name,
-        }
-        if item.mask is not None:
-            sample["mask"] = np.zeros(size, dtype=bool)
-        if item.labels is not None:
-            sample["labels"] = np.zeros(size, dtype=np.int64)
-        return self._with_wavelengths(sample)
+        pixels = np.zeros((*size, len(self.bands.kept)), dtype=np.float32)
+        blank = replace(item, mask=item.mask and no_anomaly, labels=item.labels and no_anomaly)
+        return self._sample(blank, pixels, np.zeros(size, dtype=bool), size, Window(0, 0, *size))
 
-    def _with_wavelengths(self, sample: Sample) -> Sample:
+    def _sample(
+        self,
+        item: CubeItem,
+        pixels: NDArray[np.float32],
+        valid: NDArray[np.bool_] | None,
+        size: tuple[int, int],
+        window: Window,
+    ) -> Sample:
+        """A window's pixels with what else is known of them; `size` is the whole cube's."""
+        sample: Sample = {"cube": pixels, "name": item.name}
+        if valid is not None:
+            sample["valid"] = valid
+        if item.mask is not None:
+            sample["mask"] = _window_of(item.mask, size, window, item.name).astype(bool)
+        if item.labels is not None:
+            sample["labels"] = _window_of(item.labels, size, window, item.name).astype(np.int64)
         if self.bands.wavelengths is not None:
             sample["wavelengths"] = self.bands.wavelengths.astype(np.float32)
         return sample
