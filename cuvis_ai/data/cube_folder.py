@@ -16,7 +16,7 @@ from cuvis_ai.data.folders import (
     require_folder,
 )
 from cuvis_ai.data.loading.dataset import CubeItem
-from cuvis_ai.data.mask_sources import MaskSource, coco_image_ids, coco_masks, mask_from_coco
+from cuvis_ai.data.mask_sources import MaskSource, coco_image_ids, coco_mask, coco_masks
 from cuvis_ai.data.masks import read_mask
 from cuvis_ai.data.options import CubeArguments
 from cuvis_ai.data.splits import divided, with_unlisted_as_normal
@@ -134,7 +134,7 @@ class CubeFolder(CubeDataModule):
             candidates = [name for other in _split_folders(root).values() for name in _names(root, other)]
         images = coco_image_ids(candidates, coco_masks(path, normal).images)
         return {
-            name: mask_from_coco(path, image, normal=normal)
+            name: partial(coco_mask, path, image, normal)
             for name, image in zip(candidates, images, strict=True)
             if image is not None
         }

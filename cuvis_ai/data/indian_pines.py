@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
@@ -135,8 +136,8 @@ class IndianPines(TiledScene):
         return CubeItem(
             name="indian_pines",
             path=path,
-            mask=mask_in_memory(classes == self.anomaly_class),
-            labels=mask_in_memory(classes),
+            mask=partial(mask_in_memory, classes == self.anomaly_class),
+            labels=partial(mask_in_memory, classes),
         )
 
 

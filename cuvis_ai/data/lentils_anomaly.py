@@ -4,6 +4,7 @@ import logging
 import os
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
@@ -12,7 +13,7 @@ from cuvis_ai.data.datamodule import CubeDataModule, SplitItems
 from cuvis_ai.data.folders import SPLIT_FILE, cube_name, find_annotations, find_cubes, require_folder
 from cuvis_ai.data.formats import cu3s
 from cuvis_ai.data.loading.dataset import CubeItem
-from cuvis_ai.data.mask_sources import MaskSource, coco_image_ids, coco_masks, mask_from_coco
+from cuvis_ai.data.mask_sources import MaskSource, coco_image_ids, coco_mask, coco_masks
 from cuvis_ai.data.options import CubeArguments
 from cuvis_ai.data.splits import Id, divided, with_unlisted_as_normal
 from cuvis_ai.errors import DatasetNotFoundError, import_extra
@@ -130,7 +131,7 @@ class LentilsAnomaly(CubeDataModule):
     def _mask(self, annotations: Path | None, image: int | None) -> MaskSource | None:
         if annotations is None or image is None:
             return None
-        return mask_from_coco(annotations, image, normal=self.normal_categories)
+        return partial(coco_mask, annotations, image, self.normal_categories)
 
 
 def _sessions(folder: Path) -> list[Path]:

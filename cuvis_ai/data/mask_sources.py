@@ -1,8 +1,11 @@
-"""Mask sources: masks and labels of whole cubes as functions of (h, w), which pickle for worker processes."""
+"""Mask sources: functions of (h, w) that return the mask, or the labels, of a whole cube.
+
+A data module binds the first arguments of one with `functools.partial`, which travels to worker processes.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,22 +16,24 @@ from cuvis_ai.data.coco_masks import Category, CocoMasks
 from cuvis_ai.errors import ConfigError
 
 MaskSource = Callable[[tuple[int, int]], NDArray[Any]]
-"""Given a whole cube's (h, w), returns its mask, or its labels, of that shape."""
+"""Returns the mask, or the labels, of a whole cube, given its (h, w)."""
 
 
-def mask_in_memory(mask: NDArray[Any]) -> MaskSource:
-    """Return a source that always gives this mask, whatever the size: the reader compares the two."""
-    return partial(_same, mask)
+def mask_in_memory(mask: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Return this mask, whatever the size: the reader compares the two."""
+    return mask
 
 
 def no_anomaly(size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return the mask of a cube without anomalies; a mask source itself."""
+    """Return the mask of a cube without anomalies."""
     return np.zeros(size, dtype=bool)
 
 
-def mask_from_coco(path: Path, image: int, *, normal: tuple[Category, ...] = ()) -> MaskSource:
-    """Return a source that draws one image's annotations; the JSON is parsed once a process."""
-    return partial(_drawn, path, image, normal)
+def coco_mask(
+    path: Path, image: int, normal: tuple[Category, ...], size: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Return the mask that the annotations of one image of a COCO JSON draw."""
+    return coco_masks(path, normal).mask(image, size)
 
 
 def coco_masks(path: Path, normal: tuple[Category, ...] = ()) -> CocoMasks:
@@ -73,11 +78,3 @@ def coco_image_ids(names: Sequence[str], images: Mapping[int, str]) -> list[int 
 @lru_cache(maxsize=8)
 def _parsed(path: Path, normal: tuple[Category, ...], changed: int) -> CocoMasks:
     return CocoMasks(path, normal=normal)
-
-
-def _same(mask: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    return mask
-
-
-def _drawn(path: Path, image: int, normal: tuple[Category, ...], size: tuple[int, int]) -> NDArray[np.bool_]:
-    return coco_masks(path, normal).mask(image, size)

@@ -4,6 +4,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Unpack
 
 import numpy as np
@@ -168,7 +169,7 @@ class TiledScene(CubeDataModule):
         counts = [0] * len(windows)
         if scene.mask is not None:
             mask = scene.mask(size[:2])
-            scene = replace(scene, mask=mask_in_memory(mask))
+            scene = replace(scene, mask=partial(mask_in_memory, mask))
             counts = [int(mask[window.slices].astype(bool).sum()) for window in windows]
         splits = deal_tiles(counts, self.fractions, seed=self.split_seed)
         for name, split in zip(SplitItems._fields, splits, strict=True):
