@@ -1,4 +1,4 @@
-"""`CubeDataModule`: what all our Lightning data modules share, from the search for cubes to their loaders."""
+"""`CubeDataModule`: the base of all our Lightning data modules, with bands, splits and loaders."""
 
 import inspect
 import logging

@@ -1,4 +1,4 @@
-"""Finding cubes, masks and annotations in folders."""
+"""The search for cubes, masks and annotations in folders."""
 
 from pathlib import Path
 
@@ -15,13 +15,13 @@ MASK_ENDING = "_mask"
 _CUBE_SUFFIXES = tuple(suffix for known in FORMATS for suffix in known.suffixes)
 
 
-def require_folder(folder: Path, where: str, ways_on: str) -> Path:
+def require_folder(folder: Path, where: str, advice: str) -> Path:
     """Return the folder as an absolute path.
 
     Args:
         folder: as the user gave it.
         where: subject of the message.
-        ways_on: what the user can do, as whole sentences.
+        advice: what the user can do, as whole sentences.
 
     Raises:
         DatasetNotFoundError: there is no such folder.
@@ -30,7 +30,7 @@ def require_folder(folder: Path, where: str, ways_on: str) -> Path:
     if not absolute.is_dir():
         found = "a file" if absolute.exists() else "no such folder"
         raise DatasetNotFoundError(
-            f"{where}: expected the data set's folder {absolute}, got {found}. {ways_on}"
+            f"{where}: expected the data set's folder {absolute}, got {found}. {advice}"
         )
     return absolute
 

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 REPOSITORY = "cubert-gmbh/XMR_Lentils"
 """The data set's name on the Hugging Face hub."""
 
-_WAYS_ON = (
+_ADVICE = (
     "Pass `data_dir` or set the environment variable DATA_ROOT to the folder that holds the cubes; or pass "
     f"`download=True` to fetch {REPOSITORY} from the Hugging Face hub (about 0.9 GB) into it; or use "
     "`IndianPines` from cuvis_ai.data.indian_pines, which needs no folder."
@@ -88,10 +88,10 @@ class LentilsAnomaly(CubeDataModule):
 
     def find_items(self) -> SplitItems:
         """Return the folder's cubes, or its sessions' frames, by split."""
-        folder = require_folder(self.data_dir, "LentilsAnomaly", _WAYS_ON)
+        folder = require_folder(self.data_dir, "LentilsAnomaly", _ADVICE)
         numbered = self._cubes(folder) or self._frames(folder)
         if not numbered:
-            raise DatasetNotFoundError(f"LentilsAnomaly: expected cubes in {folder}, got none. {_WAYS_ON}")
+            raise DatasetNotFoundError(f"LentilsAnomaly: expected cubes in {folder}, got none. {_ADVICE}")
         items, numbers = zip(*numbered, strict=True)
         if not any(item.mask for item in items):
             logger.warning("LentilsAnomaly: no cube in %s is annotated; batches have no mask.", folder)

@@ -1,4 +1,4 @@
-"""Which cubes of a folder are for training, validation and test."""
+"""The division of a folder's cubes into training, validation and test."""
 
 import json
 import logging

@@ -11,7 +11,7 @@ from tests.data.files import Files, write_cubes, write_envi
 def test_the_header_decides_on_bands_wavelengths_and_no_data(tmp_path: Path) -> None:
     cube = np.random.default_rng(0).integers(1, 4000, size=(3, 4, 5)).astype(np.int16)
     cube[0, 1, 3] = -1
-    cube[0, 2, 1] = -1  # in a bad band: nobody reads it
+    cube[0, 2, 1] = -1  # in a bad band, which is not read
     fields = {
         "bbl": "{1, 0, 1, 1, 0}",
         "wavelength": "{400, 500, 600, 700, 800}",
