@@ -8,6 +8,7 @@ from cuvis_ai.data.sources.contents import Array, BlockSource
 
 _BOX = 64 << 20
 """Bytes read at once where more is read than is asked for (steps, lists of bands)."""
+_ALL = slice(None, None, 1)
 
 
 class CubeArray:
@@ -67,7 +68,7 @@ class CubeArray:
         rows, columns, bands = (np.atleast_1d(axis) for axis in axes)
         if 0 in (len(rows), len(columns), len(bands)):
             out = np.empty((len(rows), len(columns), len(bands)), self.dtype)
-        elif all(_run(axis)[1] is None for axis in (rows, columns, bands)):
+        elif all(isinstance(part, slice) and part == _ALL for _, part in map(_run, (rows, columns, bands))):
             out = self._read(rows, columns, bands)
         else:
             out = self._read_in_parts(rows, columns, bands)
@@ -91,8 +92,8 @@ class CubeArray:
         if not values.dtype.isnative:
             values = values.byteswap(inplace=True).view(self.dtype)
         for axis, (_, within) in enumerate(runs):
-            if within is not None:
-                values = values.take(within, axis)
+            part = (slice(None),) * axis
+            values = values[(*part, within)] if isinstance(within, slice) else values.take(within, axis)
         return values
 
 
@@ -124,8 +125,9 @@ def _positions(index: Any, n: int) -> Array:
     return np.asarray(positions)
 
 
-def _run(positions: Array) -> tuple[slice, Array | None]:
-    """Return the smallest run that has the positions, and what to take of it; None: all, in order."""
+def _run(positions: Array) -> tuple[slice, Array | slice]:
+    """Return the smallest run that has the positions, and what to take of it: `_ALL`, a step or a list."""
     run = slice(int(positions.min()), int(positions.max()) + 1)
-    within = positions - run.start
-    return run, None if np.array_equal(within, np.arange(run.stop - run.start)) else within
+    step = int(positions[1] - positions[0]) or 1 if len(positions) > 1 else 1
+    even = np.array_equal(np.arange(run.start, run.stop)[::step], positions)
+    return run, slice(None, None, step) if even else positions - run.start
