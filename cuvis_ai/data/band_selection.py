@@ -1,6 +1,5 @@
-"""Which bands of a data set are kept, and their wavelengths."""
+"""`BandSelection`: which bands of a data set are kept, and their wavelengths."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -8,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvis_ai.data.cube import Cube
+from cuvis_ai.data.options import ReadingOptions
 from cuvis_ai.errors import ConfigError, CubeFormatError
 
 _SAME_BAND_NM = 1.0
@@ -15,7 +15,7 @@ _SAME_BAND_NM = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Bands:
+class BandSelection:
     """The bands that every cube of a data set must have, and those that are kept."""
 
     n_bands: int
@@ -32,26 +32,19 @@ class Bands:
     """Whether the reference's own bad-band flags decided, rather than a list."""
 
     @classmethod
-    def of(
-        cls,
-        cube: Cube,
-        *,
-        bad_bands: Sequence[int] | None = None,
-        wavelengths: Sequence[float] | None = None,
-    ) -> Self:
+    def of(cls, cube: Cube, reading: ReadingOptions) -> Self:
         """Return the bands to keep of this cube and of all that resemble it.
 
         Args:
             cube: the data set's first cube.
-            bad_bands: positions to drop, from 0, instead of those that the header flags; an empty
-                list keeps all.
-            wavelengths: centres in nm of all bands in the file, instead of the file's own.
+            reading: names bad bands and wavelengths where the cube's own are not to count.
 
         Raises:
             ConfigError: a position that the cube does not have, no band left, or a wrong number of
                 wavelengths.
         """
         n_bands = cube.shape[2]
+        bad_bands, wavelengths = reading.bad_bands, reading.wavelengths
         bad = np.zeros(n_bands, dtype=bool)
         if bad_bands is not None:
             unknown = sorted({int(band) for band in bad_bands} - set(range(n_bands)))
@@ -60,9 +53,9 @@ class Bands:
                     f"`bad_bands`: expected positions from 0 to {n_bands - 1}, as {cube.path} has {n_bands} "
                     f"bands, got {unknown}. Count bands from 0."
                 )
-            bad[np.asarray(bad_bands, dtype=np.int64)] = True
+            bad[np.asarray(list(bad_bands), dtype=np.int64)] = True
         elif cube.bad_bands is not None:
-            bad |= np.asarray(cube.bad_bands, dtype=bool)
+            bad = cube.bad_bands
         if bad.all():
             source = "`bad_bands`" if bad_bands is not None else f"the bad-band list of {cube.path}"
             raise ConfigError(
@@ -74,7 +67,7 @@ class Bands:
                 f"`wavelengths`: expected {n_bands} values, one for each band of {cube.path}, "
                 f"got {len(wavelengths)}. Give the centres of all bands, the bad ones included."
             )
-        axis = cube.wavelengths if wavelengths is None else np.asarray(wavelengths, dtype=np.float64)
+        axis = cube.wavelengths if wavelengths is None else np.asarray(list(wavelengths), dtype=np.float64)
         kept = np.flatnonzero(~bad)
         return cls(
             n_bands=n_bands,
@@ -113,7 +106,7 @@ class Bands:
                     "Keep cubes of one spectral axis in a data set."
                 )
         if self.by_header and cube.bad_bands is not None:
-            flagged = self.kept[np.asarray(cube.bad_bands, dtype=bool)[self.kept]]
+            flagged = self.kept[cube.bad_bands[self.kept]]
             if len(flagged):
                 raise CubeFormatError(
                     f"{cube.path}: expected good bands where {self.reference} has them, got bands "

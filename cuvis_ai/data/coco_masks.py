@@ -124,15 +124,11 @@ class CocoMasks:
 
     def _image_id(self, image: int | str) -> int:
         """Return the id of an image given by id or file name; the fullest match that is unique counts."""
-        if isinstance(image, int):
-            found = [image] if image in self._images else []
-        else:
-            found = []
-            for part in (str, lambda name: PurePosixPath(name).name, lambda name: PurePosixPath(name).stem):
+        found = [number for number in self._images if number == image]
+        for part in (str, lambda name: PurePosixPath(name).name, lambda name: PurePosixPath(name).stem):
+            if not found and isinstance(image, str):
                 wanted = part(image.replace("\\", "/"))
                 found = [n for n, name in self.images.items() if part(name.replace("\\", "/")) == wanted]
-                if found:
-                    break
         if len(found) != 1:
             listing = ", ".join(f"{n}: {name}" for n, name in list(self.images.items())[:10])
             got = f"{len(found)} of that name" if found else "no such image"

@@ -1,14 +1,13 @@
-"""Cubert sessions to ENVI cubes; imports the errors, `data.formats` and NumPy, and SPy when called.
+"""Conversion of Cubert's sessions to ENVI cubes.
 
-It runs with numpy, spectral and the vendor's `cuvis` alone, also with numpy 1, since some of the vendor's
-wheels bundle their SDK and ask for numpy below 2.
+It runs with numpy and the vendor's `cuvis` alone, also with numpy 1, since some of the vendor's wheels bundle
+their SDK and ask for numpy below 2.
 """
 
 import logging
 from pathlib import Path
 
-from cuvis_ai.data.formats import cu3s
-from cuvis_ai.data.formats.contents import CubeContents
+from cuvis_ai.data.formats import cu3s, envi
 from cuvis_ai.errors import DatasetNotFoundError
 
 _log = logging.getLogger(__name__)
@@ -43,18 +42,9 @@ def convert(session: Path, folder: Path) -> list[Path]:
         )
     folder.mkdir(parents=True, exist_ok=True)
     for i, header in enumerate(headers):
-        _write(cu3s.read(session, str(i)), header, f"{session.name}, measurement {i}")
+        contents = cu3s.read(session, str(i))
+        values = contents.source.read(*(slice(0, n) for n in contents.source.shape))
+        description = f"{session.name}, measurement {i}"
+        envi.write(header, values, description=description, wavelengths=contents.wavelengths)
         _log.info("%s: written, %d of %d.", header, i + 1, len(headers))
     return headers
-
-
-def _write(contents: CubeContents, header: Path, description: str) -> None:
-    """Write one measurement as header and data file."""
-    from spectral.io import envi  # takes a quarter of a second to import
-
-    h, w, c = contents.source.shape
-    fields: dict[str, object] = {"description": description}
-    if contents.wavelengths is not None:
-        fields |= {"wavelength": list(contents.wavelengths), "wavelength units": "Nanometers"}
-    values = contents.source.read(slice(0, h), slice(0, w), slice(0, c))
-    envi.save_image(str(header), values, dtype=values.dtype, interleave="bip", ext="img", metadata=fields)

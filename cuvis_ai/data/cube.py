@@ -1,10 +1,5 @@
-"""`Cube` and `read_cube`: one door for every format; imports the errors and `cuvis_ai.data`.
+"""`Cube` and `read_cube`, for files of every format."""
 
-Which reader takes a file is told by its first bytes, then by a header beside it, then by its suffix, so
-that an ENVI data file may have any extension. A new format is one file in `formats` and one line here.
-"""
-
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,35 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cuvis_ai.data.cube_array import CubeArray
-from cuvis_ai.data.formats import cu3s, envi, hdf5, matlab, npy, tiff, zarr_store
-from cuvis_ai.data.formats.contents import CubeContents
+from cuvis_ai.data.format_search import format_of
 from cuvis_ai.data.wavelengths import Nanometres, nanometres
 from cuvis_ai.errors import CubeFormatError, DatasetNotFoundError
-
-_Read = Callable[[Path, str | None], CubeContents]
-
-_BY_FIRST_BYTES: dict[bytes, _Read] = {
-    b"\x93NUMPY": npy.read,
-    b"MATLAB": matlab.read,
-    b"II*\0": tiff.read,
-    b"MM\0*": tiff.read,
-    b"II+\0": tiff.read,
-    b"MM\0+": tiff.read,
-    b"ENVI": envi.read,
-    b"\xef\xbb\xbfENVI": envi.read,
-}
-_BY_SUFFIX: dict[str, _Read] = {
-    ".mat": matlab.read,
-    ".npy": npy.read,
-    ".npz": npy.read,
-    ".tif": tiff.read,
-    ".tiff": tiff.read,
-    **dict.fromkeys((".h5", ".hdf5", ".hdf", ".he5", ".nc", ".nc4"), hdf5.read),
-    ".zarr": zarr_store.read,
-    ".zip": zarr_store.read,
-    ".cu3s": cu3s.read,
-    ".hdr": envi.read,
-}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,7 +63,7 @@ def read_cube(path: str | Path, key: str | int | None = None) -> Cube:
     path = Path(path)
     if not path.exists():
         raise DatasetNotFoundError(f"{path}: expected a cube, got no such file or folder. Correct the path.")
-    contents = _reader(path)(path, None if key is None else str(key))
+    contents = format_of(path).read(path, None if key is None else str(key))
     shape = contents.source.shape
     if 0 in shape:
         raise CubeFormatError(f"{path}: expected a cube (h, w, c) with at least one value, got {shape}.")
@@ -110,37 +79,6 @@ def read_cube(path: str | Path, key: str | int | None = None) -> Cube:
         bad_bands=None if contents.good_bands is None else np.asarray(contents.good_bands) == 0,
         no_data=contents.no_data,
         path=path,
-    )
-
-
-def _reader(path: Path) -> _Read:
-    """Return the reader for a file or folder."""
-    if path.is_dir():
-        if zarr_store.is_store(path):
-            return zarr_store.read
-        raise CubeFormatError(f"{path}: expected a file or a zarr store, got a folder. Pass a file in it.")
-    with path.open("rb") as file:
-        begin = file.read(16)
-    for first_bytes, read in _BY_FIRST_BYTES.items():
-        if begin.startswith(first_bytes):
-            return read
-    suffix = path.suffix.lower()
-    if matlab.is_hdf5(path):
-        return hdf5.read
-    if suffix not in _BY_SUFFIX and begin.startswith(b"CDF"):
-        suffix = ".nc"
-    if suffix in (".nc", ".nc4") and begin.startswith(b"CDF"):
-        raise CubeFormatError(
-            f"{path}: expected NetCDF 4, got the classic format. Convert it with "
-            f"`nccopy -k nc4 {path.name} new.nc`."
-        )
-    if envi.header_beside(path) is not None:
-        return envi.read
-    if suffix in _BY_SUFFIX:
-        return _BY_SUFFIX[suffix]
-    raise CubeFormatError(
-        f"{path}: expected {', '.join(_BY_SUFFIX)} or an ENVI data file with its header beside it, "
-        f"got a file of {path.stat().st_size} bytes that begins with {begin!r}. Convert it to one of these."
     )
 
 

@@ -1,17 +1,14 @@
-"""`CubeArray`: what an index of a cube on disk reads; imports `formats.contents` and NumPy."""
+"""`CubeArray`: a cube on disk, of which an index reads what it needs."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from cuvis_ai.data.formats.contents import Array, BlockSource
+from cuvis_ai.data.sources.contents import Array, BlockSource
 
 _BOX = 64 << 20
 """Bytes read at once where more is read than is asked for (steps, lists of bands)."""
-
-_Index = int | slice | Sequence[int] | Sequence[bool] | Array
+_ALL = slice(None, None, 1)
 
 
 class CubeArray:
@@ -25,11 +22,9 @@ class CubeArray:
         source: gives out boxes of the array.
 
     Example:
-        >>> from pathlib import Path
-        >>> from cuvis_ai.data.formats.whole import WholeSource
-        >>> load = lambda path, key: np.arange(24).reshape(2, 3, 4)
-        >>> order = (0, 1, 2)
-        >>> source = WholeSource(path=Path("."), key="", shape=(2, 3, 4), order=order, decode=load)
+        >>> from cuvis_ai.data.sources.members import MemberSource
+        >>> values = np.arange(24).reshape(2, 3, 4)
+        >>> source = MemberSource(load=lambda *box: values[box].copy(), shape=values.shape)
         >>> CubeArray(source)[1, :2, [0, 3]]
         array([[12, 15],
                [16, 19]])
@@ -69,42 +64,37 @@ class CubeArray:
         return values if dtype is None else values.astype(dtype, copy=False)
 
     def __getitem__(self, index: Any) -> Array:
-        rows, columns, bands = (_axis(part, n) for part, n in zip(_parts(index), self.shape, strict=True))
-        if 0 in (rows.n, columns.n, bands.n):
-            out = np.empty((rows.n, columns.n, bands.n), self.dtype)
-        elif rows.dense and columns.dense and bands.dense:
-            out = _native(self._source.read(rows.box, columns.box, bands.box))
+        axes = [_positions(part, n) for part, n in zip(_parts(index), self.shape, strict=True)]
+        rows, columns, bands = (np.atleast_1d(axis) for axis in axes)
+        if 0 in (len(rows), len(columns), len(bands)):
+            out = np.empty((len(rows), len(columns), len(bands)), self.dtype)
+        elif all(isinstance(part, slice) and part == _ALL for _, part in map(_run, (rows, columns, bands))):
+            out = self._read(rows, columns, bands)
         else:
-            out = self._read_sparse(rows, columns, bands)
-        result: Array = out[tuple(0 if axis.scalar else slice(None) for axis in (rows, columns, bands))]
+            out = self._read_in_parts(rows, columns, bands)
+        result: Array = out[tuple(slice(None) if axis.ndim else 0 for axis in axes)]
         return result
 
-    def _read_sparse(self, rows: "_Axis", columns: "_Axis", bands: "_Axis") -> Array:
-        """Read boxes of few rows and keep of each what was asked for."""
-        wanted = range(self.shape[0])[rows.box][rows.within]
-        row_bytes = _length(columns.box) * _length(bands.box) * self.dtype.itemsize
-        n_rows = max(1, _BOX // (row_bytes * abs(wanted.step)))
-        out = np.empty((rows.n, columns.n, bands.n), self.dtype)
-        for first in range(0, rows.n, n_rows):
-            part = _axis_of(wanted[first : first + n_rows])
-            box = self._source.read(part.box, columns.box, bands.box)
-            out[first : first + n_rows] = box[part.within][:, columns.within][:, :, bands.within]
+    def _read_in_parts(self, rows: Array, columns: Array, bands: Array) -> Array:
+        """Read some rows at a time, as more is read than is asked for."""
+        step = int(abs(rows[1] - rows[0])) if len(rows) > 1 else 1
+        row_bytes = self.dtype.itemsize * int(np.ptp(columns) + 1) * int(np.ptp(bands) + 1)
+        n_rows = max(1, _BOX // (row_bytes * step))
+        out = np.empty((len(rows), len(columns), len(bands)), self.dtype)
+        for first in range(0, len(rows), n_rows):
+            out[first : first + n_rows] = self._read(rows[first : first + n_rows], columns, bands)
         return out
 
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Axis:
-    """What an index asks for along one axis."""
-
-    n: int
-    box: slice
-    """The smallest run of positions that has all that is asked for."""
-    within: Any
-    """What to take of that run: a slice or positions."""
-    dense: bool
-    """The run is exactly what is asked for."""
-    scalar: bool
-    """The axis is dropped from the result."""
+    def _read(self, *axes: Array) -> Array:
+        """Read the smallest box that has the positions, and take them from it."""
+        runs = [_run(positions) for positions in axes]
+        values = self._source.read(*(box for box, _ in runs))
+        if not values.dtype.isnative:
+            values = values.byteswap(inplace=True).view(self.dtype)
+        for axis, (_, within) in enumerate(runs):
+            part = (slice(None),) * axis
+            values = values[(*part, within)] if isinstance(within, slice) else values.take(within, axis)
+        return values
 
 
 def _parts(index: Any) -> tuple[Any, Any, Any]:
@@ -122,48 +112,22 @@ def _parts(index: Any) -> tuple[Any, Any, Any]:
     return parts[0], parts[1], parts[2]
 
 
-def _axis(index: _Index, n: int) -> _Axis:
-    """Resolve one index against an axis of n positions."""
-    if isinstance(index, slice):
-        return _axis_of(range(n)[index])
-    if isinstance(index, int | np.integer):
-        if not -n <= index < n:
-            raise IndexError(f"CubeArray: expected an index from {-n} to {n - 1}, got {index}.")
-        at = int(index) % n
-        return _Axis(n=1, box=slice(at, at + 1), within=slice(None), dense=True, scalar=True)
-    wanted = np.asarray(index)
-    if wanted.dtype == bool and wanted.shape == (n,):
-        wanted = np.flatnonzero(wanted)
-    if wanted.size == 0:
-        return _axis_of(range(0))
-    if wanted.ndim != 1 or wanted.dtype.kind not in "iu" or wanted.min() < -n or wanted.max() >= n:
+def _positions(index: Any, n: int) -> Array:
+    """Return the positions, from 0, that an index asks for on an axis of n; without an axis for an int."""
+    try:
+        positions = np.arange(n)[list(index) if isinstance(index, tuple) else index]
+    except IndexError as err:
         raise IndexError(
-            f"CubeArray: expected band numbers from {-n} to {n - 1} or {n} flags, got {wanted.dtype} "
-            f"{wanted.shape}: {index!r}."
-        )
-    wanted = wanted.astype(np.int64) % n
-    low, high = int(wanted.min()), int(wanted.max()) + 1
-    return _Axis(n=len(wanted), box=slice(low, high), within=wanted - low, dense=False, scalar=False)
+            f"CubeArray: expected positions from {-n} to {n - 1} or {n} flags, got {index!r}: {err}."
+        ) from err
+    if positions.ndim > 1:
+        raise IndexError(f"CubeArray: expected one list of bands, got {index!r}.")
+    return np.asarray(positions)
 
 
-def _axis_of(wanted: range) -> _Axis:
-    """Resolve the positions of a slice."""
-    if not wanted:
-        return _Axis(n=0, box=slice(0, 0), within=slice(None), dense=True, scalar=False)
-    box = slice(min(wanted), max(wanted) + 1)
-    step = None if len(wanted) == 1 else wanted.step
-    return _Axis(
-        n=len(wanted), box=box, within=slice(None, None, step), dense=step in (None, 1), scalar=False
-    )
-
-
-def _length(part: slice) -> int:
-    length: int = part.stop - part.start
-    return length
-
-
-def _native(values: Array) -> Array:
-    """Return fresh values in native byte order, swapped in place."""
-    if values.dtype.isnative:
-        return values
-    return values.byteswap(inplace=True).view(values.dtype.newbyteorder("="))
+def _run(positions: Array) -> tuple[slice, Array | slice]:
+    """Return the smallest run that has the positions, and what to take of it: `_ALL`, a step or a list."""
+    run = slice(int(positions.min()), int(positions.max()) + 1)
+    step = int(positions[1] - positions[0]) or 1 if len(positions) > 1 else 1
+    even = np.array_equal(np.arange(run.start, run.stop)[::step], positions)
+    return run, slice(None, None, step) if even else positions - run.start

@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Unpack
 
 from cuvis_ai.data.datamodule import CubeDataModule, SplitItems
 from cuvis_ai.data.folders import (
@@ -13,9 +15,11 @@ from cuvis_ai.data.folders import (
     find_mask,
     require_folder,
 )
-from cuvis_ai.data.loading.dataset import CubeItem, OnError
-from cuvis_ai.data.planes import PlaneSource, coco_image_ids, coco_masks, plane_from_coco, plane_from_file
-from cuvis_ai.data.splits import Id, by_id, in_order, read_split_file, with_unlisted_as_normal
+from cuvis_ai.data.loading.dataset import CubeItem
+from cuvis_ai.data.mask_sources import MaskSource, coco_image_ids, coco_mask, coco_masks
+from cuvis_ai.data.masks import read_mask
+from cuvis_ai.data.options import CubeArguments
+from cuvis_ai.data.splits import divided, with_unlisted_as_normal
 from cuvis_ai.errors import DatasetNotFoundError
 
 logger = logging.getLogger(__name__)
@@ -41,8 +45,6 @@ class CubeFolder(CubeDataModule):
 
     Args:
         data_dir: the folder.
-        batch_size: cubes a batch.
-        num_workers: processes that read ahead.
         splits: the split file, as a path from `data_dir`: `{"train": [names or numbers], "val": […],
             "test": […]}`.
         key: the cube's array in files of several.
@@ -50,13 +52,7 @@ class CubeFolder(CubeDataModule):
         anomaly_values: values of mask files that mean an anomaly, such as class numbers; None: all but 0.
         annotations: the COCO JSON, as a path from `data_dir`.
         normal_categories: categories of the annotations, by id or name, that are no anomalies.
-        seed: of the training order; None takes `PL_GLOBAL_SEED`, else 0.
-        pad: pad cubes of different sizes in a batch with `valid=False` pixels.
-        bad_bands: positions to drop, from 0, in place of the headers'; an empty list keeps all.
-        wavelengths: band centres in nm of all bands, in place of the files'.
-        no_data: value that stands for "no data", in place of the files'.
-        saturation: level from which on a band counts as saturated.
-        on_error: "raise" or "skip" cubes that cannot be read.
+        options: those of `LoadingOptions` and `ReadingOptions`, one by one.
 
     Raises:
         ConfigError: a value that is impossible.
@@ -66,33 +62,15 @@ class CubeFolder(CubeDataModule):
         self,
         data_dir: str | Path,
         *,
-        batch_size: int = 4,
-        num_workers: int = 0,
         splits: str | Path = SPLIT_FILE,
         key: str | None = None,
         mask_key: str | None = None,
         anomaly_values: Sequence[float] | None = None,
         annotations: str | Path | None = None,
         normal_categories: Sequence[int | str] = (),
-        seed: int | None = None,
-        pad: bool = False,
-        bad_bands: Sequence[int] | None = None,
-        wavelengths: Sequence[float] | None = None,
-        no_data: float | None = None,
-        saturation: float | None = None,
-        on_error: OnError = "raise",
+        **options: Unpack[CubeArguments],
     ) -> None:
-        super().__init__(
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            pad=pad,
-            bad_bands=bad_bands,
-            wavelengths=wavelengths,
-            no_data=no_data,
-            saturation=saturation,
-            on_error=on_error,
-        )
+        super().__init__(**options)
         self.data_dir = Path(data_dir)
         self.splits = splits
         self.key = key
@@ -120,15 +98,12 @@ class CubeFolder(CubeDataModule):
     def _divided(self, root: Path, items: list[CubeItem]) -> SplitItems:
         """The items of a folder without split folders."""
         split_file = root / self.splits
-        if split_file.is_file():
-            known: dict[Id, CubeItem] = {item.name: item for item in items}
-            return by_id(known | dict(enumerate(items)), read_split_file(split_file))
-        if split_file != root / SPLIT_FILE:
+        if not split_file.is_file() and split_file != root / SPLIT_FILE:
             raise DatasetNotFoundError(
                 f"CubeFolder: expected `splits` to name a split file, got no such file: {split_file}. "
                 "Give its path from `data_dir`."
             )
-        return in_order(items)
+        return divided(items, range(len(items)), split_file)
 
     def _items(self, root: Path, folder: Path) -> list[CubeItem]:
         """The cubes of one folder with their masks."""
@@ -141,13 +116,13 @@ class CubeFolder(CubeDataModule):
         items = []
         for path, name in zip(paths, names, strict=True):
             mask_file = find_mask(path, mask_folders) or (None if self.mask_key is None else path)
-            mask: PlaneSource | None = annotated.get(name)
+            mask: MaskSource | None = annotated.get(name)
             if mask_file is not None:
-                mask = plane_from_file(mask_file, key=self.mask_key, anomalous=self.anomaly_values)
+                mask = partial(read_mask, mask_file, key=self.mask_key, anomalous=self.anomaly_values)
             items.append(CubeItem(name=name, path=path, key=self.key, mask=mask))
         return items
 
-    def _annotated(self, root: Path, folder: Path, names: list[str]) -> dict[str, PlaneSource]:
+    def _annotated(self, root: Path, folder: Path, names: list[str]) -> dict[str, MaskSource]:
         """Masks from the COCO JSON, by the names of the cubes that it lists."""
         beside = None if self.annotations is not None else find_annotations(folder, None, "CubeFolder")
         path = beside or find_annotations(root, self.annotations, "CubeFolder")
@@ -159,7 +134,7 @@ class CubeFolder(CubeDataModule):
             candidates = [name for other in _split_folders(root).values() for name in _names(root, other)]
         images = coco_image_ids(candidates, coco_masks(path, normal).images)
         return {
-            name: plane_from_coco(path, image, normal=normal)
+            name: partial(coco_mask, path, image, normal)
             for name, image in zip(candidates, images, strict=True)
             if image is not None
         }

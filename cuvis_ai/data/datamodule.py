@@ -1,24 +1,27 @@
-"""What all our Lightning data modules share: loaders, order, bands and the rules for good pixels."""
+"""`CubeDataModule`: the base of all our Lightning data modules, with bands, splits and loaders."""
 
+import inspect
 import logging
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, get_args
+from typing import Any, ClassVar, NamedTuple, Unpack
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
 
-from cuvis_ai.data.band_selection import Bands
+from cuvis_ai.data.band_selection import BandSelection
 from cuvis_ai.data.cube import Cube, read_cube
 from cuvis_ai.data.loading.collate import collate_cubes
-from cuvis_ai.data.loading.dataset import READ_ERRORS, CubeDataset, CubeItem, OnError, PixelRules
+from cuvis_ai.data.loading.dataset import READ_ERRORS, CubeDataset, CubeItem
 from cuvis_ai.data.loading.loader import CubeLoader
 from cuvis_ai.data.loading.sampler import EpochSampler, rank_and_world_size
+from cuvis_ai.data.options import CubeArguments, flat_signature, split_options
 from cuvis_ai.errors import ConfigError, CubeFormatError
 from cuvis_ai.types import Batch
 
@@ -45,63 +48,25 @@ class CubeDataModule(LightningDataModule, ABC):
     train, val, test; a split without items has no loader.
 
     Args:
-        batch_size: cubes a batch, 1 or more.
-        num_workers: processes that read ahead; 0 reads in this one.
-        seed: of the training order; None takes the environment's `PL_GLOBAL_SEED` (which
-            `seed_everything` sets), else 0.
-        pad: extend smaller cubes of a batch with `valid=False` pixels instead of refusing them.
-        bad_bands: positions to drop, from 0, in place of the bands that the header flags; an empty list
-            keeps all.
-        wavelengths: band centres in nm of all bands in the files, in place of the files' own.
-        no_data: value that stands for "no data", in place of the files' own.
-        saturation: level from which on a band counts as saturated; None: never.
-        on_error: "raise", or "skip": a cube that cannot be read counts as one without a valid pixel, is
-            logged, and counted in `skipped`.
+        options: those of `LoadingOptions` and `ReadingOptions`, one by one.
 
     Raises:
         ConfigError: a value that is impossible; all of them are named at once.
     """
 
-    def __init__(
-        self,
-        *,
-        batch_size: int,
-        num_workers: int,
-        seed: int | None,
-        pad: bool,
-        bad_bands: Sequence[int] | None,
-        wavelengths: Sequence[float] | None,
-        no_data: float | None,
-        saturation: float | None,
-        on_error: OnError,
-    ) -> None:
+    __signature__: ClassVar[inspect.Signature]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.__signature__ = flat_signature(cls.__init__)
+
+    def __init__(self, **options: Unpack[CubeArguments]) -> None:
         super().__init__()
         # Evaluation shards are not padded, so that a rank may have nothing to look at.
         self.allow_zero_length_dataloader_with_multiple_devices = True
-        problems = []
-        if batch_size < 1:
-            problems.append(f"`batch_size` of 1 or more, got {batch_size}")
-        if num_workers < 0:
-            problems.append(f"`num_workers` of 0 or more, got {num_workers}")
-        if seed is not None and seed < 0:
-            problems.append(f"`seed` of 0 or more, got {seed}")
-        if bad_bands is not None and any(band < 0 for band in bad_bands):
-            problems.append(f"`bad_bands` counted from 0, got {list(bad_bands)}")
-        if on_error not in get_args(OnError):
-            problems.append(f'`on_error` "raise" or "skip", got {on_error!r}')
-        if problems:
-            raise ConfigError(
-                f"{type(self).__name__}: expected {'; '.join(problems)}. Correct these arguments."
-            )
-        self.batch_size = batch_size
-        self.num_workers = num_workers
-        self.seed = seed
-        self.pad = pad
-        self.on_error: OnError = on_error
-        self._bad_bands = None if bad_bands is None else list(bad_bands)
-        self._file_wavelengths = None if wavelengths is None else list(wavelengths)
-        self._rules = PixelRules(no_data=no_data, saturation=saturation)
-        self._bands: Bands | None = None
+        self.loading, self.reading = split_options(type(self), options)
+        self.batch_size = self.loading.batch_size
+        """As `loading` says, under the name that Lightning looks for."""
         self._datasets: dict[str, CubeDataset] = {}
 
     @abstractmethod
@@ -140,19 +105,17 @@ class CubeDataModule(LightningDataModule, ABC):
                 "Remove the repetition, or rename one of two cubes of one name."
             )
         reference = self._first_readable(everything)
-        self._bands = Bands.of(reference, bad_bands=self._bad_bands, wavelengths=self._file_wavelengths)
+        bands = BandSelection.of(reference, self.reading)
         size = reference.shape[:2]
         statistics = self.in_file_order(splits.train)
         for split, items in {**splits._asdict(), "statistics": statistics, "predict": everything}.items():
-            self._datasets[split] = CubeDataset(
-                items, bands=self._bands, rules=self._rules, on_error=self.on_error, fallback_size=size
-            )
+            self._datasets[split] = CubeDataset(items, bands=bands, reading=self.reading, fallback_size=size)
         logger.info(
             "%s: %d training, %d validation, %d test items; %d of %d bands.",
             type(self).__name__,
             *(len(items) for items in splits),
-            len(self._bands.kept),
-            self._bands.n_bands,
+            len(bands.kept),
+            bands.n_bands,
         )
 
     def train_dataloader(self) -> CubeLoader:
@@ -166,14 +129,14 @@ class CubeDataModule(LightningDataModule, ABC):
                 f"{type(self).__name__}: expected at least one training item, got none. "
                 "Put cubes into the training split, or only validate, test or predict."
             )
-        return self._loader("train", shuffle=True, equal_shards=True)
+        return self._loader("train")
 
     def statistics_dataloader(self) -> CubeLoader:
         """Return the training cubes in order, each read by one rank once; for closed-form statistics.
 
         The next batch is read while one is used; training, which needs more memory, leaves that to workers.
         """
-        return self._loader("statistics", read_ahead=True)
+        return self._loader("statistics")
 
     def val_dataloader(self) -> CubeLoader | list[Any]:
         """Return the validation cubes in order, or an empty list where there are none."""
@@ -198,12 +161,12 @@ class CubeDataModule(LightningDataModule, ABC):
     @property
     def band_indices(self) -> list[int]:
         """Positions of the kept bands in the files, from 0."""
-        return [int(band) for band in self._kept_bands().kept]
+        return [int(band) for band in self._dataset("predict").bands.kept]
 
     @property
     def wavelengths(self) -> NDArray[np.float64] | None:
         """Centres of the kept bands in nm; None where the files have none."""
-        return self._kept_bands().wavelengths
+        return self._dataset("predict").bands.wavelengths
 
     @property
     def skipped(self) -> list[str]:
@@ -213,38 +176,29 @@ class CubeDataModule(LightningDataModule, ABC):
 
     def read(self, item: CubeItem) -> Batch:
         """Return one item as a batch of one."""
-        one = CubeDataset([item], bands=self._kept_bands(), rules=self._rules)
-        return collate_cubes([one[0]])
+        one = replace(self.reading, on_error="raise")
+        return collate_cubes([CubeDataset([item], bands=self._dataset("predict").bands, reading=one)[0]])
 
-    def _loader(
-        self,
-        split: str,
-        *,
-        batch_size: int | None = None,
-        shuffle: bool = False,
-        equal_shards: bool = False,
-        read_ahead: bool = False,
-    ) -> CubeLoader:
+    def _loader(self, split: str, batch_size: int | None = None) -> CubeLoader:
         """The loader of a split, by default with the module's batch size."""
         dataset = self._dataset(split)
-        seed = int(os.environ.get("PL_GLOBAL_SEED", "0")) if self.seed is None else self.seed
+        seed = self.loading.seed
+        if seed is None:
+            seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
         rank, world_size = rank_and_world_size()
+        trains = split == "train"
+        sampler = EpochSampler(
+            len(dataset), seed=seed, shuffle=trains, equal_shards=trains, rank=rank, world_size=world_size
+        )
         return CubeLoader(
             dataset,
             batch_size=batch_size or self.batch_size,
-            sampler=EpochSampler(
-                len(dataset),
-                seed=seed,
-                shuffle=shuffle,
-                equal_shards=equal_shards,
-                rank=rank,
-                world_size=world_size,
-            ),
-            read_ahead=read_ahead,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
+            sampler=sampler,
+            read_ahead=split == "statistics",
+            num_workers=self.loading.num_workers,
+            persistent_workers=self.loading.num_workers > 0,
             pin_memory=self._feeds_gpu(),
-            collate_fn=partial(collate_cubes, pad=self.pad),
+            collate_fn=partial(collate_cubes, pad=self.loading.pad),
             # Its own generator: an epoch must not move the global one, or a resumed run would differ.
             generator=torch.Generator().manual_seed(seed),
         )
@@ -257,18 +211,13 @@ class CubeDataModule(LightningDataModule, ABC):
         self.setup()
         return self._datasets[split]
 
-    def _kept_bands(self) -> Bands:
-        self.setup()
-        assert self._bands is not None
-        return self._bands
-
     def _first_readable(self, items: Sequence[CubeItem]) -> Cube:
         """The cube that decides on the bands."""
         for item in items:
             try:
                 return read_cube(item.path, key=item.key)
             except READ_ERRORS:
-                if self.on_error == "raise":
+                if self.reading.on_error == "raise":
                     raise
         raise CubeFormatError(
             f"{type(self).__name__}: expected at least one readable cube, got none of {len(items)}. "

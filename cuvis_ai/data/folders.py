@@ -1,20 +1,10 @@
-"""Finding cubes, masks and annotations in folders."""
+"""The search for cubes, masks and annotations in folders."""
 
 from pathlib import Path
 
+from cuvis_ai.data.format_search import FORMATS
+from cuvis_ai.data.masks import PICTURES
 from cuvis_ai.errors import ConfigError, DatasetNotFoundError
-
-CUBE_SUFFIXES = (
-    *(".hdr", ".npy", ".npz", ".mat", ".tif", ".tiff"),
-    *(".h5", ".hdf5", ".he5", ".nc", ".nc4", ".zarr"),
-)
-"""Files that are taken for cubes; an ENVI cube is found by its header."""
-
-_ENVI_DATA_SUFFIXES = (".dat", ".img", ".raw", ".bin", ".bsq", ".bil", ".bip")
-"""An ENVI header is called `a.hdr` or, after its data file, `a.dat.hdr`."""
-
-MASK_SUFFIXES = (".png", ".bmp", ".npy", ".npz", ".mat", ".hdr", ".tif", ".tiff")
-"""Files that are taken for masks, first choice first."""
 
 SPLIT_FILE = "splits.json"
 """Name of the file that says which cube is in which split: `{"train": ["a", "b"], "val": [3], …}`."""
@@ -22,14 +12,16 @@ SPLIT_FILE = "splits.json"
 MASK_ENDING = "_mask"
 """What a mask's file name adds to its cube's."""
 
+_CUBE_SUFFIXES = tuple(suffix for known in FORMATS for suffix in known.suffixes)
 
-def require_folder(folder: Path, where: str, ways_on: str) -> Path:
+
+def require_folder(folder: Path, where: str, advice: str) -> Path:
     """Return the folder as an absolute path.
 
     Args:
         folder: as the user gave it.
         where: subject of the message.
-        ways_on: what the user can do, as whole sentences.
+        advice: what the user can do, as whole sentences.
 
     Raises:
         DatasetNotFoundError: there is no such folder.
@@ -38,7 +30,7 @@ def require_folder(folder: Path, where: str, ways_on: str) -> Path:
     if not absolute.is_dir():
         found = "a file" if absolute.exists() else "no such folder"
         raise DatasetNotFoundError(
-            f"{where}: expected the data set's folder {absolute}, got {found}. {ways_on}"
+            f"{where}: expected the data set's folder {absolute}, got {found}. {advice}"
         )
     return absolute
 
@@ -85,7 +77,7 @@ def find_cubes(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in CUBE_SUFFIXES
+        if path.suffix.lower() in _CUBE_SUFFIXES
         and not path.name.startswith(".")
         and not cube_name(path).endswith(MASK_ENDING)
     )
@@ -93,18 +85,18 @@ def find_cubes(folder: Path) -> list[Path]:
 
 def cube_name(path: Path) -> str:
     """Return a cube's name: its file name without endings (`a` for `a.npy` and for `a.dat.hdr`)."""
-    name = path.stem
-    if path.suffix.lower() == ".hdr" and Path(name).suffix.lower() in _ENVI_DATA_SUFFIXES:
-        name = Path(name).stem
-    return name
+    inner = Path(path.stem)
+    suffixes = (path.suffix.lower(), inner.suffix.lower())
+    named_twice = any(
+        suffixes[0] in known.suffixes and suffixes[1] in known.data_suffixes for known in FORMATS
+    )
+    return inner.stem if named_twice else inner.name
 
 
 def find_mask(cube: Path, folders: list[Path]) -> Path | None:
     """Return a cube's mask: `<name>_mask.*` beside it, else `<name>.*` or `<name>_mask.*` in the folders."""
     name = cube_name(cube)
-    candidates = [cube.parent / f"{name}{MASK_ENDING}{suffix}" for suffix in MASK_SUFFIXES]
-    for folder in folders:
-        candidates += [
-            folder / f"{stem}{suffix}" for stem in (name, name + MASK_ENDING) for suffix in MASK_SUFFIXES
-        ]
-    return next((path for path in candidates if path.is_file()), None)
+    stems = [cube.parent / f"{name}{MASK_ENDING}"]
+    stems += [folder / stem for folder in folders for stem in (name, f"{name}{MASK_ENDING}")]
+    candidates = (Path(f"{stem}{suffix}") for stem in stems for suffix in (*PICTURES, *_CUBE_SUFFIXES))
+    return next((path for path in candidates if path.exists()), None)

@@ -2,12 +2,15 @@
 
 import importlib.util
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 
-from cuvis_ai.data.loading.dataset import CubeItem, OnError
-from cuvis_ai.data.planes import plane_in_memory
+from cuvis_ai.data.loading.dataset import CubeItem
+from cuvis_ai.data.mask_sources import mask_in_memory
+from cuvis_ai.data.options import SharedArguments
 from cuvis_ai.data.tiles import TiledScene
 from cuvis_ai.errors import ConfigError, DatasetNotFoundError, import_extra
 
@@ -78,15 +81,9 @@ class IndianPines(TiledScene):
         anomaly_class: number of the class that counts as anomalous, from 1 to 16; 16 are towers of
             stone and steel, 93 pixels.
         tile: height and width of a tile in pixels, or one number for both.
-        batch_size: tiles a batch.
-        num_workers: processes that read ahead.
         fractions: shares of train, val and test.
         split_seed: of the deal of tiles without anomalies.
-        seed: of the training order; None takes `PL_GLOBAL_SEED`, else 0.
-        bad_bands: positions to drop, of 0 to 199.
-        no_data: value that stands for "no data".
-        saturation: level from which on a band counts as saturated.
-        on_error: "raise" or "skip".
+        options: those of `LoadingOptions`, but for `pad`, and of `ReadingOptions`, but for `wavelengths`.
 
     Raises:
         ConfigError: a value that is impossible.
@@ -106,29 +103,12 @@ class IndianPines(TiledScene):
         anomaly_class: int = 16,
         *,
         tile: int | Sequence[int] = 23,
-        batch_size: int = 4,
-        num_workers: int = 0,
         fractions: Sequence[float] = (0.6, 0.2, 0.2),
         split_seed: int = 0,
-        seed: int | None = None,
-        bad_bands: Sequence[int] | None = None,
-        no_data: float | None = None,
-        saturation: float | None = None,
-        on_error: OnError = "raise",
+        **options: Unpack[SharedArguments],
     ) -> None:
         super().__init__(
-            tile=tile,
-            fractions=fractions,
-            split_seed=split_seed,
-            max_batch_mb=None,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            bad_bands=bad_bands,
-            wavelengths=WAVELENGTHS,
-            no_data=no_data,
-            saturation=saturation,
-            on_error=on_error,
+            tile=tile, fractions=fractions, split_seed=split_seed, wavelengths=WAVELENGTHS, **options
         )
         if not 1 <= anomaly_class < len(CLASSES):
             raise ConfigError(
@@ -156,8 +136,8 @@ class IndianPines(TiledScene):
         return CubeItem(
             name="indian_pines",
             path=path,
-            mask=plane_in_memory(classes == self.anomaly_class),
-            labels=plane_in_memory(classes),
+            mask=partial(mask_in_memory, classes == self.anomaly_class),
+            labels=partial(mask_in_memory, classes),
         )
 
 

@@ -4,15 +4,18 @@ import logging
 import os
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Unpack
 
 from cuvis_ai.data.coco_masks import Category
 from cuvis_ai.data.datamodule import CubeDataModule, SplitItems
 from cuvis_ai.data.folders import SPLIT_FILE, cube_name, find_annotations, find_cubes, require_folder
 from cuvis_ai.data.formats import cu3s
-from cuvis_ai.data.loading.dataset import CubeItem, OnError
-from cuvis_ai.data.planes import PlaneSource, coco_image_ids, coco_masks, plane_from_coco
-from cuvis_ai.data.splits import Id, by_id, in_order, read_split_file, with_unlisted_as_normal
+from cuvis_ai.data.loading.dataset import CubeItem
+from cuvis_ai.data.mask_sources import MaskSource, coco_image_ids, coco_mask, coco_masks
+from cuvis_ai.data.options import CubeArguments
+from cuvis_ai.data.splits import Id, divided, with_unlisted_as_normal
 from cuvis_ai.errors import DatasetNotFoundError, import_extra
 
 logger = logging.getLogger(__name__)
@@ -20,7 +23,7 @@ logger = logging.getLogger(__name__)
 REPOSITORY = "cubert-gmbh/XMR_Lentils"
 """The data set's name on the Hugging Face hub."""
 
-_WAYS_ON = (
+_ADVICE = (
     "Pass `data_dir` or set the environment variable DATA_ROOT to the folder that holds the cubes; or pass "
     f"`download=True` to fetch {REPOSITORY} from the Hugging Face hub (about 0.9 GB) into it; or use "
     "`IndianPines` from cuvis_ai.data.indian_pines, which needs no folder."
@@ -39,21 +42,13 @@ class LentilsAnomaly(CubeDataModule):
 
     Args:
         data_dir: the folder; None takes the environment's `DATA_ROOT`, else ./data/Lentils.
-        batch_size: cubes a batch.
-        num_workers: processes that read ahead.
         train_ids: cubes to train on.
         val_ids: cubes to validate on.
         test_ids: cubes to test on.
         annotations: the COCO JSON, as a path from `data_dir`.
         normal_categories: categories of the annotations, by id or name, that are no anomalies.
         download: fetch the data set in `prepare_data` when the folder holds no cube.
-        seed: of the training order; None takes `PL_GLOBAL_SEED`, else 0.
-        pad: pad cubes of different sizes in a batch with `valid=False` pixels.
-        bad_bands: positions to drop, from 0, in place of the headers'; an empty list keeps all.
-        wavelengths: band centres in nm of all bands, in place of the files'.
-        no_data: value that stands for "no data", in place of the files'.
-        saturation: level from which on a band counts as saturated.
-        on_error: "raise" or "skip" cubes that cannot be read.
+        options: those of `LoadingOptions` and `ReadingOptions`, one by one.
 
     Raises:
         ConfigError: a value that is impossible.
@@ -63,33 +58,15 @@ class LentilsAnomaly(CubeDataModule):
         self,
         data_dir: str | Path | None = None,
         *,
-        batch_size: int = 4,
-        num_workers: int = 0,
         train_ids: Sequence[Id] | None = None,
         val_ids: Sequence[Id] | None = None,
         test_ids: Sequence[Id] | None = None,
         annotations: str | Path | None = None,
         normal_categories: Sequence[Category] = (),
         download: bool = False,
-        seed: int | None = None,
-        pad: bool = False,
-        bad_bands: Sequence[int] | None = None,
-        wavelengths: Sequence[float] | None = None,
-        no_data: float | None = None,
-        saturation: float | None = None,
-        on_error: OnError = "raise",
+        **options: Unpack[CubeArguments],
     ) -> None:
-        super().__init__(
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            pad=pad,
-            bad_bands=bad_bands,
-            wavelengths=wavelengths,
-            no_data=no_data,
-            saturation=saturation,
-            on_error=on_error,
-        )
+        super().__init__(**options)
         self.data_dir = Path(os.environ.get("DATA_ROOT", "./data/Lentils") if data_dir is None else data_dir)
         self.ids = {"train_ids": train_ids, "val_ids": val_ids, "test_ids": test_ids}
         self.annotations = annotations
@@ -111,22 +88,14 @@ class LentilsAnomaly(CubeDataModule):
 
     def find_items(self) -> SplitItems:
         """Return the folder's cubes, or its sessions' frames, by split."""
-        folder = require_folder(self.data_dir, "LentilsAnomaly", _WAYS_ON)
+        folder = require_folder(self.data_dir, "LentilsAnomaly", _ADVICE)
         numbered = self._cubes(folder) or self._frames(folder)
         if not numbered:
-            raise DatasetNotFoundError(f"LentilsAnomaly: expected cubes in {folder}, got none. {_WAYS_ON}")
-        items = [item for item, _ in numbered]
+            raise DatasetNotFoundError(f"LentilsAnomaly: expected cubes in {folder}, got none. {_ADVICE}")
+        items, numbers = zip(*numbered, strict=True)
         if not any(item.mask for item in items):
             logger.warning("LentilsAnomaly: no cube in %s is annotated; batches have no mask.", folder)
-        known: dict[Id, CubeItem] = {item.name: item for item in items}
-        known |= {number: item for item, number in numbered if number is not None}
-        if any(ids is not None for ids in self.ids.values()):
-            splits = by_id(known, self.ids)
-        elif (folder / SPLIT_FILE).is_file():
-            splits = by_id(known, read_split_file(folder / SPLIT_FILE))
-        else:
-            splits = in_order(items)
-        return with_unlisted_as_normal(splits)
+        return with_unlisted_as_normal(divided(items, numbers, folder / SPLIT_FILE, self.ids))
 
     def _cubes(self, folder: Path) -> list[tuple[CubeItem, int | None]]:
         """The folder's cubes with their numbers."""
@@ -159,10 +128,10 @@ class LentilsAnomaly(CubeDataModule):
                 frames.append((item, frame if len(sessions) == 1 else None))
         return frames
 
-    def _mask(self, annotations: Path | None, image: int | None) -> PlaneSource | None:
+    def _mask(self, annotations: Path | None, image: int | None) -> MaskSource | None:
         if annotations is None or image is None:
             return None
-        return plane_from_coco(annotations, image, normal=self.normal_categories)
+        return partial(coco_mask, annotations, image, self.normal_categories)
 
 
 def _sessions(folder: Path) -> list[Path]:

@@ -1,19 +1,19 @@
-"""Anomaly masks and label images from files of many formats; imports the errors and `cuvis_ai.data`."""
+"""Anomaly masks and label images from files of many formats."""
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cuvis_ai.data.cube import read_cube
-from cuvis_ai.data.formats import matlab, npy
-from cuvis_ai.data.formats.contents import Array
-from cuvis_ai.data.formats.members import Member, chosen_key
+from cuvis_ai.data.format_search import format_of
+from cuvis_ai.data.sources.contents import Array
+from cuvis_ai.data.sources.members import Member, chosen_key
 from cuvis_ai.errors import CubeFormatError, DatasetNotFoundError
 
-_PICTURES = (".png", ".bmp", ".gif")
+PICTURES = (".png", ".bmp", ".gif")
+"""Endings of masks that are pictures; the others are in a format of cubes."""
 
 
 def read_mask(
@@ -54,17 +54,13 @@ def read_labels(path: str | Path, shape: tuple[int, int], *, key: str | None = N
     path = Path(path)
     if not path.exists():
         raise DatasetNotFoundError(f"{path}: expected a mask, got no such file. Correct the path.")
-    suffix = path.suffix.lower()
-    if suffix in _PICTURES:
+    if path.suffix.lower() in PICTURES:
         labels = _picture(path)
-    elif suffix in (".npy", ".npz"):
-        labels = _named(path, npy.members(path), shape, key)
-    elif suffix == ".mat" or matlab.is_hdf5(path):
-        labels = _named(path, matlab.members(path), shape, key)
+    elif members := format_of(path).members:
+        labels = _named(path, members(path), shape, key)
     else:
         labels = np.asarray(read_cube(path, key).values)
-    if labels.ndim == 3 and labels.shape[2] == 1:
-        labels = labels[:, :, 0]
+    labels = labels.reshape(_without_band(labels.shape))
     if labels.shape != tuple(shape):
         raise CubeFormatError(
             f"{path}: expected a mask of the cube's size {tuple(shape)}, got {labels.shape}. "
@@ -97,17 +93,18 @@ def _picture(path: Path) -> Array:
 
 def _named(path: Path, members: dict[str, Member], shape: tuple[int, int], key: str | None) -> Array:
     """Return the array under a key, or the only one that has the shape, or the only one with 2 axes."""
-    flat = [m.shape for m in members.values() if _is_image(m.shape)]
+    images = [_without_band(member.shape) for member in members.values()]
+    has_shape = key is None and tuple(shape) in images
 
     def fits(candidate: tuple[int, ...]) -> bool:
-        if key is None and tuple(shape) in [s[:2] for s in flat]:
-            return _is_image(candidate) and candidate[:2] == tuple(shape)
-        return _is_image(candidate)
+        image = _without_band(candidate)
+        return image == tuple(shape) if has_shape else len(image) == 2
 
-    name = chosen_key(path, members, key, fits, f"a mask {tuple(shape)}")
-    labels: Any = members[name].load()
-    return np.asarray(labels)
+    return np.asarray(members[chosen_key(path, members, key, fits, f"a mask {tuple(shape)}")].load())
 
 
-def _is_image(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 2 or (len(shape) == 3 and shape[2] == 1)
+def _without_band(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of an image with or without an axis of one band, the last or the first."""
+    if len(shape) == 3 and 1 in (shape[0], shape[2]):
+        return shape[:2] if shape[2] == 1 else shape[1:]
+    return shape

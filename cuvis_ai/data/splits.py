@@ -1,4 +1,4 @@
-"""Which cubes of a folder are for training, validation and test."""
+"""The division of a folder's cubes into training, validation and test."""
 
 import json
 import logging
@@ -9,13 +9,39 @@ from pathlib import Path
 from cuvis_ai.data.datamodule import SplitItems
 from cuvis_ai.data.folders import SPLIT_FILE
 from cuvis_ai.data.loading.dataset import CubeItem
-from cuvis_ai.data.planes import plane_of_normal
+from cuvis_ai.data.mask_sources import no_anomaly
 from cuvis_ai.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
 Id = str | int
 """A cube's name, or its number."""
+
+
+def divided(
+    items: Sequence[CubeItem],
+    numbers: Sequence[int | None],
+    split_file: Path,
+    ids: Mapping[str, Sequence[Id] | None] | None = None,
+) -> SplitItems:
+    """Return the items by the given ids, else by the split file if there is one, else in order.
+
+    Args:
+        items: in file-name order.
+        numbers: each item's number, by which it can be named, too; None: it has none.
+        split_file: as for `read_split_file`.
+        ids: as for `by_id`; None throughout: none are given.
+
+    Raises:
+        ConfigError: an id that no item has, or a split file of another form.
+    """
+    if ids is None or all(wanted is None for wanted in ids.values()):
+        if not split_file.is_file():
+            return in_order(items)
+        ids = read_split_file(split_file)
+    known: dict[Id, CubeItem] = {item.name: item for item in items}
+    known |= {number: item for item, number in zip(items, numbers, strict=True) if number is not None}
+    return by_id(known, ids)
 
 
 def in_order(items: Sequence[CubeItem]) -> SplitItems:
@@ -71,7 +97,7 @@ def with_unlisted_as_normal(splits: SplitItems) -> SplitItems:
                 "%s: %d of %d cubes have no annotation and count as free of anomalies: %s",
                 *(name, len(unlisted), len(items), _shortened([item.name for item in unlisted])),
             )
-            items = [item if item.mask else replace(item, mask=plane_of_normal()) for item in items]
+            items = [item if item.mask else replace(item, mask=no_anomaly) for item in items]
         completed.append(items)
     return SplitItems(*completed)
 

@@ -4,15 +4,18 @@ import logging
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Unpack
 
 import numpy as np
 
 from cuvis_ai.data.cube import read_cube
 from cuvis_ai.data.datamodule import CubeDataModule, SplitItems
-from cuvis_ai.data.loading.dataset import CubeItem, OnError, Window
+from cuvis_ai.data.loading.dataset import CubeItem, Window
 from cuvis_ai.data.loading.loader import CubeLoader
-from cuvis_ai.data.planes import plane_in_memory
-from cuvis_ai.errors import ConfigError, CubeFormatError
+from cuvis_ai.data.mask_sources import mask_in_memory
+from cuvis_ai.data.options import FileArguments, refuse
+from cuvis_ai.errors import ConfigError
 from cuvis_ai.types import Batch
 
 logger = logging.getLogger(__name__)
@@ -116,7 +119,7 @@ class TiledScene(CubeDataModule):
         max_batch_mb: what a batch of tiles may take, in MB of float32, but for strips of one row; None: as
             much as it does.
 
-    The other arguments are those of `CubeDataModule`.
+    The other arguments are those of `LoadingOptions`, but for `pad`, and of `ReadingOptions`.
 
     Raises:
         ConfigError: a value that is impossible.
@@ -128,41 +131,23 @@ class TiledScene(CubeDataModule):
         tile: int | Sequence[int],
         fractions: Sequence[float],
         split_seed: int,
-        max_batch_mb: float | None,
-        batch_size: int,
-        num_workers: int,
-        seed: int | None,
-        bad_bands: Sequence[int] | None,
-        wavelengths: Sequence[float] | None,
-        no_data: float | None,
-        saturation: float | None,
-        on_error: OnError,
+        max_batch_mb: float | None = None,
+        **options: Unpack[FileArguments],
     ) -> None:
-        super().__init__(
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            pad=True,
-            bad_bands=bad_bands,
-            wavelengths=wavelengths,
-            no_data=no_data,
-            saturation=saturation,
-            on_error=on_error,
-        )
+        super().__init__(pad=True, **options)
         sides = (tile, tile) if isinstance(tile, int) else tuple(tile)
-        problems = []
-        if len(sides) != 2 or any(side < 1 for side in sides):
-            problems.append(f"`tile` of one or two positive numbers, got {tile}")
-        if len(fractions) != 3 or any(f < 0 for f in fractions) or abs(sum(fractions) - 1) > 1e-6:
-            problems.append(f"`fractions` of three shares that sum to 1, got {list(fractions)}")
-        if split_seed < 0:
-            problems.append(f"`split_seed` of 0 or more, got {split_seed}")
-        if max_batch_mb is not None and max_batch_mb <= 0:
-            problems.append(f"`max_batch_mb` above 0, or None, got {max_batch_mb}")
-        if problems:
-            raise ConfigError(
-                f"{type(self).__name__}: expected {'; '.join(problems)}. Correct these arguments."
-            )
+        wrong_tile = len(sides) != 2 or any(side < 1 for side in sides)
+        wrong_fractions = len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6
+        refuse(
+            type(self).__name__,
+            {
+                f"`tile` of one or two positive numbers, got {tile}": wrong_tile,
+                f"`fractions` of three shares that sum to 1, got {list(fractions)}": wrong_fractions,
+                f"`split_seed` of 0 or more, got {split_seed}": split_seed < 0,
+                f"`max_batch_mb` above 0, or None, got {max_batch_mb}": max_batch_mb is not None
+                and max_batch_mb <= 0,
+            },
+        )
         self.tile = (sides[0], sides[1])
         self.fractions = tuple(fractions)
         self.split_seed = split_seed
@@ -183,14 +168,9 @@ class TiledScene(CubeDataModule):
         windows = tile_windows(*size[:2], self.tile)
         counts = [0] * len(windows)
         if scene.mask is not None:
-            plane = scene.mask(size[:2])
-            if plane.shape != size[:2]:
-                raise CubeFormatError(
-                    f"{scene.path}: expected a mask of {size[0]}x{size[1]} pixels, got shape {plane.shape}. "
-                    "Give the mask that was drawn on this scene."
-                )
-            scene = replace(scene, mask=plane_in_memory(plane))
-            counts = [int(plane[window.slices].astype(bool).sum()) for window in windows]
+            mask = scene.mask(size[:2])
+            scene = replace(scene, mask=partial(mask_in_memory, mask))
+            counts = [int(mask[window.slices].astype(bool).sum()) for window in windows]
         splits = deal_tiles(counts, self.fractions, seed=self.split_seed)
         for name, split in zip(SplitItems._fields, splits, strict=True):
             logger.info(
@@ -205,16 +185,16 @@ class TiledScene(CubeDataModule):
     def in_file_order(self, items: Sequence[CubeItem]) -> list[CubeItem]:
         """Return tiles side by side as one, as many as a batch has: a line of the file is read less often.
 
-        Each stays by itself where one that cannot be read is skipped, or its neighbours would be, too.
+        Each stays on its own where one that cannot be read is skipped, or its neighbours would be, too.
         """
-        if not items or self.on_error == "skip":
+        if not items or self.reading.on_error == "skip":
             return list(items)
         scene = replace(items[0], name=items[0].name.rpartition("[")[0])
         return _tiles(scene, joined([item.window for item in items if item.window], self.batch_size))
 
     def statistics_dataloader(self) -> CubeLoader:
         """Return the training pixels in file order, each read by one rank once, in batches of one window."""
-        return self._loader("statistics", batch_size=1, read_ahead=True)
+        return self._loader("statistics", batch_size=1)
 
     def _max_rows(self, n_bands: int) -> int:
         """How many rows of a tile a batch can hold, at least 1."""

@@ -1,6 +1,5 @@
 import json
 import logging
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -180,13 +179,6 @@ def test_a_cube_without_a_mask_counts_as_normal_among_others(
     assert "mask" not in batches["train"]
     np.testing.assert_array_equal(batches["test"]["mask"], np.stack([np.zeros((6, 7), dtype=bool), _mask(3)]))
     assert "test: 1 of 2 cubes have no annotation" in caplog.text
-
-
-def test_other_files_are_left_alone(tmp_path: Path) -> None:
-    _save(tmp_path, "abc")
-    for name in ("notes.txt", ".hidden.npy", "preview.png", "a.dat"):
-        (tmp_path / name).write_text("x")
-    assert list(chain(*_names(CubeFolder(tmp_path)).values())) == ["a", "b", "c"]
 
 
 def test_a_missing_or_empty_folder_says_where_it_looked(tmp_path: Path) -> None:

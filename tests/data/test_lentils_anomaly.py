@@ -92,29 +92,6 @@ def test_a_split_file_is_used_unless_ids_are_given(tmp_path: Path) -> None:
     assert _numbers(LentilsAnomaly(tmp_path, val_ids=[1])) == [[], [1], []]
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("{", "expected JSON"),
-        ('{"train": 3}', r"splits\.json: expected \{\"train\": \[names or numbers\]"),
-        ('{"training": [0]}', r"expected the splits \['train', 'val', 'test'\], got \['training'\]"),
-        ('{"train": [0], "val": [17]}', r"`splits\.json: val` has \[17\]"),
-        ('{"train": [0], "val": ["lentils_000"]}', r"one split, got \['lentils_000'\] more than once"),
-    ],
-)
-def test_a_wrong_split_file_is_refused(tmp_path: Path, content: str, message: str) -> None:
-    write_lentils(tmp_path, n_cubes=2, height=8, width=8, bands=3)
-    (tmp_path / "splits.json").write_text(content)
-    with pytest.raises(ConfigError, match=message):
-        LentilsAnomaly(tmp_path).setup()
-
-
-def test_unknown_ids_are_named_with_their_argument(lentils: Lentils) -> None:
-    datamodule = LentilsAnomaly(lentils.folder, train_ids=[0, 99], test_ids=["lentils_1"])
-    with pytest.raises(ConfigError, match=r"`train_ids` has \[99\]; `test_ids` has \['lentils_1'\]"):
-        datamodule.setup()
-
-
 def test_normal_categories_are_no_anomalies(tmp_path: Path) -> None:
     write_lentils(tmp_path, n_cubes=2)
     coco = json.loads((tmp_path / "annotations.json").read_text())
@@ -143,14 +120,6 @@ def test_a_cube_that_is_not_annotated_counts_as_normal_among_annotated_ones(
     assert "1 of 2 cubes have no annotation and count as free of anomalies: [lentils_001]" in caplog.text
     alone = LentilsAnomaly(tmp_path, train_ids=["lentils_001"])
     assert "mask" not in next(iter(alone.train_dataloader()))
-
-
-def test_annotations_that_changed_are_read_anew(tmp_path: Path) -> None:
-    write_lentils(tmp_path, n_cubes=3)
-    assert next(iter(LentilsAnomaly(tmp_path).train_dataloader()))["mask"].any()
-    coco = json.loads((tmp_path / "annotations.json").read_text())
-    (tmp_path / "annotations.json").write_text(json.dumps({**coco, "annotations": []}))
-    assert not next(iter(LentilsAnomaly(tmp_path).train_dataloader()))["mask"].any()
 
 
 def test_a_folder_without_annotations_has_no_masks(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,6 +8,7 @@ import pytest
 import rasterio
 import scipy.io
 import spectral.io.envi
+import zarr
 from PIL import Image
 
 from cuvis_ai.data.masks import read_labels, read_mask
@@ -77,6 +78,16 @@ def tiff(path: Path) -> None:
         file.write(LABELS, 1)
 
 
+def zarr_store(path: Path) -> None:
+    group = zarr.open_group(path, mode="w")
+    group.create_array("map", data=LABELS)
+    group.create_array("cube", data=np.zeros((*SHAPE, 3)))
+
+
+def bands_first(path: Path) -> None:
+    zarr.create_array(path, data=LABELS[None], dimension_names=("band", "y", "x"))
+
+
 FILES = {
     "8 bits.png": png,
     "1 bit.png": bit_png,
@@ -90,6 +101,8 @@ FILES = {
     "mask.h5": hdf5,
     "classes.hdr": envi,
     "mask.tif": tiff,
+    "mask.zarr": zarr_store,
+    "one band first.zarr": bands_first,
 }
 
 

@@ -1,1 +1,1 @@
-"""One file a cube format; each offers `read(path, key) -> CubeContents`."""
+"""One file a cube format; each says in a constant `FORMAT` what it reads."""

@@ -1,16 +1,14 @@
-"""Cubert's session files through the vendor's `cuvis` package.
+"""Cubert's session files through the vendor's `cuvis` package."""
 
-Nothing else is imported, so that the converter runs in an environment of its own.
-"""
-
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
-from cuvis_ai.data.formats.contents import Array, CubeContents
-from cuvis_ai.data.formats.whole import WholeSource
+from cuvis_ai.data.sources.contents import Array, CubeContents
+from cuvis_ai.data.sources.cube_format import CubeFormat
+from cuvis_ai.data.sources.members import MemberSource
 from cuvis_ai.errors import CubeFormatError, MissingExtraError, import_extra
 
 
@@ -35,7 +33,7 @@ def read(path: Path, key: str | None) -> CubeContents:
         raise CubeFormatError(f"{path}: expected key= to be a number from 0 to {n - 1}, got {key!r}.")
     values, wavelengths = _measurement(path, int(number), path.stat().st_mtime_ns)
     h, w, c = values.shape
-    source = WholeSource(path=path, key=number, shape=(h, w, c), order=(0, 1, 2), decode=_values)
+    source = MemberSource(load=partial(_load, path, int(number)), shape=(h, w, c), declared=values.dtype)
     return CubeContents(source=source, wavelengths=wavelengths, wavelength_units="nm")
 
 
@@ -44,8 +42,8 @@ def n_measurements(path: Path) -> int:
     return len(_cuvis(path).SessionFile(str(path)))
 
 
-def _values(path: Path, key: str) -> Array:
-    return _measurement(path, int(key), path.stat().st_mtime_ns)[0]
+def _load(path: Path, number: int, *box: slice) -> Array:
+    return _measurement(path, number, path.stat().st_mtime_ns)[0][box].copy()
 
 
 @lru_cache(maxsize=1)
@@ -76,3 +74,6 @@ def _cuvis(path: Path) -> ModuleType:
             "Install the Cuvis SDK, set the environment variable CUVIS to its folder, or convert the session "
             "where it is installed: `cuvis-ai convert session.cu3s folder/`."
         ) from err
+
+
+FORMAT = CubeFormat(read=read, suffixes=(), other_suffixes=(".cu3s",))

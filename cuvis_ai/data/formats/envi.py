@@ -9,13 +9,15 @@ and logged. A missing byte order is little-endian, a missing header offset 0. Sc
 
 import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from cuvis_ai.data.formats.contents import CubeContents
-from cuvis_ai.data.formats.raw import RawSource
+from cuvis_ai.data.sources.contents import Array, CubeContents
+from cuvis_ai.data.sources.cube_format import CubeFormat
+from cuvis_ai.data.sources.raw import RawSource
 from cuvis_ai.errors import CubeFormatError, DatasetNotFoundError
 
 _TYPES = {
@@ -49,7 +51,7 @@ def read(path: Path, key: str | None) -> CubeContents:
         raise CubeFormatError(
             f"{path}: an ENVI file holds one cube without a name, got key={key!r}. Leave key= out."
         )
-    header_path = path if is_header(path) else header_beside(path)
+    header_path = path if _is_header(path) else header_beside(path)
     if header_path is None and path.suffix.lower() == ".hdr":
         raise CubeFormatError(f"{path}: expected an ENVI header, whose first line is ENVI, got another file.")
     if header_path is None:
@@ -68,8 +70,7 @@ def read(path: Path, key: str | None) -> CubeContents:
     )
 
 
-def is_header(path: Path) -> bool:
-    """Tell whether a file begins as an ENVI header does."""
+def _is_header(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"ENVI")
 
@@ -79,7 +80,7 @@ def header_beside(path: Path) -> Path | None:
     for stem in (path.name, path.stem):
         for suffix in (".hdr", ".HDR"):
             header = path.with_name(stem + suffix)
-            if header.is_file() and is_header(header):
+            if header.is_file() and _is_header(header):
                 return header
     return None
 
@@ -91,15 +92,6 @@ class _Header:
     path: Path
     fields: dict[str, str]
 
-    def number(self, name: str) -> float:
-        text = self.fields[name].partition(";")[0].strip()
-        try:
-            return float(text)
-        except ValueError as err:
-            raise CubeFormatError(
-                f"{self.path}: expected a number for `{name}`, got {text!r}. Correct it."
-            ) from err
-
     def count(self, name: str, *, least: int, default: int | None = None) -> int:
         if name not in self.fields and default is not None:
             return default
@@ -107,7 +99,13 @@ class _Header:
             raise CubeFormatError(
                 f"{self.path}: expected a field `{name}`, got {sorted(self.fields)}. Add it."
             )
-        value = self.number(name)
+        text = self.fields[name].partition(";")[0].strip()
+        try:
+            value = float(text)
+        except ValueError as err:
+            raise CubeFormatError(
+                f"{self.path}: expected a number for `{name}`, got {text!r}. Correct it."
+            ) from err
         if not value.is_integer() or value < least:
             raise CubeFormatError(
                 f"{self.path}: expected `{name}` to be an integer from {least} on, got {value:g}."
@@ -181,7 +179,7 @@ def _source(header: _Header, data_path: Path | None) -> RawSource:
             "copy it again, or correct lines, samples, bands, data type and header offset."
         )
     if n_bytes > n_expected:
-        _log.warning("%s: %s; the bytes behind are left unread.", data_path, sizes)
+        _log.warning("%s: %s; the bytes after it are left unread.", data_path, sizes)
     return RawSource(path=data_path, offset=offset, dtype=dtype, shape=(h, w, c), order=_ORDERS[interleave])
 
 
@@ -223,3 +221,36 @@ def _data_file(header_path: Path, n_expected: int) -> Path:
         f"{header_path}: expected its data file, {stem} with any extension or none and {n_expected} bytes, "
         f"got {listing}. Put the data file beside the header, or read the data file by its own name."
     )
+
+
+def write(
+    header: Path, values: Array, *, description: str, wavelengths: Sequence[float] | None = None
+) -> None:
+    """Write a cube (h, w, c) as a header and, beside it, a little-endian .img file in BIP.
+
+    Args:
+        header: the header's path.
+        values: of a number type that ENVI has.
+        description: stands in the header.
+        wavelengths: band centres in nm.
+    """
+    h, w, c = values.shape
+    kind = next(number for number, name in _TYPES.items() if np.dtype(name) == values.dtype)
+    fields = (
+        f"description = {{\n  {description}}}\nsamples = {w}\nlines = {h}\nbands = {c}\nheader offset = 0\n"
+    )
+    fields += f"file type = ENVI Standard\ndata type = {kind}\ninterleave = bip\nbyte order = 0\n"
+    if wavelengths is not None:
+        centres = " , ".join(str(centre) for centre in wavelengths)
+        fields += f"wavelength = {{ {centres} }}\nwavelength units = Nanometers\n"
+    values.astype(values.dtype.newbyteorder("<")).tofile(header.with_suffix(".img"))
+    header.write_text(f"ENVI\n{fields}", encoding="utf-8")
+
+
+FORMAT = CubeFormat(
+    read=read,
+    suffixes=(".hdr",),
+    signatures=((0, b"ENVI"), (0, b"\xef\xbb\xbfENVI")),
+    header_beside=header_beside,
+    data_suffixes=_DATA_SUFFIXES,
+)

@@ -3,44 +3,40 @@
 The file is opened for each block: an HDF5 handle survives neither a fork nor pickling.
 """
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cuvis_ai.data.formats.contents import Array, CubeContents
-from cuvis_ai.data.formats.members import Member, axis_order, contents, cube_key, cube_shape, is_numeric
+from cuvis_ai.data.sources.contents import Array, CubeContents
+from cuvis_ai.data.sources.cube_format import CubeFormat
+from cuvis_ai.data.sources.members import Member, cube_contents, is_numeric
 from cuvis_ai.errors import CubeFormatError, import_extra
+
+_CLASSIC = b"CDF"
+SIGNATURES = tuple((start, b"\x89HDF\r\n\x1a\n") for start in (0, 512, 1024, 2048))
+"""HDF5 may begin after a header of the file's own."""
 
 
 def read(path: Path, key: str | None) -> CubeContents:
     """Return the cube in an HDF5 or NetCDF 4 file; scale factors are not applied.
 
     Raises:
-        CubeFormatError: it holds no data set of 3 axes, or several and no key.
+        CubeFormatError: it holds no data set of 3 axes, or several and no key, or is classic NetCDF.
         MissingExtraError: h5py is not installed.
     """
-    arrays = members(path)
-    name = cube_key(path, arrays, key)
-    h5py = import_extra("h5py", "hdf5", f"reading {path}")
-    with h5py.File(path, "r") as file:
-        dtype = file[name].dtype
-        reverse = _is_matlab(path, file[name])
-    order = axis_order(arrays, name)
-    source = Hdf5Source(
-        path=path,
-        key=name,
-        shape=cube_shape(arrays, name),
-        dtype=dtype,
-        order=order[::-1] if reverse else order,
-    )
-    return contents(arrays, name, source)
+    return cube_contents(path, members(path), key)
 
 
 def members(path: Path) -> dict[str, Member]:
     """Return the numeric data sets by their path in the file, axes as their writer saw them."""
+    with path.open("rb") as file:
+        if file.read(len(_CLASSIC)) == _CLASSIC:
+            raise CubeFormatError(
+                f"{path}: expected NetCDF 4, got the classic format. Convert it with "
+                f"`nccopy -k nc4 {path.name} new.nc`."
+            )
     h5py = import_extra("h5py", "hdf5", f"reading {path}")
     found: dict[str, Member] = {}
 
@@ -70,7 +66,11 @@ def _member(path: Path, name: str, node: Any) -> Member:
     if _is_matlab(path, node):
         shape, dimensions = shape[::-1], ()
     return Member(
-        shape=shape, load=partial(_load, path, name), attributes=_readable(node.attrs), dimensions=dimensions
+        shape=shape,
+        load=partial(_load, path, name),
+        dtype=node.dtype,
+        attributes=_readable(node.attrs),
+        dimensions=dimensions,
     )
 
 
@@ -97,36 +97,19 @@ def _readable(attributes: Any) -> dict[str, Any]:
     }
 
 
-def _load(path: Path, key: str) -> Array:
-    """Return one data set, axes as its writer saw them."""
+def _load(path: Path, key: str, *box: slice) -> Array:
+    """Return a box of one data set, axes as its writer saw them; chunks that it touches are decoded once."""
     h5py = import_extra("h5py", "hdf5", f"reading {path}")
     with h5py.File(path, "r") as file:
-        array: Array = file[key][()]
-        return array.T if _is_matlab(path, file[key]) else array
+        if _is_matlab(path, file[key]):
+            return np.asarray(file[key][box[::-1] or ...]).T
+        return np.asarray(file[key][box or ...])
 
 
-@dataclass(frozen=True, kw_only=True)
-class Hdf5Source:
-    """A data set of an HDF5 file.
-
-    Args:
-        path: the file.
-        key: the data set's path in it.
-        shape: (h, w, c).
-        dtype: its number type.
-        order: the axes of `shape` as the data set has them.
-    """
-
-    path: Path
-    key: str
-    shape: tuple[int, int, int]
-    dtype: "np.dtype[Any]"
-    order: tuple[int, int, int]
-
-    def read(self, rows: slice, columns: slice, bands: slice) -> Array:
-        """Return one box; chunks that it touches are decoded once."""
-        h5py = import_extra("h5py", "hdf5", f"reading {self.path}")
-        box = tuple((rows, columns, bands)[axis] for axis in self.order)
-        with h5py.File(self.path, "r") as file:
-            block: Array = file[self.key][box]
-        return block.transpose(np.argsort(self.order))
+FORMAT = CubeFormat(
+    read=read,
+    members=members,
+    suffixes=(".h5", ".hdf5", ".he5", ".nc", ".nc4"),
+    other_suffixes=(".hdf",),
+    signatures=(*SIGNATURES, (0, _CLASSIC)),
+)

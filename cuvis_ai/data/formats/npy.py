@@ -10,10 +10,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from cuvis_ai.data.formats.contents import Array, CubeContents
-from cuvis_ai.data.formats.members import Member, axis_order, contents, cube_key, cube_shape, is_numeric
-from cuvis_ai.data.formats.raw import RawSource
-from cuvis_ai.data.formats.whole import WholeSource
+from cuvis_ai.data.sources.contents import Array, CubeContents
+from cuvis_ai.data.sources.cube_format import CubeFormat
+from cuvis_ai.data.sources.members import Member, cube_contents, decoded, is_numeric
+from cuvis_ai.data.sources.raw import RawSource
 from cuvis_ai.errors import CubeFormatError
 
 _Header = tuple[tuple[int, ...], bool, "np.dtype[Any]"]
@@ -25,7 +25,30 @@ def read(path: Path, key: str | None) -> CubeContents:
     Raises:
         CubeFormatError: it holds no array of 3 axes, several and no key, or pickled objects.
     """
-    return _read_npy(path, key) if _is_npy(path) else _read_npz(path, key)
+    if not _is_npy(path):
+        return cube_contents(path, members(path), key)
+    if key is not None:
+        raise CubeFormatError(
+            f"{path}: a .npy file holds one array without a name, got key={key!r}. Leave key= out."
+        )
+    with path.open("rb") as file:
+        shape, fortran, dtype = _header(path, file)
+        offset = file.tell()
+    if dtype.hasobject:
+        raise CubeFormatError(
+            f"{path}: expected numbers, got pickled objects, which may run code when loaded. "
+            "Save the array with a number type: numpy.save(path, array.astype(numpy.float32))."
+        )
+    if len(shape) != 3 or not is_numeric(dtype):
+        raise CubeFormatError(
+            f"{path}: expected a numeric array (h, w, c), got {shape} of {dtype}. Give it 3 axes."
+        )
+    source = _raw_source(path, offset, (shape, fortran, dtype))
+    if source.end > path.stat().st_size:
+        raise CubeFormatError(
+            f"{path}: expected {source.end} bytes, got {path.stat().st_size}. It is cut short; copy it again."
+        )
+    return CubeContents(source=source)
 
 
 def members(path: Path) -> dict[str, Member]:
@@ -39,15 +62,13 @@ def members(path: Path) -> dict[str, Member]:
         raise CubeFormatError(
             f"{path}: expected a .npy or .npz file, got {path.stat().st_size} bytes of another kind."
         )
-    found = {}
     with zipfile.ZipFile(path) as archive:
-        for name in (info.filename for info in archive.infolist() if info.filename.endswith(".npy")):
-            with archive.open(name) as file:
-                shape, _, dtype = _header(path, file)
-            if is_numeric(dtype):
-                key = name.removesuffix(".npy")
-                found[key] = Member(shape=shape, load=partial(_load_member, path, key))
-    return found
+        found = {
+            info.filename.removesuffix(".npy"): _member(path, archive, info)
+            for info in archive.infolist()
+            if info.filename.endswith(".npy")
+        }
+    return {key: member for key, member in found.items() if is_numeric(member.dtype)}
 
 
 def _is_npy(path: Path) -> bool:
@@ -55,58 +76,32 @@ def _is_npy(path: Path) -> bool:
         return file.read(6) == np.lib.format.MAGIC_PREFIX
 
 
-def _read_npy(path: Path, key: str | None) -> CubeContents:
-    if key is not None:
-        raise CubeFormatError(
-            f"{path}: a .npy file holds one array without a name, got key={key!r}. Leave key= out."
-        )
-    with path.open("rb") as file:
-        header = _header(path, file)
-        offset = file.tell()
-    if header[2].hasobject:
-        raise CubeFormatError(
-            f"{path}: expected numbers, got pickled objects, which may run code when loaded. "
-            "Save the array with a number type: numpy.save(path, array.astype(numpy.float32))."
-        )
-    if len(header[0]) != 3 or not is_numeric(header[2]):
-        raise CubeFormatError(
-            f"{path}: expected a numeric array (h, w, c), got {header[0]} of {header[2]}. Give it 3 axes."
-        )
-    source = _raw_source(path, offset, header, (0, 1, 2))
-    if source.end > path.stat().st_size:
-        raise CubeFormatError(
-            f"{path}: expected {source.end} bytes, got {path.stat().st_size}. It is cut short; copy it again."
-        )
-    return CubeContents(source=source)
+def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
+    """Return an array of a .npz file; a cube that is not compressed is read block by block."""
+    with archive.open(info) as member:
+        header = _header(path, member)
+        n_header = member.tell()
+    shape, _, dtype = header
+    load = partial(decoded, _decode, path, info.filename.removesuffix(".npy"))
+    if info.compress_type == zipfile.ZIP_STORED and len(shape) == 3:
+        with path.open("rb") as file:
+            # A member's own header: 30 bytes, the last four of which are the lengths of its name and extras.
+            file.seek(info.header_offset + 26)
+            n_name, n_extra = np.frombuffer(file.read(4), "<u2")
+        offset = info.header_offset + 30 + int(n_name) + int(n_extra) + n_header
+        load = partial(_load_stored, _raw_source(path, offset, header), load)
+    return Member(shape=shape, load=load, dtype=dtype)
 
 
-def _read_npz(path: Path, key: str | None) -> CubeContents:
-    arrays = members(path)
-    name = cube_key(path, arrays, key)
-    order = axis_order(arrays, name)
-    with zipfile.ZipFile(path) as archive:
-        info = archive.getinfo(f"{name}.npy")
-        with archive.open(info) as file:
-            header = _header(path, file)
-            n_header = file.tell()
-    if info.compress_type != zipfile.ZIP_STORED:
-        shape = cube_shape(arrays, name)
-        whole = WholeSource(path=path, key=name, shape=shape, order=order, decode=_load_member)
-        return contents(arrays, name, whole)
-    with path.open("rb") as file:
-        # A ZIP member's own header: 30 bytes, the last four of which are the lengths of its name and extras.
-        file.seek(info.header_offset + 26)
-        n_name, n_extra = np.frombuffer(file.read(4), "<u2")
-    offset = info.header_offset + 30 + int(n_name) + int(n_extra) + n_header
-    return contents(arrays, name, _raw_source(path, offset, header, order))
+def _load_stored(source: RawSource, load: "partial[Array]", *box: slice) -> Array:
+    return source.read(*box) if box else load()
 
 
-def _raw_source(path: Path, offset: int, header: _Header, order: tuple[int, int, int]) -> RawSource:
-    """Return the source of an array whose axes are `order` of (h, w, c)."""
-    axes, fortran, dtype = header
-    h, w, c = (axes[i] for i in np.argsort(order))
-    on_disk = order[::-1] if fortran else order
-    return RawSource(path=path, offset=offset, dtype=dtype, shape=(h, w, c), order=on_disk)
+def _raw_source(path: Path, offset: int, header: _Header) -> RawSource:
+    """Return the source of an array with 3 axes."""
+    (h, w, c), fortran, dtype = header
+    order = (2, 1, 0) if fortran else (0, 1, 2)
+    return RawSource(path=path, offset=offset, dtype=dtype, shape=(h, w, c), order=order)
 
 
 def _header(path: Path, file: IO[bytes]) -> _Header:
@@ -122,8 +117,13 @@ def _header(path: Path, file: IO[bytes]) -> _Header:
     return shape, fortran, dtype
 
 
-def _load_member(path: Path, key: str) -> Array:
+def _decode(path: Path, key: str) -> Array:
     """Return one array of a .npz file."""
     with np.load(path, allow_pickle=False) as archive:
         array: Array = archive[key]
     return array
+
+
+FORMAT = CubeFormat(
+    read=read, members=members, suffixes=(".npy", ".npz"), signatures=((0, np.lib.format.MAGIC_PREFIX),)
+)

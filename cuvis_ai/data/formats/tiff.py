@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from cuvis_ai.data.formats.contents import Array, CubeContents
+from cuvis_ai.data.sources.contents import Array, CubeContents
+from cuvis_ai.data.sources.cube_format import CubeFormat
 from cuvis_ai.errors import CubeFormatError, import_extra
 
 _CACHE = 64 << 20
@@ -122,8 +123,15 @@ class TiffSource:
             with _opened(self.path, str(self.path)) as file:
                 block: Array = file.read(range(bands.start + 1, bands.stop + 1), window=window)
             return block.transpose(1, 2, 0)
-        planes = []
+        images = []
         for page in self.pages[bands]:
             with _opened(self.path, page) as file:
-                planes.append(file.read(1, window=window))
-        return np.stack(planes).transpose(1, 2, 0)
+                images.append(file.read(1, window=window))
+        return np.stack(images).transpose(1, 2, 0)
+
+
+FORMAT = CubeFormat(
+    read=read,
+    suffixes=(".tif", ".tiff"),
+    signatures=tuple((0, begin) for begin in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+)

@@ -3,15 +3,15 @@
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cuvis_ai.data.formats.contents import Array, CubeContents
-from cuvis_ai.data.formats.members import Member, axis_order, contents, cube_key, cube_shape, is_numeric
+from cuvis_ai.data.sources.contents import Array, CubeContents
+from cuvis_ai.data.sources.cube_format import CubeFormat
+from cuvis_ai.data.sources.members import Member, cube_contents, is_numeric
 from cuvis_ai.errors import CubeFormatError, import_extra
 
 _CHUNKS_AT_ONCE = 2
@@ -25,19 +25,7 @@ def read(path: Path, key: str | None) -> CubeContents:
         CubeFormatError: it holds no array of 3 axes, or several and no key.
         MissingExtraError: zarr is not installed.
     """
-    arrays = members(path)
-    name = cube_key(path, arrays, key)
-    with _opened(path) as root:
-        dtype = (root[name] if name else root).dtype
-    source = ZarrSource(
-        path=path, key=name, shape=cube_shape(arrays, name), dtype=dtype, order=axis_order(arrays, name)
-    )
-    return contents(arrays, name, source)
-
-
-def is_store(path: Path) -> bool:
-    """Tell whether a folder is a zarr store of format 2 or 3."""
-    return any((path / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup"))
+    return cube_contents(path, members(path), key)
 
 
 def members(path: Path) -> dict[str, Member]:
@@ -49,6 +37,7 @@ def members(path: Path) -> dict[str, Member]:
             name: Member(
                 shape=tuple(node.shape),
                 load=partial(_load, path, name),
+                dtype=node.dtype,
                 attributes=dict(node.attrs),
                 dimensions=_dimensions(node),
             )
@@ -79,32 +68,17 @@ def _opened(path: Path) -> Iterator[Any]:
         raise CubeFormatError(f"{path}: expected a zarr store, got: {err}.") from err
 
 
-def _load(path: Path, key: str, box: Any = ...) -> Array:
-    """Return a box of one array, as it is stored."""
+def _load(path: Path, key: str, *box: slice) -> Array:
+    """Return a box of one array, as it is stored; chunks that it touches are decoded once."""
     zarr = import_extra("zarr", "zarr", f"reading {path}")
     with zarr.config.set({"async.concurrency": _CHUNKS_AT_ONCE}), _opened(path) as root:
-        return np.asarray((root[key] if key else root)[box])
+        return np.asarray((root[key] if key else root)[box or ...])
 
 
-@dataclass(frozen=True, kw_only=True)
-class ZarrSource:
-    """An array of a zarr store, opened for each block so that it can be pickled and forked.
-
-    Args:
-        path: the store.
-        key: the array's path in it; "" where the store is the array.
-        shape: (h, w, c).
-        dtype: its number type.
-        order: the axes of `shape` as the array has them.
-    """
-
-    path: Path
-    key: str
-    shape: tuple[int, int, int]
-    dtype: "np.dtype[Any]"
-    order: tuple[int, int, int]
-
-    def read(self, rows: slice, columns: slice, bands: slice) -> Array:
-        """Return one box; chunks that it touches are decoded once."""
-        box = tuple((rows, columns, bands)[axis] for axis in self.order)
-        return _load(self.path, self.key, box).transpose(np.argsort(self.order))
+FORMAT = CubeFormat(
+    read=read,
+    members=members,
+    suffixes=(".zarr",),
+    other_suffixes=(".zip",),
+    folder_files=("zarr.json", ".zarray", ".zgroup"),
+)

@@ -44,28 +44,26 @@ def collate_cubes(samples: Sequence[Sample], *, pad: bool = False) -> Batch:
 
     Raises:
         CubeFormatError: no sample; cubes that differ in bands, wavelengths, or (without `pad`) in
-            height or width; a plane of another size than its cube; a key that only some samples have.
+            height or width; a mask of another size than its cube; a key that only some samples have.
     """
     if not samples:
         raise CubeFormatError("collate_cubes: expected at least one sample, got none. Check the sampler.")
     cubes = [torch.as_tensor(sample["cube"]) for sample in samples]
     names = [sample.get("name", f"sample {i}") for i, sample in enumerate(samples)]
-    height, width = _common_size(cubes, names, pad)
-    padded = any(cube.shape[:2] != (height, width) for cube in cubes)
-    cube = _stack([c.to(torch.float32) for c in cubes], (height, width))
+    size = _common_size(cubes, names, pad)
+    cube = _stack([c.to(torch.float32) for c in cubes], size)
     batch: Batch = {"cube": cube.permute(0, 3, 1, 2)}
-
     if _all_have(samples, "mask", names):
-        planes = [_plane(s["mask"], c, "mask", n) for s, c, n in zip(samples, cubes, names, strict=True)]
-        batch["mask"] = _stack([plane.to(torch.bool) for plane in planes], (height, width))
-    if padded or any("valid" in sample for sample in samples):
+        masks = [_flags(s["mask"], c, "mask", n) for s, c, n in zip(samples, cubes, names, strict=True)]
+        batch["mask"] = _stack(masks, size)
+    if any("valid" in s or c.shape[:2] != size for s, c in zip(samples, cubes, strict=True)):
         valid = [
-            _plane(s["valid"], c, "valid", n) if "valid" in s else torch.ones(c.shape[:2], dtype=torch.bool)
+            _flags(s.get("valid", torch.ones(c.shape[:2])), c, "valid", n)
             for s, c, n in zip(samples, cubes, names, strict=True)
         ]
-        batch["valid"] = _stack([plane.to(torch.bool) for plane in valid], (height, width))
+        batch["valid"] = _stack(valid, size)
     if _all_have(samples, "labels", names):
-        batch["labels"] = _stack_labels([torch.as_tensor(s["labels"]) for s in samples], cubes, names)
+        batch["labels"] = _stack_labels([torch.as_tensor(s["labels"]) for s in samples], cubes, size, names)
     if _all_have(samples, "wavelengths", names):
         batch["wavelengths"] = _shared_wavelengths(
             [torch.as_tensor(s["wavelengths"]) for s in samples], names
@@ -125,21 +123,23 @@ def _empty(shape: tuple[int, ...], like: Tensor) -> Tensor:
     return torch.from_numpy(np.empty(n_bytes, np.uint8)).view(like.dtype).view(shape)
 
 
-def _plane(plane: NDArray[Any] | Tensor, cube: Tensor, key: str, name: str) -> Tensor:
-    """A (h, w) plane, checked against its cube."""
-    tensor = torch.as_tensor(plane)
+def _flags(flags: NDArray[Any] | Tensor, cube: Tensor, key: str, name: str) -> Tensor:
+    """One flag a pixel (h, w), checked against its cube."""
+    tensor = torch.as_tensor(flags)
     if tensor.shape != cube.shape[:2]:
         raise CubeFormatError(
             f"collate_cubes `{name}`: expected `{key}` of shape {tuple(cube.shape[:2])} as its cube, "
             f"got {tuple(tensor.shape)}. Make the two of one size."
         )
-    return tensor
+    return tensor.to(torch.bool)
 
 
-def _stack_labels(labels: Sequence[Tensor], cubes: Sequence[Tensor], names: Sequence[str]) -> Tensor:
+def _stack_labels(
+    labels: Sequence[Tensor], cubes: Sequence[Tensor], size: tuple[int, int], names: Sequence[str]
+) -> Tensor:
     """Labels as they are; class maps of the cubes' own sizes are padded alike."""
     if all(label.shape[:2] == cube.shape[:2] for label, cube in zip(labels, cubes, strict=True)):
-        return _stack(labels, (max(c.shape[0] for c in cubes), max(c.shape[1] for c in cubes)))
+        return _stack(labels, size)
     shapes = {tuple(label.shape) for label in labels}
     if len(shapes) > 1:
         raise CubeFormatError(

@@ -2,24 +2,23 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from cuvis_ai.data.band_selection import Bands
+from cuvis_ai.data.band_selection import BandSelection
 from cuvis_ai.data.cube import Cube, read_cube
 from cuvis_ai.data.loading.collate import Sample
-from cuvis_ai.data.planes import PlaneSource
+from cuvis_ai.data.mask_sources import MaskSource, no_anomaly
+from cuvis_ai.data.options import ReadingOptions
 from cuvis_ai.errors import CubeFormatError
 
 logger = logging.getLogger(__name__)
-
-OnError = Literal["raise", "skip"]
 
 _BLOCK_BYTES = 8 * 2**20
 """Rows are converted in blocks of about this size, so that temporaries stay small beside the cube."""
@@ -54,20 +53,10 @@ class CubeItem:
     """Array, or frame, inside the file."""
     window: Window | None = None
     """Part of the cube; None for all of it."""
-    mask: PlaneSource | None = None
+    mask: MaskSource | None = None
     """Gives the whole cube's anomaly mask; None where none is known."""
-    labels: PlaneSource | None = None
+    labels: MaskSource | None = None
     """Gives the whole cube's class numbers, one a pixel."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PixelRules:
-    """Which pixels hold no data, besides those with a non-finite band."""
-
-    no_data: float | None = None
-    """Value that stands for no data in any kept band, instead of the file's own."""
-    saturation: float | None = None
-    """Level from which on a band counts as saturated."""
 
 
 class CubeDataset(Dataset[Sample]):
@@ -80,9 +69,9 @@ class CubeDataset(Dataset[Sample]):
     Args:
         items: what to read, in order.
         bands: bands that every cube must have, and which of them are kept.
-        rules: which pixels hold no data.
-        on_error: "raise", or "skip": an item that cannot be read becomes a cube of the expected size
-            without a valid pixel, so that batches, epochs and ranks keep their lengths.
+        reading: which pixels hold no data, and what becomes of an item that cannot be read: with
+            `on_error="skip"` a cube of the expected size without a valid pixel, so that batches, epochs and
+            ranks keep their lengths.
         fallback_size: (h, w) of a skipped item without a window.
     """
 
@@ -90,19 +79,17 @@ class CubeDataset(Dataset[Sample]):
         self,
         items: Sequence[CubeItem],
         *,
-        bands: Bands,
-        rules: PixelRules,
-        on_error: OnError = "raise",
+        bands: BandSelection,
+        reading: ReadingOptions,
         fallback_size: tuple[int, int] = (1, 1),
     ) -> None:
         self.items = list(items)
         self.bands = bands
-        self.rules = rules
-        self.on_error = on_error
+        self.reading = reading
         self.fallback_size = fallback_size
         # Shared memory: workers set the flags, the main process counts them.
         self._failed = torch.zeros(len(self.items), dtype=torch.bool)
-        if on_error == "skip":
+        if reading.on_error == "skip":
             self._failed.share_memory_()
         self._opened: tuple[Path, str | None, Cube] | None = None
 
@@ -119,7 +106,7 @@ class CubeDataset(Dataset[Sample]):
         try:
             return self._read(item)
         except READ_ERRORS as err:
-            if self.on_error == "raise":
+            if self.reading.on_error == "raise":
                 raise CubeFormatError(
                     f"{item.path} (`{item.name}`): expected a cube that reads without error, got: {err} "
                     'Repair or remove the file, or pass `on_error="skip"`.'
@@ -139,18 +126,11 @@ class CubeDataset(Dataset[Sample]):
         self.bands.check(cube)
         size = cube.shape[:2]
         window = item.window or Window(0, 0, *size)
-        pixels, valid = read_window(cube, window, self.bands, self.rules)
-        sample: Sample = {"cube": pixels, "name": item.name}
-        if valid is not None:
-            sample["valid"] = valid
-        if item.mask is not None:
-            sample["mask"] = _plane(item.mask, size, window, item.name).astype(bool)
-        if item.labels is not None:
-            sample["labels"] = _plane(item.labels, size, window, item.name).astype(np.int64)
-        return self._with_wavelengths(sample)
+        pixels, valid = read_window(cube, window, self.bands, self.reading)
+        return self._sample(item, pixels, valid, size, window)
 
     def _open(self, item: CubeItem) -> Cube:
-        """The item's cube; the last one is kept, since the tiles of one scene follow each other."""
+        """The item's cube; the last one is cached, since the tiles of one scene follow each other."""
         if self._opened is None or self._opened[:2] != (item.path, item.key):
             self._opened = (item.path, item.key, read_cube(item.path, key=item.key))
         return self._opened[2]
@@ -158,25 +138,33 @@ class CubeDataset(Dataset[Sample]):
     def _blank(self, item: CubeItem) -> Sample:
         """The item's size without a valid pixel."""
         size = item.window[2:] if item.window else self.fallback_size
-        sample: Sample = {
-            "cube": np.zeros((*size, len(self.bands.kept)), dtype=np.float32),
-            "valid": np.zeros(size, dtype=bool),
-            "name": item.name,
-        }
-        if item.mask is not None:
-            sample["mask"] = np.zeros(size, dtype=bool)
-        if item.labels is not None:
-            sample["labels"] = np.zeros(size, dtype=np.int64)
-        return self._with_wavelengths(sample)
+        pixels = np.zeros((*size, len(self.bands.kept)), dtype=np.float32)
+        blank = replace(item, mask=item.mask and no_anomaly, labels=item.labels and no_anomaly)
+        return self._sample(blank, pixels, np.zeros(size, dtype=bool), size, Window(0, 0, *size))
 
-    def _with_wavelengths(self, sample: Sample) -> Sample:
+    def _sample(
+        self,
+        item: CubeItem,
+        pixels: NDArray[np.float32],
+        valid: NDArray[np.bool_] | None,
+        size: tuple[int, int],
+        window: Window,
+    ) -> Sample:
+        """A window's pixels with what else is known of them; `size` is the whole cube's."""
+        sample: Sample = {"cube": pixels, "name": item.name}
+        if valid is not None:
+            sample["valid"] = valid
+        if item.mask is not None:
+            sample["mask"] = _window_of(item.mask, size, window, item.name).astype(bool)
+        if item.labels is not None:
+            sample["labels"] = _window_of(item.labels, size, window, item.name).astype(np.int64)
         if self.bands.wavelengths is not None:
             sample["wavelengths"] = self.bands.wavelengths.astype(np.float32)
         return sample
 
 
 def read_window(
-    cube: Cube, window: Window, bands: Bands, rules: PixelRules
+    cube: Cube, window: Window, bands: BandSelection, reading: ReadingOptions
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
     """Return a window's kept bands as float32 (h, w, c), and where its pixels are valid.
 
@@ -197,7 +185,7 @@ def read_window(
             f"{cube.path}: expected a window inside {cube.shape[:2]} pixels, got {window}. "
             "The file changed since the data set was set up: set it up again."
         )
-    no_data = _as_stored(cube.no_data if rules.no_data is None else rules.no_data, source)
+    no_data = _as_stored(cube.no_data if reading.no_data is None else reading.no_data, source)
     pixels = np.empty((window.height, window.width, len(bands.kept)), dtype=np.float32)
     valid = np.ones((window.height, window.width), dtype=bool)
     step = max(1, _BLOCK_BYTES // max(1, window.width * bands.n_bands * source.itemsize))
@@ -209,8 +197,8 @@ def read_window(
         good = valid[start:stop]
         if no_data is not None:
             good &= ~(block == no_data).any(axis=2)
-        if rules.saturation is not None:
-            good &= ~(block >= rules.saturation).any(axis=2)
+        if reading.saturation is not None:
+            good &= ~(block >= reading.saturation).any(axis=2)
         if source.kind == "f":
             good &= _finite_pixels(pixels[start:stop])
     return pixels, None if valid.all() else valid
@@ -240,12 +228,12 @@ def _finite_pixels(pixels: NDArray[np.float32]) -> NDArray[np.bool_]:
     return finite
 
 
-def _plane(source: PlaneSource, size: tuple[int, int], window: Window, name: str) -> NDArray[Any]:
-    """The window of a plane that has the cube's size."""
-    plane = source(size)
-    if plane.shape != size:
+def _window_of(source: MaskSource, size: tuple[int, int], window: Window, name: str) -> NDArray[Any]:
+    """The window of a mask, or of labels, that has the cube's size."""
+    whole = source(size)
+    if whole.shape != size:
         raise CubeFormatError(
-            f"`{name}`: expected a mask of the cube's {size[0]}x{size[1]} pixels, got shape {plane.shape}. "
+            f"`{name}`: expected a mask of the cube's {size[0]}x{size[1]} pixels, got shape {whole.shape}. "
             "Give each cube the mask that was drawn on it."
         )
-    return np.ascontiguousarray(plane[window.slices])
+    return np.ascontiguousarray(whole[window.slices])

@@ -6,7 +6,7 @@ import numpy as np
 import torch.distributed
 from torch.utils.data import DistributedSampler
 
-from cuvis_ai.errors import ConfigError
+from cuvis_ai.data.options import refuse
 
 
 def rank_and_world_size() -> tuple[int, int]:
@@ -47,15 +47,15 @@ class EpochSampler(DistributedSampler[int]):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        problems = []
-        if n_samples < 0:
-            problems.append(f"`n_samples` of 0 or more, got {n_samples}")
-        if seed < 0:
-            problems.append(f"`seed` of 0 or more, got {seed}")
-        if not 0 <= rank < world_size:
-            problems.append(f"`rank` from 0 to `world_size` - 1, got {rank} of {world_size}")
-        if problems:
-            raise ConfigError(f"EpochSampler: expected {'; '.join(problems)}. Correct the argument.")
+        outside = not 0 <= rank < world_size
+        refuse(
+            "EpochSampler",
+            {
+                f"`n_samples` of 0 or more, got {n_samples}": n_samples < 0,
+                f"`seed` of 0 or more, got {seed}": seed < 0,
+                f"`rank` from 0 to `world_size` - 1, got {rank} of {world_size}": outside,
+            },
+        )
         super().__init__(range(n_samples), num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed)  # type: ignore[arg-type]
         self.n_samples = n_samples
         self.equal_shards = equal_shards

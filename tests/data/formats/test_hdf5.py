@@ -79,32 +79,6 @@ def test_netcdf_dimensions_say_where_the_bands_are(tmp_path: Path) -> None:
         path.unlink()
 
 
-def test_the_nearest_wavelengths_count(tmp_path: Path) -> None:
-    path = tmp_path / "cube.h5"
-    with h5py.File(path, "w") as file:
-        file["a/cube"] = V
-        file["sensor/wavelengths"] = np.array([401.0, 501.0, 601.0])
-        file["sensor/wavelengths"].attrs["units"] = "nm"
-    np.testing.assert_array_equal(read_cube(path).wavelengths, [401, 501, 601])  # the only ones in the file
-    with h5py.File(path, "a") as file:
-        file["other/wavelengths"] = np.array([1.0, 2.0, 3.0])
-    assert read_cube(path).wavelengths is None  # whose are they?
-    with h5py.File(path, "a") as file:
-        file["a/wavelengths"] = np.array([402.0, 502.0, 602.0])
-        file["a/wavelengths"].attrs["units"] = "nm"
-    np.testing.assert_array_equal(read_cube(path).wavelengths, [402, 502, 602])
-
-
-def test_wavelengths_of_another_count_are_left_out_and_logged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with h5py.File(tmp_path / "cube.h5", "w") as file:
-        file["cube"] = V
-        file["wavelengths"] = np.arange(7.0)
-    assert read_cube(tmp_path / "cube.h5").wavelengths is None
-    assert "Left out the 7 wavelengths found beside the array `cube` of 3 bands" in caplog.text
-
-
 def test_several_cubes_need_a_key(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "cubes.h5", "w") as file:
         file["raw/cube"] = V

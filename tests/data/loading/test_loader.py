@@ -6,21 +6,22 @@ import numpy as np
 import pytest
 import torch
 
-from cuvis_ai.data.band_selection import Bands
+from cuvis_ai.data.band_selection import BandSelection
 from cuvis_ai.data.cube import read_cube
 from cuvis_ai.data.loading.collate import Sample, collate_cubes
-from cuvis_ai.data.loading.dataset import CubeDataset, CubeItem, PixelRules
+from cuvis_ai.data.loading.dataset import CubeDataset, CubeItem
 from cuvis_ai.data.loading.loader import CubeLoader
 from cuvis_ai.data.loading.sampler import EpochSampler
+from cuvis_ai.data.options import ReadingOptions
 
 
 class Noted(CubeDataset):
     """Notes what was read; the item `broken` cannot be."""
 
     def __init__(self, path: Path, n: int, broken: int | None = None) -> None:
-        bands = Bands.of(read_cube(path), bad_bands=None, wavelengths=None)
+        bands = BandSelection.of(read_cube(path), ReadingOptions())
         items = [CubeItem(name=str(i), path=path) for i in range(n)]
-        super().__init__(items, bands=bands, rules=PixelRules())
+        super().__init__(items, bands=bands, reading=ReadingOptions())
         self.broken = broken
         self.read: list[int] = []
         self.came = threading.Condition()

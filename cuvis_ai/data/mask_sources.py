@@ -1,8 +1,11 @@
-"""Masks and labels of whole cubes as functions of the cube's (h, w), which pickle for worker processes."""
+"""Mask sources: functions of (h, w) that return the mask, or the labels, of a whole cube.
+
+A data module binds the first arguments of one with `functools.partial`, which travels to worker processes.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -10,37 +13,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvis_ai.data.coco_masks import Category, CocoMasks
-from cuvis_ai.data.masks import read_mask
 from cuvis_ai.errors import ConfigError
 
-PlaneSource = Callable[[tuple[int, int]], NDArray[Any]]
-"""Given a whole cube's (h, w), returns a plane of that shape."""
+MaskSource = Callable[[tuple[int, int]], NDArray[Any]]
+"""Returns the mask, or the labels, of a whole cube, given its (h, w)."""
 
 
-def plane_in_memory(plane: NDArray[Any]) -> PlaneSource:
-    """Return a source that always gives this plane, whatever the size: the reader compares the two."""
-    return partial(_same, plane)
+def mask_in_memory(mask: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Return this mask, whatever the size: the reader compares the two."""
+    return mask
 
 
-def plane_of_normal() -> PlaneSource:
-    """Return a source that finds no anomaly."""
-    return _nothing
+def no_anomaly(size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the mask of a cube without anomalies."""
+    return np.zeros(size, dtype=bool)
 
 
-def plane_from_file(
-    path: Path, *, key: str | None = None, anomalous: Sequence[float] | None = None
-) -> PlaneSource:
-    """Return a source that reads a mask file each time; the arguments are those of `read_mask`."""
-    return partial(read_mask, path, key=key, anomalous=None if anomalous is None else tuple(anomalous))
-
-
-def plane_from_coco(path: Path, image: int, *, normal: tuple[Category, ...] = ()) -> PlaneSource:
-    """Return a source that draws one image's annotations; the JSON is parsed once a process."""
-    return partial(_drawn, path, image, normal)
+def coco_mask(
+    path: Path, image: int, normal: tuple[Category, ...], size: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Return the mask that the annotations of one image of a COCO JSON draw."""
+    return coco_masks(path, normal).mask(image, size)
 
 
 def coco_masks(path: Path, normal: tuple[Category, ...] = ()) -> CocoMasks:
-    """Return the annotations of a COCO JSON, parsed once a process and anew when the file has changed."""
+    """Return the annotations of a COCO JSON, parsed once a process and again when the file has changed."""
     return _parsed(path, normal, path.stat().st_mtime_ns)
 
 
@@ -81,15 +78,3 @@ def coco_image_ids(names: Sequence[str], images: Mapping[int, str]) -> list[int 
 @lru_cache(maxsize=8)
 def _parsed(path: Path, normal: tuple[Category, ...], changed: int) -> CocoMasks:
     return CocoMasks(path, normal=normal)
-
-
-def _same(plane: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    return plane
-
-
-def _nothing(size: tuple[int, int]) -> NDArray[np.bool_]:
-    return np.zeros(size, dtype=bool)
-
-
-def _drawn(path: Path, image: int, normal: tuple[Category, ...], size: tuple[int, int]) -> NDArray[np.bool_]:
-    return coco_masks(path, normal).mask(image, size)

@@ -1,4 +1,4 @@
-"""What a format's reader hands over, before units and counts are checked."""
+"""`CubeContents`: a cube as its file declares it, before units and counts are checked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

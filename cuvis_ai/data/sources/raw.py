@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cuvis_ai.data.formats.contents import Array
+from cuvis_ai.data.sources.contents import Array
 from cuvis_ai.errors import CubeFormatError
 
 _GAP = 16 << 10
@@ -74,19 +74,19 @@ class RawSource:
             per_read = len(buffer) // stride
             for i in range(0, n_runs, per_read):
                 n = min(per_read, n_runs - i)
-                # The last run ends before its gap: behind it the file may end.
+                # The last run ends before its gap: after it the file may end.
                 self._read_into(file, first + i * stride, buffer[: (n - 1) * stride + run])
                 out[i : i + n] = buffer[: n * stride].reshape(n, stride)[:, :run]
 
     def _read_into(self, file: io.FileIO, first: int, out: Array) -> None:
         """Fill the contiguous `out` with the numbers from the `first` on."""
         file.seek(self.offset + first * self.dtype.itemsize)
-        room = memoryview(out.reshape(-1).view(np.uint8).data)
-        while room:
-            n_read = file.readinto(room)
+        buffer = memoryview(out.reshape(-1).view(np.uint8).data)
+        while buffer:
+            n_read = file.readinto(buffer)
             if not n_read:
                 raise CubeFormatError(
                     f"{self.path}: expected {self.end} bytes, got {self.path.stat().st_size}. "
                     "The file was cut short after it was opened; copy it again."
                 )
-            room = room[n_read:]
+            buffer = buffer[n_read:]

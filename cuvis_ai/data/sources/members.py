@@ -3,12 +3,13 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cuvis_ai.data.formats.contents import Array, BlockSource, CubeContents
+from cuvis_ai.data.sources.contents import Array, CubeContents
 from cuvis_ai.errors import CubeFormatError
 
 _log = logging.getLogger(__name__)
@@ -25,17 +26,69 @@ class Member:
 
     shape: tuple[int, ...]
     """Its shape as its writer saw it."""
-    load: Callable[[], Array]
-    """Reads it whole; called for small vectors and masks only."""
+    load: Callable[..., Array]
+    """Reads the box of three slices that it is called with; all, where it is called with none."""
+    dtype: "np.dtype[Any] | None" = None
+    """Its number type, in any byte order; None: known when it is decoded only."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     """What the file says about it."""
     dimensions: tuple[str | None, ...] = ()
     """Names of its axes, where the file has them."""
 
 
-def is_numeric(dtype: "np.dtype[Any]") -> bool:
+@dataclass(frozen=True, kw_only=True)
+class MemberSource:
+    """An array of a file as a cube; it can be pickled if its `load` can.
+
+    Args:
+        load: reads a box of the array; with no arguments, all of it.
+        shape: (h, w, c).
+        order: the axes of `shape` as the array has them, such as (2, 0, 1) for (c, h, w).
+        declared: its number type; None: that of a decoded number.
+    """
+
+    load: Callable[..., Array]
+    shape: tuple[int, int, int]
+    order: tuple[int, int, int] = (0, 1, 2)
+    declared: "np.dtype[Any] | None" = None
+
+    @property
+    def dtype(self) -> "np.dtype[Any]":
+        """The number type; asking decodes the file where it is not declared."""
+        return self.load(*[slice(0, 1)] * 3).dtype if self.declared is None else self.declared
+
+    def read(self, rows: slice, columns: slice, bands: slice) -> Array:
+        """Return a copy of one box."""
+        box = [(rows, columns, bands)[axis] for axis in self.order]
+        return self.load(*box).transpose(np.argsort(self.order))
+
+
+def decoded(decode: Callable[[Path, str], Array], path: Path, key: str, *box: slice) -> Array:
+    """Return a box of an array that can only be decoded as a whole; without a box, all of it.
+
+    The array of the last box is cached, so that reading a cube block by block decodes it once, and going
+    through a folder of such cubes holds one at a time.
+
+    Args:
+        decode: returns the array under a key of a file; a function of a module, so that it can be pickled.
+        path: the file.
+        key: which array of the file.
+        box: a slice an axis.
+    """
+    if not box:
+        return decode(path, key)
+    return _last_decoded(decode, path, key, path.stat().st_mtime_ns)[box].copy(order="K")
+
+
+@lru_cache(maxsize=1)
+def _last_decoded(decode: Callable[[Path, str], Array], path: Path, key: str, changed: int) -> Array:
+    """Return the whole array; `changed`, the file's time stamp, makes a rewritten file a new one."""
+    return decode(path, key)
+
+
+def is_numeric(dtype: "np.dtype[Any] | None") -> bool:
     """Tell whether a type holds numbers that a cube or a mask may have."""
-    return dtype.kind in "biufc"
+    return dtype is not None and dtype.kind in "biufc"
 
 
 def chosen_key(
@@ -74,50 +127,39 @@ def chosen_key(
     raise CubeFormatError(f"{path}: expected exactly one array that is {what}, got {listing}. {advice}")
 
 
-def cube_key(path: Path, members: Mapping[str, Member], key: str | None) -> str:
-    """Return the key of the cube: the one asked for, or the only array with 3 axes."""
-    return chosen_key(path, members, key, lambda shape: len(shape) == 3, "a cube (3 axes)")
+def cube_contents(path: Path, members: Mapping[str, Member], key: str | None) -> CubeContents:
+    """Return the cube under a key, or the only array with 3 axes, with what the file says about it.
+
+    Raises:
+        CubeFormatError: there is no such array, or several and no key.
+    """
+    name = chosen_key(path, members, key, lambda shape: len(shape) == 3, "a cube (3 axes)")
+    member = members[name]
+    wavelengths, units = _wavelengths(members, name) or (None, None)
+    order = _axis_order(member, wavelengths)
+    h, w, c = (member.shape[i] for i in np.argsort(order))
+    good_bands, _ = _vector(members, name, _GOOD_BANDS) or (None, None)
+    return CubeContents(
+        source=MemberSource(load=member.load, shape=(h, w, c), order=order, declared=member.dtype),
+        wavelengths=_of_bands("wavelengths", name, wavelengths, c),
+        wavelength_units=units,
+        good_bands=_of_bands("bad-band flags", name, good_bands, c),
+        no_data=_number(_attribute(member.attributes, _NO_DATA)),
+    )
 
 
-def axis_order(members: Mapping[str, Member], key: str) -> tuple[int, int, int]:
+def _axis_order(member: Member, wavelengths: Sequence[float] | None) -> tuple[int, int, int]:
     """Return which of (h, w, c) each axis of the array is, such as (2, 0, 1) for (c, h, w).
 
     The bands are the last axis, unless an axis is named for them or the file's wavelengths fit another
     axis and not the last.
     """
-    member = members[key]
-    named = [
-        i for i, name in enumerate(member.dimensions) if name is not None and name.lower() in _BAND_DIMENSIONS
-    ]
-    if len(named) == 1:
-        band_axis = named[0]
-    else:
-        found = _wavelengths(members, key)
-        fitting = [] if found is None else [i for i, n in enumerate(member.shape) if n == len(found[0])]
-        band_axis = fitting[0] if len(fitting) == 1 else 2
+    fitting = [i for i, name in enumerate(member.dimensions) if name and name.lower() in _BAND_DIMENSIONS]
+    if len(fitting) != 1 and wavelengths is not None:
+        fitting = [i for i, n in enumerate(member.shape) if n == len(wavelengths)]
     order = [0, 1]
-    order.insert(band_axis, 2)
+    order.insert(fitting[0] if len(fitting) == 1 else 2, 2)
     return order[0], order[1], order[2]
-
-
-def cube_shape(members: Mapping[str, Member], key: str) -> tuple[int, int, int]:
-    """Return the array's shape as (h, w, c)."""
-    h, w, c = (members[key].shape[i] for i in np.argsort(axis_order(members, key)))
-    return h, w, c
-
-
-def contents(members: Mapping[str, Member], key: str, source: BlockSource) -> CubeContents:
-    """Return the cube under a key with what its neighbours and attributes say about it."""
-    n_bands = source.shape[2]
-    wavelengths, units = _wavelengths(members, key) or (None, None)
-    good_bands, _ = _vector(members, key, _GOOD_BANDS) or (None, None)
-    return CubeContents(
-        source=source,
-        wavelengths=_of_bands("wavelengths", key, wavelengths, n_bands),
-        wavelength_units=units,
-        good_bands=_of_bands("bad-band flags", key, good_bands, n_bands),
-        no_data=_number(_attribute(members[key].attributes, _NO_DATA)),
-    )
 
 
 def _of_bands(what: str, key: str, vector: Sequence[float] | None, n_bands: int) -> Sequence[float] | None:

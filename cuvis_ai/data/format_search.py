@@ -1,0 +1,58 @@
+"""The cube formats, found by walking the package `formats`, and which of them a file has."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from cuvis_ai.data import formats
+from cuvis_ai.data.sources.cube_format import CubeFormat
+from cuvis_ai.errors import CubeFormatError
+
+FORMATS: tuple[CubeFormat, ...] = tuple(
+    importlib.import_module(f"{formats.__name__}.{module.name}").FORMAT
+    for module in pkgutil.iter_modules(formats.__path__)
+)
+"""All formats, in the order of their modules' names."""
+
+_BEGINNING = 4096
+"""Bytes in which a signature is looked for."""
+
+
+def format_of(path: Path) -> CubeFormat:
+    """Return the format of a file or folder.
+
+    Its first bytes decide, then a header beside it, then its ending, so that an ENVI data file may have any.
+
+    Raises:
+        CubeFormatError: no format is known by any of them.
+    """
+    if found := next(_candidates(path), None):
+        return found
+    if path.is_dir():
+        raise CubeFormatError(f"{path}: expected a file or a zarr store, got a folder. Pass a file in it.")
+    known = ", ".join(suffix for one in FORMATS for suffix in (*one.suffixes, *one.other_suffixes))
+    raise CubeFormatError(
+        f"{path}: expected {known} or an ENVI data file with its header beside it, got a file of "
+        f"{path.stat().st_size} bytes that begins with {_beginning(path)[:16]!r}. Convert it to one of these."
+    )
+
+
+def _candidates(path: Path) -> Iterator[CubeFormat]:
+    """Yield the formats that a file may have, the surest first."""
+    if path.is_dir():
+        yield from (one for one in FORMATS if any((path / name).is_file() for name in one.folder_files))
+        return
+    beginning = _beginning(path)
+    signatures = [(at, signature, one) for one in FORMATS for at, signature in one.signatures]
+    for at, signature, one in sorted(signatures, key=lambda known: known[0]):
+        if beginning.startswith(signature, at):
+            yield one
+    yield from (one for one in FORMATS if one.header_beside(path))
+    suffix = path.suffix.lower()
+    yield from (one for one in FORMATS if suffix in one.suffixes or suffix in one.other_suffixes)
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_BEGINNING)

@@ -1,0 +1,73 @@
+"""Formats are found by walking their package, and each has its row."""
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cuvis_ai.data import formats
+from cuvis_ai.data.cube import read_cube
+from cuvis_ai.data.cube_folder import CubeFolder
+from cuvis_ai.data.format_search import FORMATS, format_of
+from cuvis_ai.data.sources.cube_format import CubeFormat
+from tests.data import fake_cuvis
+from tests.data.formats.cases import CASES, Case
+
+V = np.arange(60, dtype=np.uint16).reshape(4, 5, 3)
+
+
+def _declared(case: Case) -> CubeFormat:
+    found: CubeFormat = importlib.import_module(f"{formats.__name__}.{case.format}").FORMAT
+    return found
+
+
+def test_every_format_has_a_row() -> None:
+    modules = [module.name for module in pkgutil.walk_packages(formats.__path__)]
+    assert sorted(case.format for case in CASES) == sorted(modules)
+    assert len(FORMATS) == len(modules)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.format)
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_a_row_is_read_alone_and_in_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: Case
+) -> None:
+    monkeypatch.setitem(sys.modules, "cuvis", fake_cuvis)
+    path = tmp_path / case.file
+    case.write(path, V)
+    declared = _declared(case)
+    assert format_of(path) is declared
+    cube = read_cube(path)
+    assert cube.dtype == V.dtype
+    np.testing.assert_array_equal(np.asarray(cube.values), V)
+    np.testing.assert_array_equal(cube.values[1:3, 2, [0, 2]], V[1:3, 2, [0, 2]])
+    if path.suffix in declared.suffixes:
+        (batch,) = CubeFolder(tmp_path).statistics_dataloader()
+        np.testing.assert_array_equal(batch["cube"][0].permute(1, 2, 0), V)
+    else:
+        assert path.suffix in declared.other_suffixes
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if _declared(case).signatures], ids=lambda c: c.format
+)
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_first_bytes_count_more_than_the_ending(tmp_path: Path, case: Case) -> None:
+    case.write(tmp_path / case.file, V)
+    renamed = (tmp_path / case.file).rename(tmp_path / "cube.xyz")
+    assert format_of(renamed) is _declared(case)
+
+
+def test_no_two_formats_share_an_ending() -> None:
+    endings = [suffix for one in FORMATS for suffix in (*one.suffixes, *one.other_suffixes)]
+    assert len(set(endings)) == len(endings)
+
+
+def test_searching_formats_imports_no_optional_package() -> None:
+    program = "import sys, cuvis_ai.data.format_search; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not {"h5py", "rasterio", "zarr", "scipy", "cuvis", "torch"} & set(run.stdout.split())
