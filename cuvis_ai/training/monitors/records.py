@@ -1,4 +1,4 @@
-"""What monitors are given: plain records, ready to be written."""
+"""Plain records that monitors are given, ready to be written."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ class Scalar:
     """One logged value.
 
     Attributes:
-        name: `<stage>/<loss|metric>/<name>`, with `_step` behind it for a value of one step.
+        name: `<stage>/<loss|metric>/<name>`, with `_step` at the end for a value of one step.
         value: the number.
         step: the epoch for a value of an epoch, the global step for a value of a step.
         epoch: epochs finished before, counted from 0.
@@ -113,7 +113,7 @@ class OutlineNode:
         name: its name in the graph.
         kind: its class.
         arguments: its constructor arguments, as text.
-        parents: names of the nodes that it reads; of the one that it hangs on, for a leaf.
+        parents: names of the nodes that it reads; of the one that it is attached to, for a leaf.
         is_leaf: whether it is a loss, metric or picture.
     """
 
@@ -159,7 +159,7 @@ class Run:
         """
         if self.resumed_epoch is None:
             return False
-        # A checkpoint may lie within an epoch: behind some steps, or behind the validation.
+        # A checkpoint may lie within an epoch: after some steps, or after the validation.
         within = not closing and self.resumed_step is not None and global_step <= self.resumed_step
         return epoch < self.resumed_epoch or within
 

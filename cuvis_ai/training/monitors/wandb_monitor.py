@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from cuvis_ai.errors import ConfigError, import_extra
+from cuvis_ai.training.monitors.protocol import Monitor
 from cuvis_ai.training.monitors.records import Drawn, Ending, Histogram, Outline, Run, Scalar, Text
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ Mode = Literal["online", "offline", "disabled"]
 _UPLOAD_SECONDS = 300.0
 
 
-class WandBMonitor:
+class WandBMonitor(Monitor):
     """Records a run with Weights & Biases: values, configuration, pictures, histograms, system metrics.
 
     Values of an epoch are drawn over `epoch`, those of a step over `global_step`. If the server does not
@@ -37,6 +38,9 @@ class WandBMonitor:
     Raises:
         ConfigError: `mode` is unknown.
     """
+
+    _run: "wandb.Run"
+    """Open from `setup` to `close`."""
 
     def __init__(
         self,
@@ -58,14 +62,7 @@ class WandBMonitor:
         self.notes = notes
         self.mode = mode
         self.timeout = timeout
-        self._open: wandb.Run | None = None
         self._known: set[str] = set()
-
-    @property
-    def _run(self) -> "wandb.Run":
-        if self._open is None:
-            raise RuntimeError("WandBMonitor: expected `setup` before it logs. `graph.train` calls it.")
-        return self._open
 
     def setup(self, run: Run) -> None:
         """Start a run.
@@ -75,7 +72,7 @@ class WandBMonitor:
         """
         wandb = import_extra("wandb", "wandb", "WandBMonitor")
         try:
-            self._open = self._start(run, self.mode)
+            self._run = self._start(run, self.mode)
         except wandb.errors.Error as err:
             reason = str(err).partition("\n")[0]
             logger.warning(
@@ -83,7 +80,7 @@ class WandBMonitor:
                 "`wandb login`, or choose mode='offline'.",
                 reason.rstrip("."),
             )
-            self._open = self._start(run, "offline")
+            self._run = self._start(run, "offline")
         self._known = set()
 
     def _start(self, run: Run, mode: Mode) -> "wandb.Run":
@@ -157,4 +154,4 @@ class WandBMonitor:
         for name, value in ending.values.items():
             self._run.summary[name] = value
         self._run.finish(exit_code=int(ending.failed))
-        self._open = None
+        del self._run
