@@ -30,10 +30,10 @@ from cuvis_ai.training.visualizations import (
 )
 from tests.recorded_run import (
     WAVELENGTHS,
+    attached_pictures,
     batches,
     execution_of,
     fitted_graph,
-    hung_pictures,
     validate,
 )
 
@@ -60,7 +60,7 @@ def graph():
 def drawn(graph, seen):
     """Return the arrays behind each picture of one epoch."""
     kept = Kept()
-    validate(Pictures(execution_of(graph), hung_pictures(graph), kept), seen, 0, last=True)
+    validate(Pictures(execution_of(graph), attached_pictures(graph), kept), seen, 0, last=True)
     return {picture.name: picture.data for _, _, picture in kept.pictures}
 
 
@@ -340,7 +340,7 @@ def test_a_picture_that_cannot_be_drawn_costs_a_warning(caplog):
 
 
 def test_nothing_is_collected_where_nobody_listens(graph):
-    pictures = Pictures(execution_of(graph), hung_pictures(graph), Recorder([]))
+    pictures = Pictures(execution_of(graph), attached_pictures(graph), Recorder([]))
     pictures.start(last=True)
     assert pictures.points() == ()
     assert pictures.read_data, "all ranks go through the same batches"
