@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -55,17 +55,19 @@ class DummyMonitor(Monitor):
         if run.resumed_epoch is None:
             move_aside(folder, _FILES)
         else:
-            _cut_back(folder, run)
+            cut(self.path, run.follows)
+            cut(folder / "histograms.jsonl", run.follows)
+            cut(folder / "texts.jsonl", lambda row: False)  # written at the start of every run
         (folder / "graph.mmd").write_text(run.structure + "\n", encoding="utf-8")
         self.path.touch()
 
     def log_scalars(self, scalars: Sequence[Scalar]) -> None:
         """Write one row a value."""
-        rows = [asdict(scalar) for scalar in scalars]
-        for row in rows:
-            # JSON has no NaN and no infinity.
-            row["value"] = row["value"] if math.isfinite(row["value"]) else None
-        append(self.path, rows)
+        # JSON has no NaN and no infinity.
+        append(
+            self.path,
+            (asdict(one) | {"value": one.value if math.isfinite(one.value) else None} for one in scalars),
+        )
 
     def log_figures(self, figures: Sequence[Drawn]) -> None:
         """Write an image and a file of arrays for each picture."""
@@ -80,8 +82,9 @@ class DummyMonitor(Monitor):
 
     def log_histograms(self, histograms: Sequence[Histogram]) -> None:
         """Write one row a histogram."""
-        arrays = ({"counts": one.counts.tolist(), "edges": one.edges.tolist()} for one in histograms)
-        rows = [asdict(one) | plain for one, plain in zip(histograms, arrays, strict=True)]
+        rows = (
+            asdict(one) | {"counts": one.counts.tolist(), "edges": one.edges.tolist()} for one in histograms
+        )
         append(self.path.with_name("histograms.jsonl"), rows)
 
     def log_text(self, text: Text) -> None:
@@ -91,18 +94,6 @@ class DummyMonitor(Monitor):
     def close(self, ending: Ending) -> None:
         """Let others write to the folder."""
         self._held.close()
-
-
-def _cut_back(folder: Path, run: Run) -> None:
-    """Leave out what a run that goes on from a checkpoint will record again."""
-
-    def follows(row: Mapping[str, Any]) -> bool:
-        closing = row.get("stage") == "train" and not row["name"].endswith("_step")
-        return run.follows(row["epoch"], row["global_step"], closing=closing)
-
-    cut(folder / "metrics.jsonl", follows)
-    cut(folder / "histograms.jsonl", follows)
-    cut(folder / "texts.jsonl", lambda row: False)  # written at the start of every run
 
 
 def _safe(name: str) -> str:

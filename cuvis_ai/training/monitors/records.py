@@ -149,19 +149,19 @@ class Run:
     resumed_epoch: int | None = None
     resumed_step: int | None = None
 
-    def follows(self, epoch: int, global_step: int, *, closing: bool = False) -> bool:
+    def follows(self, row: Mapping[str, Any]) -> bool:
         """Whether a record is older than the checkpoint; a run that goes on will make the others again.
 
         Args:
-            epoch: of the record.
-            global_step: likewise.
-            closing: whether it is of a training epoch as a whole, and so made after all others of it.
+            row: the record's content by attribute; `epoch` and `global_step` at least.
         """
         if self.resumed_epoch is None:
             return False
-        # A checkpoint may lie within an epoch: after some steps, or after the validation.
-        within = not closing and self.resumed_step is not None and global_step <= self.resumed_step
-        return epoch < self.resumed_epoch or within
+        # A checkpoint may lie within an epoch: after some steps, or after the validation. A value of a
+        # training epoch as a whole comes after all others of it.
+        closing = row.get("stage") == "train" and "value" in row and not row["name"].endswith("_step")
+        within = self.resumed_step is not None and row["global_step"] <= self.resumed_step
+        return row["epoch"] < self.resumed_epoch or (within and not closing)
 
 
 @dataclass(frozen=True, kw_only=True)

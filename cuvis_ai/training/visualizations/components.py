@@ -11,8 +11,7 @@ from cuvis_ai.stats import ChannelMoments, Moments, update_all
 from cuvis_ai.training.visualizations.collected import SceneChoice, array, classes_of, variance_shares
 from cuvis_ai.training.visualizations.drawing.composite import draw_scene
 from cuvis_ai.training.visualizations.drawing.mean_spectra import draw_components
-from cuvis_ai.training.visualizations.drawing.projection import draw_scatter
-from cuvis_ai.training.visualizations.drawing.thinning import Thinned
+from cuvis_ai.training.visualizations.drawing.projection import Subsample, draw_scatter
 
 
 class PCAVisualization(Visualization):
@@ -52,7 +51,7 @@ class PCAVisualization(Visualization):
 
     def reset(self) -> None:
         """Forget what was collected."""
-        self._normal, self._anomalous = (Thinned(self.subsample, self.n_dims) for _ in range(2))
+        self._normal, self._anomalous = (Subsample(self.subsample, self.n_dims) for _ in range(2))
         self._entering, self._scores = ChannelMoments(), Moments()
         self._scene = SceneChoice()
         # In a tuple, since torch would take a bare one for a part of the leaf.

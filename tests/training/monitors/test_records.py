@@ -34,19 +34,28 @@ def test_settings_are_flattened_to_dotted_names():
 
 
 def test_a_run_from_the_start_follows_nothing():
-    assert not Run(name="run", settings={}, structure="").follows(0, 0)
+    assert not Run(name="run", settings={}, structure="").follows({"epoch": 0, "global_step": 0})
 
 
 @pytest.mark.parametrize(
-    ("epoch", "step", "closing", "older"),
+    ("name", "epoch", "step", "older"),
     [
-        (1, 20, True, True),
-        (2, 25, False, True),  # of the epoch in which the checkpoint was written, before it
-        (2, 26, False, False),
-        (2, 25, True, False),  # what closes that epoch is made again
-        (3, 40, False, False),
+        ("train/loss/total", 1, 20, True),
+        ("val/loss/total", 2, 25, True),  # of the epoch in which the checkpoint was written, before it
+        ("train/loss/total_step", 2, 25, True),
+        ("train/loss/total_step", 2, 26, False),
+        ("train/loss/total", 2, 25, False),  # what closes that epoch is made again
+        ("val/loss/total", 3, 40, False),
     ],
 )
-def test_a_resumed_run_follows_what_is_older_than_its_checkpoint(epoch, step, closing, older):
+def test_a_resumed_run_follows_what_is_older_than_its_checkpoint(name, epoch, step, older):
     run = Run(name="run", settings={}, structure="", resumed_epoch=2, resumed_step=25)
-    assert run.follows(epoch, step, closing=closing) is older
+    row = {"name": name, "value": 0.5, "stage": name.partition("/")[0], "epoch": epoch, "global_step": step}
+    assert run.follows(row) is older
+
+
+def test_a_resumed_run_follows_pictures_and_histograms_by_their_step_alone():
+    run = Run(name="run", settings={}, structure="", resumed_epoch=2, resumed_step=25)
+    assert run.follows({"stage": "train", "leaf": "leaf", "epoch": 2, "global_step": 25})
+    assert run.follows({"name": "train/weight/w", "epoch": 2, "global_step": 25})
+    assert not run.follows({"name": "train/weight/w", "epoch": 2, "global_step": 26})

@@ -102,12 +102,8 @@ def _started(before: Record | None, row: Mapping[str, Any]) -> Record:
     record = Record(run, row["time"], machine=row["machine"])
     if before is not None and run.resumed_epoch is not None:
         record.started = before.started
-        for value in before.values:
-            one = value.scalar
-            closing = one.stage == "train" and not value.per_step
-            if run.follows(one.epoch, one.global_step, closing=closing):
-                record.values.append(value)
-        record.pictures = [one for one in before.pictures if run.follows(one.epoch, one.global_step)]
+        record.values = [value for value in before.values if run.follows(vars(value.scalar))]
+        record.pictures = [picture for picture in before.pictures if run.follows(vars(picture))]
     return record
 
 
