@@ -19,6 +19,9 @@ def fresh_wandb(tmp_path, monkeypatch):
 
 def offline_records(folder):
     """Yield the records of offline runs in a folder, the earliest first."""
+    import wandb
+
+    wandb.teardown()  # its service writes in the background, after a run is finished too
     for path in sorted(folder.rglob("offline-run-*/run-*.wandb"), key=lambda path: path.stat().st_mtime_ns):
         yield from _records(path)
 

@@ -39,13 +39,14 @@ def claim(folder: Path, owner: str, argument: str) -> FileLock:
             f"{owner}: {argument}: expected a folder that can be written to, got {str(folder)!r} "
             f"({err.strerror}). Choose another, or correct its permissions."
         ) from err
+    holder = _holder(path)  # read before the attempt: that of an older filelock empties the file
     lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
     except Timeout as err:
         raise ConfigError(
             f"{owner}: {argument}: expected a folder that no other run writes to, got {str(folder)!r}, which "
-            f"{_holder(path)} holds. Wait for that run to end, or choose another folder."
+            f"{holder} holds. Wait for that run to end, or choose another folder."
         ) from err
     except (OSError, NotImplementedError) as err:  # a file system without locks
         logger.warning("%s: %s: %s cannot be locked: %s", owner, argument, folder, err)

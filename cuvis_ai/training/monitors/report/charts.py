@@ -75,11 +75,9 @@ def _lines(title: str, axis: str, series: Mapping[str, tuple[Sequence[int], Sequ
 
 def explained_variance(record: Record) -> str | None:
     """Return the share of the variance that each component explains in the last epoch; None if unknown."""
-    latest: dict[str, float] = {}
-    for value in record.values:
-        stem, found, component = value.scalar.name.partition("explained_variance_")
-        if found and stem == "val/metric/":
-            latest[component] = value.scalar.value
+    prefix = "val/metric/explained_variance_"
+    scalars = (value.scalar for value in record.values if value.scalar.name.startswith(prefix))
+    latest = {scalar.name.removeprefix(prefix): scalar.value for scalar in scalars}
     shares = {name: share for name, share in latest.items() if name.startswith("pc")}
     if not shares:
         return None

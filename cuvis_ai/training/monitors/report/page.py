@@ -84,10 +84,8 @@ def _series(drawn: Sequence[Drawn]) -> dict[str, dict[int, str]]:
 
 
 def _timings(record: Record) -> dict[str, str]:
-    ends: dict[int, float] = {}
-    for value in record.values:
-        if not value.per_step:
-            ends[value.scalar.epoch] = max(value.time, ends.get(value.scalar.epoch, 0.0))
+    by_time = sorted(record.values, key=lambda value: value.time)
+    ends = {value.scalar.epoch: value.time for value in by_time if not value.per_step}
     if not ends:
         return {}
     times = [ends[epoch] for epoch in sorted(ends)]
