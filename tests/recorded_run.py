@@ -1,14 +1,15 @@
-"""A small run that goes to monitors without a trainer: what the Lightning module calls, called directly."""
+"""Small runs that go to monitors without a trainer: what the Lightning module calls, called directly."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.execution.execution import Execution
-from cuvis_ai.leaf.bases import Attached, Visualization
+from cuvis_ai.leaf.bases import Attached, Picture, Visualization
 from cuvis_ai.leaf.observer import Observer
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
@@ -16,7 +17,7 @@ from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
 from cuvis_ai.training.engine.facts import outline_of, weights_and_gradients
 from cuvis_ai.training.engine.pictures import Pictures
-from cuvis_ai.training.monitors import Monitor, Recorder, Run
+from cuvis_ai.training.monitors import Monitor, Outline, OutlineNode, Recorder, Run
 from cuvis_ai.training.visualizations import (
     AnomalyHeatmap,
     ComponentPlot,
@@ -32,6 +33,11 @@ SETTINGS: dict[str, Any] = {
     "trainer": {"max_epochs": 3, "callbacks": []},
     "optimizer": {"name": "adam", "lr": 0.001},
 }
+RUN = Run(name="run", settings=SETTINGS, structure="flowchart LR")
+OUTLINE = Outline(nodes=(OutlineNode(name="pca", kind="PCA", arguments={}, parents=(), is_leaf=False),))
+STEP = {"epoch": 2, "global_step": 30}
+METHODS = ["setup", "log_graph", "log_scalars", "log_histograms", "log_figures", "log_text", "close"]
+"""What `log_everything` calls of a monitor."""
 WAVELENGTHS = torch.tensor([430.0, 455.0, 500.0, 552.0, 600.0, 638.0, 700.0])
 
 
@@ -123,3 +129,62 @@ def record(
     recorder.text("data_set", "| fact | value |\n|---|---|\n| cubes | 4 |")
     recorder.close(failed=failed)
     return recorder
+
+
+class Kept:
+    """A monitor of a user's own, which has the methods and no base, and keeps everything."""
+
+    def __init__(self, fails_at: str | None = None, error: BaseException | None = None) -> None:
+        self.fails_at = fails_at
+        self.error = error or RuntimeError("no disk left")
+        self.calls: list[tuple[str, Any]] = []
+
+    def _keep(self, name: str, what: Any) -> None:
+        if name == self.fails_at:
+            raise self.error
+        self.calls.append((name, what))
+
+    def setup(self, run: Any) -> None:
+        self._keep("setup", run)
+
+    def log_scalars(self, scalars: Any) -> None:
+        self._keep("log_scalars", scalars)
+
+    def log_figures(self, figures: Any) -> None:
+        self._keep("log_figures", figures)
+
+    def log_histograms(self, histograms: Any) -> None:
+        self._keep("log_histograms", histograms)
+
+    def log_text(self, text: Any) -> None:
+        self._keep("log_text", text)
+
+    def log_graph(self, outline: Any) -> None:
+        self._keep("log_graph", outline)
+
+    def close(self, ending: Any) -> None:
+        self._keep("close", ending)
+
+    def of(self, name: str) -> list[Any]:
+        return [what for called, what in self.calls if called == name]
+
+    def names(self) -> list[str]:
+        return [name for name, _ in self.calls]
+
+
+def picture(name: str = "picture") -> Picture:
+    """Return a small picture."""
+    figure = Figure(figsize=(2, 1), dpi=50)
+    figure.add_subplot().plot([1, 2])
+    return Picture(name, figure, {"line": np.array([1.0, 2.0])})
+
+
+def log_everything(recorder: Recorder, *, failed: bool = False) -> None:
+    """Record one of each kind of record, in the order of `METHODS`."""
+    recorder.setup(RUN)
+    recorder.graph(OUTLINE)
+    recorder.scalars({"val/loss/total": 0.5}, "val", **STEP, per_step=False)
+    recorder.histograms({"train/weight/w": np.arange(5.0)}, **STEP)
+    recorder.figures([("leaf", picture())], "val", **STEP)
+    recorder.text("facts", "text")
+    recorder.close(failed=failed)

@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def fresh_wandb(tmp_path, monkeypatch):
-    """The folder that wandb writes to; it reads its environment once, unless told to forget it."""
+    """The folder that wandb writes to; it reads its environment once, unless it is torn down."""
     import wandb
 
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
@@ -18,10 +18,18 @@ def fresh_wandb(tmp_path, monkeypatch):
 
 
 def offline_records(folder):
-    """Yield the records of an offline run, kept in LevelDB's log format behind a header of 7 bytes."""
+    """Yield the records of offline runs in a folder, the earliest first."""
+    import wandb
+
+    wandb.teardown()  # its service writes in the background, after a run is finished too
+    for path in sorted(folder.rglob("offline-run-*/run-*.wandb"), key=lambda path: path.stat().st_mtime_ns):
+        yield from _records(path)
+
+
+def _records(path):
+    """Yield the records of a file, stored in LevelDB's log format after a header of 7 bytes."""
     from wandb.proto.wandb_internal_pb2 import Record
 
-    [path] = folder.rglob("offline-run-*/run-*.wandb")
     content, position, pending = path.read_bytes(), 7, b""
     while position + 7 <= len(content):
         if 32768 - position % 32768 < 7:

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.trainer.states import TrainerFn
 from tqdm.auto import tqdm
@@ -12,7 +12,8 @@ from tqdm.auto import tqdm
 class EpochProgressBar(ProgressBar):
     """One line an epoch, epochs counted from 1 out of all; a line of its own for a validation or test run.
 
-    Where the output is no terminal, each line is written when it is begun and when it is done.
+    Where the output is no terminal, each line is written when it is begun and when it is done. Lightning's
+    `TQDMProgressBar` writes one after each batch, and ends it after the values of a validation.
     """
 
     def __init__(self) -> None:
@@ -39,16 +40,15 @@ class EpochProgressBar(ProgressBar):
             dynamic_ncols=True,
         )
 
-    def _advance(self) -> None:
+    def _advance(self, *args: Any, **kwargs: Any) -> None:
         if self._bar is not None:
             self._bar.update()
 
-    def _close(self) -> None:
+    def _close(self, *args: Any, **kwargs: Any) -> None:
         if self._bar is not None:
             self._bar.close()
-            self._bar = None
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
         """Open the epoch's bar."""
         self._open(f"Epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", trainer.num_training_batches)
 
@@ -59,36 +59,17 @@ class EpochProgressBar(ProgressBar):
             self._bar.set_postfix_str(f"loss={loss:.4g}", refresh=False)
         self._advance()
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Close the bar, if no validation did."""
-        self._close()
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_start(self, trainer: Trainer, *args: Any) -> None:
         """Close the epoch's bar; open one for a validation that is not part of training."""
         self._close()
         if trainer.state.fn != TrainerFn.FITTING:
             self._open("Validation", sum(trainer.num_val_batches))
 
-    def on_validation_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """Advance, outside training."""
-        self._advance()
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Close, before the values are printed."""
-        self._close()
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Open."""
+    def on_test_start(self, trainer: Trainer, *args: Any) -> None:
+        """Open the bar of a test run."""
         self._open("Test", sum(trainer.num_test_batches))
 
-    def on_test_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """Advance."""
-        self._advance()
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Close, before the values are printed."""
-        self._close()
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Close."""
-        self._close()
+    # A bar that is closed, as the epoch's is in a validation, advances no more.
+    on_validation_batch_end = on_test_batch_end = _advance
+    # Before the values are printed.
+    on_train_epoch_end = on_validation_epoch_end = on_test_epoch_end = on_exception = _close

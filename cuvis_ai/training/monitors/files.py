@@ -1,17 +1,66 @@
-"""Folders that one run at a time writes to, and files of earlier runs, neither mixed with others nor lost."""
+"""Output folders: held by one run at a time, the files of earlier runs moved aside or continued."""
 
 import json
 import logging
 import os
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from cuvis_ai.errors import ConfigError
 
 logger = logging.getLogger(__name__)
+
+
+def claim(folder: Path, owner: str, argument: str) -> FileLock:
+    """Make a folder and hold it for one run, until the returned lock is released or the process ends.
+
+    Each class of monitors holds the files that it writes, so that several share a folder in one run. The
+    lock is the operating system's, so that nothing is left of it after a `kill -9`.
+
+    Args:
+        folder: the folder; made if missing.
+        owner: the class that writes to it.
+        argument: the argument that names it.
+
+    Raises:
+        ConfigError: it cannot be written to, or another run holds it, be it one of this process.
+    """
+    path = folder / f".{owner}.lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as err:
+        raise ConfigError(
+            f"{owner}: {argument}: expected a folder that can be written to, got {str(folder)!r} "
+            f"({err.strerror}). Choose another, or correct its permissions."
+        ) from err
+    holder = _holder(path)  # read before the attempt: that of an older filelock empties the file
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as err:
+        raise ConfigError(
+            f"{owner}: {argument}: expected a folder that no other run writes to, got {str(folder)!r}, which "
+            f"{holder} holds. Wait for that run to end, or choose another folder."
+        ) from err
+    except (OSError, NotImplementedError) as err:  # a file system without locks
+        logger.warning("%s: %s: %s cannot be locked: %s", owner, argument, folder, err)
+    else:
+        with suppress(OSError):  # Windows lets nobody write to a locked file
+            path.write_text(f"{os.getpid()}\n", encoding="utf-8")
+    return lock
+
+
+def _holder(path: Path) -> str:
+    with suppress(OSError, ValueError):  # Windows lets nobody read a locked file either
+        holder = int(path.read_text(encoding="utf-8"))
+        return "another run of this process" if holder == os.getpid() else f"process {holder}"
+    return "another process"
 
 
 def move_aside(folder: Path, names: Iterable[str]) -> None:
@@ -20,56 +69,28 @@ def move_aside(folder: Path, names: Iterable[str]) -> None:
     All get the time of the first one's last change, so that files of one run stay together.
     """
     present = [folder / name for name in names if (folder / name).exists()]
-    if not present:
-        return
-    changed = datetime.fromtimestamp(present[0].stat().st_mtime, UTC).strftime("%Y%m%dT%H%M%SZ")
+    if present:
+        stamp = time_stamp(present[0], lambda stamp: any(_stamped(path, stamp).exists() for path in present))
+        for path in present:
+            path.rename(_stamped(path, stamp))
+            logger.info("%s of an earlier run moved to %s", path.name, _stamped(path, stamp))
+
+
+def time_stamp(path: Path, taken: Callable[[str], bool]) -> str:
+    """Return the time of a file's last change, with a number if that is `taken`: `20260131T120000Z-2`."""
+    changed = datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y%m%dT%H%M%SZ")
     stamps = (changed if i == 1 else f"{changed}-{i}" for i in range(1, 10_000))
-    stamp = next(s for s in stamps if not any(_stamped(path, s).exists() for path in present))
-    for path in present:
-        path.rename(_stamped(path, stamp))
-        logger.info("%s of an earlier run moved to %s", path.name, _stamped(path, stamp))
+    return next(stamp for stamp in stamps if not taken(stamp))
 
 
-def claim(folder: Path, owner: str) -> TextIO:
-    """Make a folder and hold it for this process, until the returned file is closed or the process ends.
+def _stamped(path: Path, stamp: str) -> Path:
+    return path.with_name(f"{path.stem}.{stamp}{path.suffix}")
 
-    The lock is the operating system's, so that nothing is left of it after a `kill -9`. Processes that
-    this one starts do not inherit it.
 
-    Args:
-        folder: the folder; made if missing.
-        owner: the argument that names it, as the message's subject.
-
-    Raises:
-        ConfigError: it cannot be written to, or another run holds it.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("a+", encoding="utf-8")
-    except OSError as err:
-        raise ConfigError(
-            f"{owner}: expected a folder that can be written to, got {str(folder)!r} ({err.strerror}). "
-            "Choose another, or correct its permissions."
-        ) from err
-    if sys.platform != "win32":
-        import fcntl  # Unix alone has it
-
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as err:
-            lock.seek(0)
-            holder = lock.read().strip()
-            lock.close()
-            raise ConfigError(
-                f"{owner}: expected a folder that no other run writes to, got {str(folder)!r}, which process "
-                f"{holder} holds. Wait for it to end, or choose another folder."
-            ) from err
-        except OSError as err:
-            logger.warning("%s: %s cannot be locked: %s", owner, folder, err.strerror)
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
-    return lock
+def append(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Append rows to a file of JSON lines; what JSON has no form for becomes text."""
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, default=str) + "\n" for row in rows)
 
 
 def cut(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
@@ -80,7 +101,3 @@ def cut(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
     with path.open(encoding="utf-8") as old, part.open("w", encoding="utf-8") as new:
         new.writelines(line for line in old if line.endswith("\n") and keep(json.loads(line)))
     part.replace(path)
-
-
-def _stamped(path: Path, stamp: str) -> Path:
-    return path.with_name(f"{path.stem}.{stamp}{path.suffix}")

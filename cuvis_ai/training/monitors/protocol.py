@@ -1,4 +1,4 @@
-"""What a monitor is."""
+"""The seam between a run and its monitors: the methods that a monitor has."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -10,8 +10,12 @@ from cuvis_ai.training.monitors.records import Drawn, Ending, Histogram, Outline
 class Monitor(Protocol):
     """Receives what a run logs; only the main process calls it.
 
+    Anything that has these methods is a monitor. A class that derives from this one writes only those that
+    it has a use for; the others do nothing. A monitor may also have a method `where() -> str | None`: one
+    line that says where its output is, which the command `cuvis-ai train` logs at the end.
+
     A monitor may raise whatever it likes: the recorder then warns once and leaves it out, and the run
-    goes on. One that has no use for a kind of record does nothing with it.
+    goes on. It is closed at the end all the same.
     """
 
     def setup(self, run: Run) -> None:

@@ -1,9 +1,10 @@
-"""Hands what a run logs to its monitors, and keeps their troubles from the run."""
+"""The recorder: hands what a run logs to its monitors, and keeps their failures from the run."""
 
 import io
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,8 @@ logger = logging.getLogger(__name__)
 class Recorder:
     """Hands what is logged to every monitor.
 
-    A monitor that raises is left out for the rest of the run, with one warning; the others go on.
+    A monitor that raises is left out for the rest of the run, with one warning, and closed at the end, so
+    that it lets go of its folder; the others go on.
 
     Args:
         monitors: who receives.
@@ -37,6 +39,7 @@ class Recorder:
 
     def __init__(self, monitors: Sequence[Monitor], *, active: bool = True) -> None:
         self.monitors = list(monitors) if active else []
+        self._failed: list[Monitor] = []
         self._last: dict[str, float] = {}
         self._start = time.perf_counter()
 
@@ -53,8 +56,11 @@ class Recorder:
                 lost yet, so the run does not begin without it; those opened before are closed.
         """
         self._start = time.perf_counter()
+        waiting, self.monitors = self.monitors, []
         try:
-            self._tell(lambda monitor: monitor.setup(run), refusal=ConfigError)
+            for monitor in waiting:
+                if self._told(monitor, lambda one: one.setup(run), refusal=ConfigError):
+                    self.monitors.append(monitor)
         except ConfigError:
             self.close(failed=True)
             raise
@@ -114,25 +120,36 @@ class Recorder:
         """Close all monitors; `failed` says that an error ended the run."""
         seconds = time.perf_counter() - self._start
         ending = Ending(values=dict(self._last), failed=failed, seconds=seconds)
+        left_out, self._failed = self._failed, []
+        for monitor in left_out:
+            # It has had its warning.
+            with suppress(Exception):
+                monitor.close(ending)
         self._tell(lambda monitor: monitor.close(ending))
 
-    def _tell(self, call: Callable[[Monitor], None], refusal: type[Exception] | tuple[()] = ()) -> None:
-        for i, monitor in enumerate(self.monitors.copy()):
-            try:
-                call(monitor)
-            except refusal:
-                self.monitors = self.monitors[:i]
-                raise
-            # Monitors reach for disks, servers and packages of others, and users write their own: nothing
-            # that they raise is worth the hours of training that it would end. Interrupts pass.
-            except Exception as err:
-                self.monitors = [other for other in self.monitors if other is not monitor]
-                logger.warning(
-                    "%s failed and records no more of this run; training goes on. %s: %s",
-                    type(monitor).__name__,
-                    type(err).__name__,
-                    err,
-                )
+    def _tell(self, call: Callable[[Monitor], None]) -> None:
+        self.monitors = [monitor for monitor in self.monitors if self._told(monitor, call)]
+
+    def _told(
+        self, monitor: Monitor, call: Callable[[Monitor], None], refusal: type[Exception] | tuple[()] = ()
+    ) -> bool:
+        """Call one monitor, and return whether it goes on."""
+        try:
+            call(monitor)
+        except refusal:
+            raise
+        # Monitors reach for disks, servers and packages of others, and users write their own: nothing
+        # that they raise is worth the hours of training that it would end. Interrupts pass.
+        except Exception as err:
+            self._failed.append(monitor)
+            logger.warning(
+                "%s failed and records no more of this run; training goes on. %s: %s",
+                type(monitor).__name__,
+                type(err).__name__,
+                err,
+            )
+            return False
+        return True
 
 
 def _drawn(leaf: str, picture: Picture, stage: str, *, epoch: int, global_step: int) -> Drawn | None:

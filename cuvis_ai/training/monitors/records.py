@@ -1,4 +1,4 @@
-"""What monitors are given: plain records, ready to be written."""
+"""Plain records that monitors are given, ready to be written."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ class Scalar:
     """One logged value.
 
     Attributes:
-        name: `<stage>/<loss|metric>/<name>`, with `_step` behind it for a value of one step.
+        name: `<stage>/<loss|metric>/<name>`, with `_step` at the end for a value of one step.
         value: the number.
         step: the epoch for a value of an epoch, the global step for a value of a step.
         epoch: epochs finished before, counted from 0.
@@ -113,7 +113,7 @@ class OutlineNode:
         name: its name in the graph.
         kind: its class.
         arguments: its constructor arguments, as text.
-        parents: names of the nodes that it reads; of the one that it hangs on, for a leaf.
+        parents: names of the nodes that it reads; of the one that it is attached to, for a leaf.
         is_leaf: whether it is a loss, metric or picture.
     """
 
@@ -149,19 +149,19 @@ class Run:
     resumed_epoch: int | None = None
     resumed_step: int | None = None
 
-    def follows(self, epoch: int, global_step: int, *, closing: bool = False) -> bool:
+    def follows(self, row: Mapping[str, Any]) -> bool:
         """Whether a record is older than the checkpoint; a run that goes on will make the others again.
 
         Args:
-            epoch: of the record.
-            global_step: likewise.
-            closing: whether it is of a training epoch as a whole, and so made after all others of it.
+            row: the record's content by attribute; `epoch` and `global_step` at least.
         """
         if self.resumed_epoch is None:
             return False
-        # A checkpoint may lie within an epoch: behind some steps, or behind the validation.
-        within = not closing and self.resumed_step is not None and global_step <= self.resumed_step
-        return epoch < self.resumed_epoch or within
+        # A checkpoint may lie within an epoch: after some steps, or after the validation. A value of a
+        # training epoch as a whole comes after all others of it.
+        closing = row.get("stage") == "train" and "value" in row and not row["name"].endswith("_step")
+        within = self.resumed_step is not None and row["global_step"] <= self.resumed_step
+        return row["epoch"] < self.resumed_epoch or (within and not closing)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,12 +2,13 @@
 
 import struct
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from cuvis_ai.errors import import_extra
-from cuvis_ai.training.monitors.files import claim
+from cuvis_ai.training.monitors.files import claim, time_stamp
+from cuvis_ai.training.monitors.protocol import Monitor
 from cuvis_ai.training.monitors.records import (
     Drawn,
     Ending,
@@ -20,10 +21,10 @@ from cuvis_ai.training.monitors.records import (
 )
 
 if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+    from torch.utils.tensorboard import FileWriter, SummaryWriter
 
 
-class TensorBoardMonitor:
+class TensorBoardMonitor(Monitor):
     """Writes scalars, pictures, histograms, texts, the graph, and hyper-parameters with final values.
 
     `tensorboard --logdir=<log_dir>` shows them. Event files of an earlier run are moved into a folder
@@ -35,18 +36,18 @@ class TensorBoardMonitor:
         flush_secs: seconds between two writes to disk; above 0.
     """
 
+    _writer: "SummaryWriter"
+    """Open from `setup` to `close`."""
+
     def __init__(self, log_dir: str | Path, flush_secs: int = 120) -> None:
         self.log_dir = str(log_dir)
         self.flush_secs = flush_secs
-        self._open: SummaryWriter | None = None
         self._settings: dict[str, Any] = {}
-        self._lock: TextIO | None = None
+        self._held = ExitStack()
 
-    @property
-    def _writer(self) -> "SummaryWriter":
-        if self._open is None:
-            raise RuntimeError("TensorBoardMonitor: expected `setup` before it logs. `graph.train` calls it.")
-        return self._open
+    def where(self) -> str:
+        """Say how the output is shown."""
+        return f"TensorBoard shows the run: tensorboard --logdir={self.log_dir}"
 
     def setup(self, run: Run) -> None:
         """Open an event file.
@@ -58,13 +59,21 @@ class TensorBoardMonitor:
         import_extra("tensorboard", "tensorboard", "TensorBoardMonitor")
         from torch.utils.tensorboard import SummaryWriter
 
-        self._lock = claim(Path(self.log_dir), "TensorBoardMonitor: log_dir")
+        folder = Path(self.log_dir)
+        self._held.callback(claim(folder, "TensorBoardMonitor", "log_dir").release, force=True)
         if run.resumed_epoch is None:
-            _move_events_aside(Path(self.log_dir))
+            _move_events_aside(folder)
         self._settings = flattened(run.settings)
-        self._open = SummaryWriter(self.log_dir, flush_secs=self.flush_secs)
+        self._writer = SummaryWriter(self.log_dir, flush_secs=self.flush_secs)
+        self._held.callback(self._writer.close)
         listed = "\n".join(f"| {key} | {value} |" for key, value in self._settings.items())
-        self._open.add_text("configuration", f"| setting | value |\n|---|---|\n{listed}")
+        self._writer.add_text("configuration", f"| setting | value |\n|---|---|\n{listed}")
+
+    @property
+    def _events(self) -> "FileWriter":
+        """The event file itself, for what `SummaryWriter` has no method for."""
+        assert self._writer.file_writer is not None  # opened with the writer
+        return self._writer.file_writer
 
     def log_scalars(self, scalars: Sequence[Scalar]) -> None:
         """Record values."""
@@ -75,13 +84,11 @@ class TensorBoardMonitor:
         """Record pictures, as they were rendered."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        writer = self._writer.file_writer
-        assert writer is not None
         for drawn in figures:
             # A PNG file says its size in the first part, which comes first.
             width, height = struct.unpack(">II", drawn.png[16:24])
             image = Summary.Image(height=height, width=width, colorspace=4, encoded_image_string=drawn.png)
-            writer.add_summary(Summary(value=[Summary.Value(tag=drawn.name, image=image)]), drawn.epoch)
+            self._events.add_summary(Summary(value=[Summary.Value(tag=drawn.name, image=image)]), drawn.epoch)
 
     def log_histograms(self, histograms: Sequence[Histogram]) -> None:
         """Record distributions."""
@@ -115,9 +122,7 @@ class TensorBoardMonitor:
             attributes = {key: AttrValue(s=value.encode()) for key, value in node.arguments.items()}
             inputs = node.parents or ("cube",)
             nodes.append(NodeDef(name=node.name, op=node.kind, input=inputs, attr=attributes))
-        writer = self._writer.file_writer
-        assert writer is not None
-        writer.add_graph((GraphDef(node=nodes), RunMetadata()))
+        self._events.add_graph((GraphDef(node=nodes), RunMetadata()))
 
     def close(self, ending: Ending) -> None:
         """Record hyper-parameters and final values, and close the file."""
@@ -127,25 +132,17 @@ class TensorBoardMonitor:
             key: value if isinstance(value, bool | int | float | str) else str(value)
             for key, value in self._settings.items()
         }
-        # `SummaryWriter.add_hparams` would open a second file, shown as a second run.
-        writer = self._writer.file_writer
-        assert writer is not None
-        for summary in hparams(plain, dict(ending.values)):
-            writer.add_summary(summary)
-        self._writer.close()
-        self._open = None
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        with self._held:
+            # `SummaryWriter.add_hparams` would open a second file, shown as a second run.
+            for summary in hparams(plain, dict(ending.values)):
+                self._events.add_summary(summary)
+        del self._writer
 
 
 def _move_events_aside(folder: Path) -> None:
     events = sorted(folder.glob("events.out.tfevents.*"))
-    if not events:
-        return
-    changed = datetime.fromtimestamp(events[0].stat().st_mtime, UTC).strftime("%Y%m%dT%H%M%SZ")
-    names = (changed if i == 1 else f"{changed}-{i}" for i in range(1, 10_000))
-    aside = next(folder / name for name in names if not (folder / name).exists())
-    aside.mkdir()
-    for event in events:
-        event.rename(aside / event.name)
+    if events:
+        aside = folder / time_stamp(events[0], lambda stamp: (folder / stamp).exists())
+        aside.mkdir()
+        for event in events:
+            event.rename(aside / event.name)

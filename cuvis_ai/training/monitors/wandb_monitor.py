@@ -1,4 +1,4 @@
-"""A monitor that sends everything to Weights & Biases, or keeps it in a folder to be sent later."""
+"""A monitor that sends everything to Weights & Biases, or stores it in a folder to be sent later."""
 
 import html
 import io
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from cuvis_ai.errors import ConfigError, import_extra
+from cuvis_ai.training.monitors.protocol import Monitor
 from cuvis_ai.training.monitors.records import Drawn, Ending, Histogram, Outline, Run, Scalar, Text
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ Mode = Literal["online", "offline", "disabled"]
 _UPLOAD_SECONDS = 300.0
 
 
-class WandBMonitor:
+class WandBMonitor(Monitor):
     """Records a run with Weights & Biases: values, configuration, pictures, histograms, system metrics.
 
     Values of an epoch are drawn over `epoch`, those of a step over `global_step`. If the server does not
@@ -37,6 +38,9 @@ class WandBMonitor:
     Raises:
         ConfigError: `mode` is unknown.
     """
+
+    _run: "wandb.Run"
+    """Open from `setup` to `close`."""
 
     def __init__(
         self,
@@ -58,14 +62,7 @@ class WandBMonitor:
         self.notes = notes
         self.mode = mode
         self.timeout = timeout
-        self._open: wandb.Run | None = None
         self._known: set[str] = set()
-
-    @property
-    def _run(self) -> "wandb.Run":
-        if self._open is None:
-            raise RuntimeError("WandBMonitor: expected `setup` before it logs. `graph.train` calls it.")
-        return self._open
 
     def setup(self, run: Run) -> None:
         """Start a run.
@@ -75,7 +72,7 @@ class WandBMonitor:
         """
         wandb = import_extra("wandb", "wandb", "WandBMonitor")
         try:
-            self._open = self._start(run, self.mode)
+            self._run = self._start(run, self.mode)
         except wandb.errors.Error as err:
             reason = str(err).partition("\n")[0]
             logger.warning(
@@ -83,7 +80,7 @@ class WandBMonitor:
                 "`wandb login`, or choose mode='offline'.",
                 reason.rstrip("."),
             )
-            self._open = self._start(run, "offline")
+            self._run = self._start(run, "offline")
         self._known = set()
 
     def _start(self, run: Run, mode: Mode) -> "wandb.Run":
@@ -104,18 +101,17 @@ class WandBMonitor:
             ),
         )
 
-    def _log(self, values: Mapping[str, Any], axis: str, *, epoch: int, global_step: int) -> None:
+    def _log(self, values: Mapping[str, Any], first: Scalar | Drawn | Histogram, axis: str = "epoch") -> None:
+        """Log values of one step, that of the `first` record."""
         for name in values.keys() - self._known:
             self._run.define_metric(name, step_metric=axis)
             self._known.add(name)
-        self._run.log({**values, "epoch": epoch, "global_step": global_step})
+        self._run.log({**values, "epoch": first.epoch, "global_step": first.global_step})
 
     def log_scalars(self, scalars: Sequence[Scalar]) -> None:
         """Record values."""
-        first = scalars[0]
-        axis = "global_step" if first.name.endswith("_step") else "epoch"
-        values = {scalar.name: scalar.value for scalar in scalars}
-        self._log(values, axis, epoch=first.epoch, global_step=first.global_step)
+        axis = "global_step" if scalars[0].name.endswith("_step") else "epoch"
+        self._log({scalar.name: scalar.value for scalar in scalars}, scalars[0], axis)
 
     def log_figures(self, figures: Sequence[Drawn]) -> None:
         """Record pictures."""
@@ -126,7 +122,7 @@ class WandBMonitor:
             drawn.name: wandb.Image(Image.open(io.BytesIO(drawn.png)), caption=f"epoch {drawn.epoch}")
             for drawn in figures
         }
-        self._log(images, "epoch", epoch=figures[0].epoch, global_step=figures[0].global_step)
+        self._log(images, figures[0])
 
     def log_histograms(self, histograms: Sequence[Histogram]) -> None:
         """Record distributions."""
@@ -136,7 +132,7 @@ class WandBMonitor:
             one.name: wandb.Histogram(np_histogram=(one.counts.tolist(), one.edges.tolist()))
             for one in histograms
         }
-        self._log(counted, "epoch", epoch=histograms[0].epoch, global_step=histograms[0].global_step)
+        self._log(counted, histograms[0])
 
     def log_text(self, text: Text) -> None:
         """Record a text."""
@@ -146,15 +142,13 @@ class WandBMonitor:
 
     def log_graph(self, outline: Outline) -> None:
         """Record classes and arguments of nodes and leaves in the configuration."""
-        nodes = {
+        self._run.config["nodes"] = {
             node.name: {"class": node.kind, "parents": list(node.parents), **node.arguments}
             for node in outline.nodes
         }
-        self._run.config["nodes"] = nodes
 
     def close(self, ending: Ending) -> None:
         """Record final values in the summary, and finish the run."""
-        for name, value in ending.values.items():
-            self._run.summary[name] = value
+        self._run.summary.update(dict(ending.values))
         self._run.finish(exit_code=int(ending.failed))
-        self._open = None
+        del self._run

@@ -14,8 +14,7 @@ from cuvis_ai.node.base import Node
 from cuvis_ai.node.base.arguments import require
 from cuvis_ai.stats import Sketch
 from cuvis_ai.training.visualizations.drawing.composite import draw_scene
-from cuvis_ai.training.visualizations.drawing.projection import draw_scatter
-from cuvis_ai.training.visualizations.drawing.thinning import Thinned
+from cuvis_ai.training.visualizations.drawing.projection import Subsample, draw_scatter
 from cuvis_ai.training.visualizations.scene import SceneChoice, array, classes_of
 
 
@@ -60,7 +59,7 @@ class PCAVisualization(Visualization):
 
     @override
     def reset(self) -> None:
-        self._normal, self._anomalous = (Thinned(self.subsample, self.n_dims) for _ in range(2))
+        self._normal, self._anomalous = (Subsample(self.subsample, self.n_dims) for _ in range(2))
         self._scene = SceneChoice()
 
     @override

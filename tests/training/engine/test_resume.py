@@ -252,7 +252,7 @@ logging.basicConfig(level=logging.INFO, stream=sys.stdout)
 from pathlib import Path
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from tests.cubes import *
-from tests.training.monitors.test_monitors import Kept
+from tests.recorded_run import Kept
 from tests.training.engine.test_trainer import Power, data, pca_graph, settings
 from cuvis_ai.training.monitors import DummyMonitor
 import time

@@ -1,4 +1,4 @@
-"""The interactive charts of a report, made with Plotly."""
+"""Interactive charts of a report, made with Plotly."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain, takewhile
@@ -57,8 +57,7 @@ def _title(group: str, series: Mapping[str, object]) -> str:
 
 
 def _lines(title: str, axis: str, series: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> str:
-    graph_objects = import_extra("plotly.graph_objects", "report", "a report")
-    figure = graph_objects.Figure()
+    figure = _figure()
     for i, (name, (x, y)) in enumerate(series.items()):
         line = {"color": SERIES[i % len(SERIES)], "dash": _DASHES.get(name.split("/")[0], "solid")}
         figure.add_scatter(x=x, y=y, name=name, mode="lines+markers" if len(x) < 50 else "lines", line=line)
@@ -76,16 +75,13 @@ def _lines(title: str, axis: str, series: Mapping[str, tuple[Sequence[int], Sequ
 
 def explained_variance(record: Record) -> str | None:
     """Return the share of the variance that each component explains in the last epoch; None if unknown."""
-    latest: dict[str, float] = {}
-    for value in record.values:
-        stem, found, component = value.scalar.name.partition("explained_variance_")
-        if found and stem == "val/metric/":
-            latest[component] = value.scalar.value
+    prefix = "val/metric/explained_variance_"
+    scalars = (value.scalar for value in record.values if value.scalar.name.startswith(prefix))
+    latest = {scalar.name.removeprefix(prefix): scalar.value for scalar in scalars}
     shares = {name: share for name, share in latest.items() if name.startswith("pc")}
     if not shares:
         return None
-    graph_objects = import_extra("plotly.graph_objects", "report", "a report")
-    figure = graph_objects.Figure()
+    figure = _figure()
     labels = [f"component {name.removeprefix('pc')}" for name in shares]
     figure.add_bar(
         x=labels, y=list(shares.values()), marker_color=SERIES[0], texttemplate="%{y:.1%}", name="share"
@@ -94,6 +90,10 @@ def explained_variance(record: Record) -> str | None:
     figure.update_layout(title=f"Explained variance{total}", yaxis_title="share of total variance")
     figure.update_yaxes(tickformat=".0%")
     return _html(figure)
+
+
+def _figure() -> Any:
+    return import_extra("plotly.graph_objects", "report", "a report").Figure()
 
 
 def _html(figure: Any) -> str:

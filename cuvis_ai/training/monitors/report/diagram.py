@@ -1,71 +1,59 @@
-"""A graph's structure as an SVG drawing."""
+"""The layout of a graph's structure: where nodes, leaves and edges stand in the report's drawing."""
 
-from dataclasses import dataclass
-from html import escape
+from typing import NamedTuple
 
 from cuvis_ai.training.monitors.records import Outline, OutlineNode
 
 _WIDTH, _HEIGHT, _LEAF, _GAP_X, _GAP_Y = 250, 46, 26, 60, 26
+_CUBE = OutlineNode(name="cube", kind="input", arguments={}, parents=(), is_leaf=False)
 
 
-@dataclass(frozen=True)
-class _Box:
+class Box(NamedTuple):
+    """A node or leaf in the drawing, lengths in pixels."""
+
+    node: OutlineNode
     x: int
     y: int
+    width: int
+    height: int
 
 
-def structure_svg(outline: Outline) -> str:
+class Diagram(NamedTuple):
+    """A graph's structure, ready to be drawn."""
+
+    width: int
+    height: int
+    nodes: list[Box]
+    leaves: list[Box]
+    edges: list[tuple[int, int, int, int]]
+    """x and y of the right end of the parent, then of the left end of the child."""
+
+
+def layout(outline: Outline) -> Diagram:
     """Return nodes in columns by their distance from the cube, each with its leaves below it."""
-    nodes = [node for node in outline.nodes if not node.is_leaf]
-    leaves = [node for node in outline.nodes if node.is_leaf]
-    column = {"cube": 0}
-    for node in nodes:
-        column[node.name] = 1 + max((column[parent] for parent in node.parents), default=0)
-    boxes: dict[str, _Box] = {}
-    used: dict[int, int] = {}
-    for name, at in column.items():
-        below = sum(leaf.parents == (name,) for leaf in leaves)
-        boxes[name] = _Box(10 + at * (_WIDTH + _GAP_X), used.get(at, 10))
-        used[at] = boxes[name].y + _HEIGHT + below * (_LEAF + 6) + _GAP_Y
-    parts = [_edge(boxes[parent], boxes[node.name]) for node in nodes for parent in node.parents or ("cube",)]
-    parts.append(_node(boxes["cube"], "cube", "input", ""))
-    for node in nodes:
-        parts.append(_node(boxes[node.name], node.name, node.kind, _arguments(node)))
-        hung = [leaf for leaf in leaves if leaf.parents == (node.name,)]
-        parts += [_leaf(boxes[node.name], i, leaf) for i, leaf in enumerate(hung)]
+    column: dict[str, int] = {}
+    boxes: dict[str, Box] = {}
+    leaves: list[Box] = []
+    bottom: dict[int, int] = {}
+    for node in (_CUBE, *(node for node in outline.nodes if not node.is_leaf)):
+        at = column[node.name] = 1 + max((column[name] for name in _parents(node)), default=-1)
+        x, y = 10 + at * (_WIDTH + _GAP_X), bottom.get(at, 10)
+        boxes[node.name] = Box(node, x, y, _WIDTH, _HEIGHT)
+        y += _HEIGHT
+        for leaf in outline.nodes:
+            if leaf.is_leaf and leaf.parents == (node.name,):
+                leaves.append(Box(leaf, x + 16, y + 6, _WIDTH - 16, _LEAF))
+                y += _LEAF + 6
+        bottom[at] = y + _GAP_Y
+    edges = [_edge(boxes[name], box) for box in boxes.values() for name in _parents(box.node)]
     width = 20 + (1 + max(column.values())) * (_WIDTH + _GAP_X) - _GAP_X
-    height = max(used.values())
-    return (
-        f'<svg viewBox="0 0 {width} {height}" style="max-width:{width}px" role="img" '
-        f'aria-label="structure of the graph">{"".join(parts)}</svg>'
-    )
+    return Diagram(width, max(bottom.values()), list(boxes.values()), leaves, edges)
 
 
-def _edge(start: _Box, end: _Box) -> str:
-    x0, y0, x1, y1 = start.x + _WIDTH, start.y + _HEIGHT // 2, end.x, end.y + _HEIGHT // 2
-    middle = (x0 + x1) // 2
-    path = f"M{x0},{y0} C{middle},{y0} {middle},{y1} {x1 - 7},{y1}"
-    arrow = f"M{x1 - 8},{y1 - 5} L{x1},{y1} L{x1 - 8},{y1 + 5} z"
-    return f'<path d="{path}" class="edge"/><path d="{arrow}" class="arrow"/>'
+def _parents(node: OutlineNode) -> tuple[str, ...]:
+    return () if node is _CUBE else node.parents or ("cube",)
 
 
-def _node(box: _Box, name: str, kind: str, arguments: str) -> str:
-    return (
-        f'<g class="node"><title>{escape(arguments)}</title>'
-        f'<rect x="{box.x}" y="{box.y}" width="{_WIDTH}" height="{_HEIGHT}" rx="4"/>'
-        f'<text x="{box.x + 10}" y="{box.y + 20}" class="name">{escape(name)}</text>'
-        f'<text x="{box.x + 10}" y="{box.y + 37}" class="kind">{escape(kind)}</text></g>'
-    )
-
-
-def _leaf(parent: _Box, i: int, leaf: OutlineNode) -> str:
-    x, y = parent.x + 16, parent.y + _HEIGHT + 6 + i * (_LEAF + 6)
-    return (
-        f'<g class="leaf"><title>{escape(leaf.kind)} {escape(_arguments(leaf))}</title>'
-        f'<rect x="{x}" y="{y}" width="{_WIDTH - 16}" height="{_LEAF}" rx="13"/>'
-        f'<text x="{x + 12}" y="{y + 17}" class="kind">{escape(leaf.name)}</text></g>'
-    )
-
-
-def _arguments(node: OutlineNode) -> str:
-    return ", ".join(f"{key}={value}" for key, value in node.arguments.items())
+def _edge(parent: Box, child: Box) -> tuple[int, int, int, int]:
+    middle = _HEIGHT // 2
+    return parent.x + parent.width, parent.y + middle, child.x, child.y + middle

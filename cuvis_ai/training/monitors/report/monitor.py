@@ -1,12 +1,19 @@
-"""A report of a run: one self-contained page that opens from disk, without a network."""
+"""The monitor that writes a report: one self-contained page that opens from disk, without a network."""
 
+import os
+import platform
 from collections.abc import Sequence
+from contextlib import ExitStack
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TextIO
+
+import torch
 
 from cuvis_ai.errors import import_extra
-from cuvis_ai.training.monitors.files import claim, cut, move_aside
-from cuvis_ai.training.monitors.records import Drawn, Ending, Histogram, Outline, Run, Scalar, Text
+from cuvis_ai.training.monitors.files import append, claim, cut, move_aside
+from cuvis_ai.training.monitors.protocol import Monitor
+from cuvis_ai.training.monitors.records import Drawn, Ending, Outline, Run, Scalar, Text
+from cuvis_ai.training.monitors.report.record import Entry, read_record, row_of
 
 REPORT = "report.html"
 RECORD = "report.jsonl"
@@ -24,15 +31,15 @@ def write_report(record: str | Path, report: str | Path | None = None) -> Path:
     Raises:
         MissingExtraError: plotly is not installed.
     """
+    # The colours of its charts are those of the pictures, whose Matplotlib takes a second to import.
     from cuvis_ai.training.monitors.report.page import page
-    from cuvis_ai.training.monitors.report.record import read_record
 
     path = Path(record).with_name(REPORT) if report is None else Path(report)
     path.write_text(page(read_record(record)), encoding="utf-8")
     return path
 
 
-class ReportMonitor:
+class ReportMonitor(Monitor):
     """Writes `report.html` when a run ends: result, curves, pictures, graph, settings, timings, versions.
 
     What the page is made of is kept in `report.jsonl` as the run goes on, so that `write_report` can
@@ -45,12 +52,16 @@ class ReportMonitor:
 
     def __init__(self, output_dir: str | Path) -> None:
         self.output_dir = str(output_dir)
-        self._lock: TextIO | None = None
+        self._held = ExitStack()
 
     @property
     def path(self) -> Path:
         """The page."""
         return Path(self.output_dir) / REPORT
+
+    def where(self) -> str:
+        """Say where the page is."""
+        return f"The report is {self.path}; open it in a browser"
 
     def setup(self, run: Run) -> None:
         """Start the record.
@@ -60,44 +71,49 @@ class ReportMonitor:
             ConfigError: the folder cannot be written to, or another run writes to it.
         """
         import_extra("plotly", "report", "ReportMonitor")
-        from cuvis_ai.training.monitors.report.page import machine_facts
-
-        self._lock = claim(self.path.parent, "ReportMonitor: output_dir")
+        folder = self.path.parent
+        self._held.callback(claim(folder, "ReportMonitor", "output_dir").release, force=True)
         if run.resumed_epoch is None:
-            move_aside(self.path.parent, (RECORD, REPORT))
+            move_aside(folder, (RECORD, REPORT))
         else:  # what comes after the checkpoint is left out when the record is read
-            cut(self.path.with_name(RECORD), lambda row: True)
-        self._append(run, machine=machine_facts(_PACKAGES))
+            cut(folder / RECORD, lambda row: True)
+        self._append(run, machine=_machine())
 
-    def _append(self, *entries: Run | Scalar | Drawn | Text | Outline | Ending, **more: object) -> None:
-        from cuvis_ai.training.monitors.report.record import row_of
-
-        with self.path.with_name(RECORD).open("a", encoding="utf-8") as file:
-            file.writelines(row_of(entry, **more) for entry in entries)
+    def _append(self, *entries: Entry, **more: object) -> None:
+        append(self.path.with_name(RECORD), (row_of(entry, **more) for entry in entries))
 
     def log_scalars(self, scalars: Sequence[Scalar]) -> None:
-        """Keep values."""
+        """Record values."""
         self._append(*scalars)
 
     def log_figures(self, figures: Sequence[Drawn]) -> None:
-        """Keep pictures."""
+        """Record pictures."""
         self._append(*figures)
 
-    def log_histograms(self, histograms: Sequence[Histogram]) -> None:
-        """Do nothing: the report shows no histograms of weights."""
-
     def log_text(self, text: Text) -> None:
-        """Keep a text."""
+        """Record a text."""
         self._append(text)
 
     def log_graph(self, outline: Outline) -> None:
-        """Keep the structure."""
+        """Record the structure."""
         self._append(outline)
 
     def close(self, ending: Ending) -> None:
         """Write the page."""
-        self._append(ending)
-        write_report(self.path.with_name(RECORD))
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        with self._held:
+            self._append(ending)
+            write_report(self.path.with_name(RECORD))
+
+
+def _machine() -> dict[str, str]:
+    """Return versions of packages, where installed, and what the run computes on."""
+    found = {"Python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    found["system"] = platform.platform()
+    found["processors"] = str(os.cpu_count())
+    found["accelerator"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return found

@@ -1,4 +1,4 @@
-"""What a run recorded for its report: one JSON object a line, written as it happens."""
+"""The record of a run, of which its report is made: one JSON object a line, written as it happens."""
 
 import base64
 import json
@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from cuvis_ai.training.monitors.records import Drawn, Ending, Outline, OutlineNode, Run, Scalar, Text
+
+Entry = Run | Scalar | Drawn | Text | Outline | Ending
+"""What a line may hold."""
 
 
 @dataclass(frozen=True)
@@ -49,33 +52,16 @@ class Record:
     ending: Ending | None = None
     machine: Mapping[str, str] = field(default_factory=dict)
 
-    def drop_for(self, run: Run) -> None:
-        """Forget what a resumed run will record again."""
-        self.values = [
-            value
-            for value in self.values
-            if run.follows(
-                value.scalar.epoch,
-                value.scalar.global_step,
-                closing=value.scalar.stage == "train" and not value.per_step,
-            )
-        ]
-        self.pictures = [one for one in self.pictures if run.follows(one.epoch, one.global_step)]
 
-
-def row_of(entry: Run | Scalar | Drawn | Text | Outline | Ending, **more: Any) -> str:
-    """Return a line for an entry, with the time and further facts."""
+def row_of(entry: Entry, **more: object) -> dict[str, Any]:
+    """Return a line's content for an entry, with the time and further facts."""
     if isinstance(entry, Drawn):
-        content = {**_plain_drawn(entry), "png": base64.b64encode(entry.png).decode()}
+        plain = {name: value for name, value in vars(entry).items() if name != "data"}
+        content = {**plain, "png": base64.b64encode(entry.png).decode()}
     else:
         content = asdict(entry)
     row = {"kind": type(entry).__name__, "time": time.time(), **more, "content": content}
-    return json.dumps(_finite(row), default=str) + "\n"
-
-
-def _plain_drawn(drawn: Drawn) -> dict[str, Any]:
-    names = ("leaf", "picture", "epoch", "global_step", "stage")
-    return {name: getattr(drawn, name) for name in names}
+    return {key: _finite(value) for key, value in row.items()}
 
 
 def _finite(value: Any) -> Any:
@@ -111,11 +97,13 @@ def read_record(path: str | Path) -> Record:
 
 
 def _started(before: Record | None, row: Mapping[str, Any]) -> Record:
+    """Return the record of a run that starts, with what a resumed one will not record again."""
     run = Run(**row["content"])
     record = Record(run, row["time"], machine=row["machine"])
     if before is not None and run.resumed_epoch is not None:
-        before.drop_for(run)
-        record.started, record.values, record.pictures = before.started, before.values, before.pictures
+        record.started = before.started
+        record.values = [value for value in before.values if run.follows(vars(value.scalar))]
+        record.pictures = [picture for picture in before.pictures if run.follows(vars(picture))]
     return record
 
 

@@ -1,1 +1,1 @@
-"""The drawings behind the pictures: plain arrays in, a Matplotlib figure out."""
+"""The drawings that pictures are made of: plain arrays in, a Matplotlib figure out."""

@@ -1,9 +1,10 @@
-"""Three bands or components shown as red, green and blue."""
+"""Colour composites: three bands or components shown as red, green and blue."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
@@ -19,8 +20,8 @@ RED_GREEN_BLUE = (640.0, 550.0, 460.0)
 _NEAR_NM = 40.0
 
 
-class Bands(NamedTuple):
-    """Three bands and what they show."""
+class ColourChannels(NamedTuple):
+    """The three bands that are shown as colours."""
 
     indices: tuple[int, int, int]
     """Positions, from 0, for red, green and blue."""
@@ -28,7 +29,7 @@ class Bands(NamedTuple):
     """How a picture names them."""
 
 
-def colour_bands(n_bands: int, wavelengths: Wavelengths | None) -> Bands:
+def colour_bands(n_bands: int, wavelengths: Wavelengths | None) -> ColourChannels:
     """Return the bands nearest to red, green and blue; evenly spaced ones where these are not measured."""
     if wavelengths is not None and len(wavelengths) == n_bands:
         centres = np.asarray(wavelengths, dtype=np.float64)
@@ -37,9 +38,9 @@ def colour_bands(n_bands: int, wavelengths: Wavelengths | None) -> Bands:
         if distance.min(axis=1).max() <= _NEAR_NM and len(set(nearest)) == 3:
             red, green, blue = (int(i) for i in nearest)
             nm = ", ".join(f"{centres[i]:.0f}" for i in nearest)
-            return Bands((red, green, blue), f"True colour ({nm} nm)")
+            return ColourChannels((red, green, blue), f"True colour ({nm} nm)")
     red, green, blue = (min(round((n_bands - 1) * share), n_bands - 1) for share in (5 / 6, 3 / 6, 1 / 6))
-    return Bands((red, green, blue), f"False colour (bands {red}, {green}, {blue})")
+    return ColourChannels((red, green, blue), f"False colour (bands {red}, {green}, {blue})")
 
 
 def stretched(channels: NDArray[np.floating], lower: float = 2.0, upper: float = 98.0) -> Image:
@@ -54,8 +55,7 @@ def stretched(channels: NDArray[np.floating], lower: float = 2.0, upper: float =
     elif values.shape[2] == 2:
         values = np.pad(values, ((0, 0), (0, 0), (0, 1)))
     finite = np.isfinite(values).all(axis=2)
-    image = np.empty(values.shape)
-    image[...] = style.NO_DATA
+    image = np.full(values.shape, style.NO_DATA)
     if finite.any():
         low, high = np.percentile(values[finite], (lower, upper), axis=0)
         span = np.where(high > low, high - low, 1.0)
@@ -65,14 +65,14 @@ def stretched(channels: NDArray[np.floating], lower: float = 2.0, upper: float =
 
 def composite(cube: NDArray[np.floating], wavelengths: Wavelengths | None) -> tuple[Image, str]:
     """Return a cube (h, w, c) in three of its bands as an image, and the title that names them."""
-    bands = colour_bands(cube.shape[2], wavelengths)
-    return stretched(cube[..., list(bands.indices)]), bands.title
+    indices, title = colour_bands(cube.shape[2], wavelengths)
+    return stretched(cube[..., list(indices)]), title
 
 
 def marked(image: Image, mask: NDArray[np.bool_]) -> Image:
     """Return the image in pale grey with the mask's pixels in the colour of anomalies."""
     grey: Image = 0.45 + 0.5 * image.mean(axis=2, keepdims=True).repeat(3, axis=2)
-    grey[mask] = [int(style.ANOMALY[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    grey[mask] = to_rgb(style.ANOMALY)
     return grey
 
 

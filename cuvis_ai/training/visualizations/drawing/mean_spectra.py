@@ -58,7 +58,7 @@ def draw_spectra(
         axes.plot(x, mean, color=colour, linestyle=stroke, linewidth=2.5, label=label)
         axes.fill_between(x, low, high, color=colour, alpha=0.22, linewidth=0, label="± 1 std. deviation")
     style.label(axes, "Spectra", title_x, quantity)
-    style.legend(axes, room_above=False)
+    style.legend(axes, space_above=False)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Pixels in the plane of two components."""
+"""Scatter plots of pixels over pairs of components, and the bounded subsample of a stream that they show."""
 
 from itertools import combinations
 
@@ -8,6 +8,39 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from cuvis_ai.training.visualizations.drawing import style
+
+Rows = NDArray[np.floating]
+
+
+class Subsample:
+    """Every s-th row of a stream, with s = 1, 2, 4, … as large as it takes to hold `limit` rows at most.
+
+    The subsample is even over the stream and the same in every epoch, whatever the sizes of the batches.
+
+    Args:
+        limit: rows that are held at most; 1 or more.
+        width: numbers a row.
+    """
+
+    def __init__(self, limit: int, width: int) -> None:
+        self.limit = limit
+        self.stride = 1
+        self.seen = 0
+        self._kept: list[Rows] = [np.empty((0, width), dtype=np.float32)]
+
+    def update(self, rows: Rows) -> None:
+        """Take in rows (n, width)."""
+        first = -self.seen % self.stride
+        self.seen += len(rows)
+        self._kept.append(np.array(rows[first :: self.stride]))
+        while sum(map(len, self._kept)) > self.limit:
+            self.stride *= 2
+            self._kept = [np.concatenate(self._kept)[::2]]
+
+    @property
+    def rows(self) -> Rows:
+        """The rows that are held, in the order of the stream."""
+        return np.concatenate(self._kept)
 
 
 def draw_scatter(

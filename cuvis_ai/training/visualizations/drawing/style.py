@@ -1,4 +1,4 @@
-"""How every drawing looks: figures, sizes, colours, the axes of an image.
+"""The look of every drawing: figures, sizes, colours, the axes of an image.
 
 Figures are made with Matplotlib's object interface, so that no global state or backend is touched.
 """
@@ -57,9 +57,9 @@ def label(axes: Axes, title: str, x: str, y: str) -> None:
     axes.set_ylabel(y, fontsize=_SIZES["label"])
 
 
-def legend(axes: Axes, *, room_above: bool = True) -> None:
-    """Add a legend of the labelled artists: at the top right if there is room, else where lines are few."""
-    axes.legend(fontsize=_SIZES["legend"], loc="upper right" if room_above else "best", framealpha=0.85)
+def legend(axes: Axes, *, space_above: bool = True) -> None:
+    """Add a legend of the labelled artists: at the top right if there is space, else where lines are few."""
+    axes.legend(fontsize=_SIZES["legend"], loc="upper right" if space_above else "best", framealpha=0.85)
 
 
 def legend_beside(figure: Figure, axes: Axes, title: str) -> None:

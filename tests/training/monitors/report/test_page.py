@@ -1,0 +1,151 @@
+"""The page: what was recorded is in it, as text and never as markup, and it needs nothing else."""
+
+import base64
+
+import numpy as np
+import pytest
+
+from cuvis_ai.training.monitors import Drawn, Outline, OutlineNode, Recorder, ReportMonitor, Run, Scalar
+from cuvis_ai.training.monitors.report.page import best_epoch, page
+from cuvis_ai.training.monitors.report.record import Record, Value, read_record
+from tests.recorded_run import fitted_graph, record
+from tests.training.monitors.report_page import Tables
+
+EMPTY = Run(name="empty", settings={}, structure="")
+
+
+@pytest.fixture(scope="module")
+def tables(folder):
+    return Tables((folder / "report.html").read_text())
+
+
+def test_result_comes_first_with_the_best_epoch(folder, metrics, tables):
+    assert tables.titles[:2] == ["small <graph>", "Losses and metrics"]
+    header, *rows = tables.rows
+    assert header == ["value", "best epoch (1)", "last epoch (2)"]
+    by_name = {row[0]: row[1:] for row in rows}
+    assert by_name["val/loss/total"] == ["0.25", "0.75"]
+    last = {row["name"]: row["value"] for row in metrics if row["step"] == row["epoch"]}
+    for name, value in last.items():
+        assert by_name[name][-1] == f"{value:.6g}"
+    assert best_epoch(read_record(folder / "report.jsonl")) == ("val/loss/total", 1)
+
+
+def test_page_has_all_sections(tables):
+    assert tables.titles[1:] == [
+        "Losses and metrics", "Explained variance", "Pictures", "Graph", "Data set", "Configuration",
+        "Timings", "Versions and machine",
+    ]  # fmt: skip
+    rows = {row[0]: row[1:] for row in tables.rows if row}
+    assert rows["optimizer.lr"] == ["0.001"]
+    assert rows["cubes"] == ["4"]
+    assert "torch" in rows
+    assert float(rows["whole run"][0]) > 0
+
+
+def test_page_has_every_picture_once(folder, tables):
+    pictures = read_record(folder / "report.jsonl").pictures
+    encoded = [f"data:image/png;base64,{base64.b64encode(one.png).decode()}" for one in pictures]
+    assert sorted(image["src"] for image in tables.images) == sorted(encoded)
+    shown = [image for image in tables.images if "hidden" not in image]
+    assert {image["data-epoch"] for image in shown} == {"2"}
+    assert len(shown) == len({one.name for one in pictures})
+
+
+def test_one_epoch_needs_no_curves_and_no_slider(tmp_path):
+    record(fitted_graph(), [ReportMonitor(tmp_path)], epochs=1)
+    text = (tmp_path / "report.html").read_text()
+    tables = Tables(text)
+    assert "Losses and metrics" not in tables.titles
+    assert 'type="range"' not in text
+    assert ["val/loss/total", "0.5", "0.5"] in tables.rows
+    assert all("hidden" not in image for image in tables.images)
+    assert len(tables.images) == len(read_record(tmp_path / "report.jsonl").pictures)
+
+
+def test_page_fetches_nothing(tables):
+    assert tables.fetched == []
+
+
+def test_names_are_text_not_markup(folder):
+    text = (folder / "report.html").read_text()
+    assert "small &lt;graph&gt;" in text
+    assert "small <graph>" not in text
+
+
+def test_values_without_a_number_are_kept(tmp_path):
+    recorder = Recorder([ReportMonitor(tmp_path)])
+    recorder.setup(Run(name="run", settings={}, structure=""))
+    recorder.scalars({"val/loss/total": float("nan")}, "val", epoch=0, global_step=0, per_step=False)
+    recorder.close()
+    assert '<td class="number">nan</td>' in (tmp_path / "report.html").read_text()
+
+
+def test_a_run_without_values_has_a_page():
+    assert "<h1>empty</h1>" in page(Record(EMPTY, 0.0))
+
+
+def test_numbers_in_names_are_in_order():
+    values = [
+        Scalar(name=f"val/metric/share_{name}", value=0.5, step=0, epoch=0, global_step=0, stage="val")
+        for name in ("pc10", "pc2")
+    ]
+    rows = Tables(page(Record(EMPTY, 0.0, values=[Value(one, 0.0) for one in values]))).rows
+    assert [row[0] for row in rows if "share" in row[0]] == ["val/metric/share_pc2", "val/metric/share_pc10"]
+
+
+def test_markdown_is_a_table_where_it_is_one_and_else_text():
+    texts = {"facts": "| fact | value |\n|---|---|\n| a < b | 4 |", "words": "no | <b>table</b>"}
+    shown = page(Record(EMPTY, 0.0, texts=texts))
+    assert ["a < b", "4"] in Tables(shown).rows
+    assert "<pre>no | &lt;b&gt;table&lt;/b&gt;</pre>" in shown
+
+
+BAIT = """"'></title></script></pre><script>stolen()</script><img src=x onerror=stolen()>"""
+
+
+def test_whatever_a_record_says_is_text():
+    """A record may come from others; no part of it may become an element, a script or an attribute."""
+    scalars = [
+        Scalar(name=f"val/{kind}/{BAIT}", value=0.5, step=i, epoch=i, global_step=i, stage=BAIT)
+        for kind in ("loss", "metric")
+        for i in range(2)
+    ]
+    drawn = [
+        Drawn(leaf=BAIT, picture=BAIT, png=b"", data={}, epoch=i, global_step=i, stage=BAIT) for i in range(2)
+    ]
+    node = OutlineNode(name=BAIT, kind=BAIT, arguments={BAIT: BAIT}, parents=(), is_leaf=False)
+    leaf = OutlineNode(name="leaf", kind=BAIT, arguments={BAIT: BAIT}, parents=(BAIT,), is_leaf=True)
+    recorded = Record(
+        run=Run(name=BAIT, settings={BAIT: {BAIT: BAIT}}, structure=BAIT),
+        started=0.0,
+        values=[Value(one, 1.0) for one in scalars],
+        pictures=drawn,
+        texts={"table": f"| {BAIT} | b |\n|---|---|\n| {BAIT} | d |", "other": BAIT},
+        outline=Outline(nodes=(node, leaf)),
+        machine={BAIT: BAIT},
+    )
+    text = page(recorded)
+    tables = Tables(text)
+    assert "<script>stolen" not in text
+    assert "<img src=x" not in text
+    assert tables.fetched == []
+    assert {attribute for image in tables.images for attribute in image} == {
+        "data-epoch",
+        "alt",
+        "src",
+        "hidden",
+    }
+    assert [BAIT, "0.5"] in [[row[0].removeprefix("val/loss/"), row[-1]] for row in tables.rows]
+    assert [f"{BAIT}.{BAIT}", BAIT] in tables.rows
+
+
+def test_images_are_the_recorded_ones_the_last_one_shown():
+    drawn = [
+        Drawn(leaf="leaf", picture="one", png=bytes([i]), data={}, epoch=i, global_step=i, stage="val")
+        for i in (1, 0)
+    ]
+    images = Tables(page(Record(EMPTY, 0.0, pictures=drawn))).images
+    expected = [f"data:image/png;base64,{base64.b64encode(bytes([i])).decode()}" for i in (0, 1)]
+    assert [image["src"] for image in images] == expected
+    np.testing.assert_array_equal(["hidden" in image for image in images], [True, False])
