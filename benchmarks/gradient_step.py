@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from work import COMPONENTS, batches_of, chain, fit, pixels_a
 
 from cuvis_ai.execution.execution import Execution
-from cuvis_ai.functional.affine import GRADIENT_SLACK
-from cuvis_ai.leaf.bases import Loss, Read, View
+from cuvis_ai.leaf.bases import Attached, Loss
+from cuvis_ai.leaf.reading import Read, View
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
-from cuvis_ai.training.engine.epoch import Hung, Losses
+from cuvis_ai.training.engine.epoch import Losses
 
 
 class ScoreEnergy(Loss):
@@ -55,8 +55,8 @@ def steps(loss_of: Callable[[Tensor], Tensor], parameters: list[nn.Parameter]) -
 def ours() -> Callable[[], object]:
     """Execution and losses, as the Lightning module calls them."""
     graph, _, pca = fitted()
-    execution = Execution(graph.topology, graph.nodes, slack=GRADIENT_SLACK)
-    losses = Losses(execution, [Hung(ScoreEnergy(), "trainable_pca")], [])
+    execution = Execution(graph.topology, graph.nodes)
+    losses = Losses(execution, [Attached(ScoreEnergy(), pca)], [])
 
     def loss_of(cube: Tensor) -> Tensor:
         evaluation = execution.evaluate(cube, losses.points())
