@@ -26,7 +26,7 @@ from cuvis_ai.node.base import Node, class_of, hyperparameters
 from cuvis_ai.pipeline.saving import sealed_zip
 from cuvis_ai.pipeline.saving.class_path import class_path, resolve
 from cuvis_ai.pipeline.saving.plain_types import argument_misfits, misfit
-from cuvis_ai.pipeline.trained_bands import Bands
+from cuvis_ai.pipeline.trained_bands import TrainedBands
 
 FORMAT = 1
 HOMES = (
@@ -86,7 +86,7 @@ class Saved:
     nodes: dict[str, tuple[Node, tuple[str, ...]]]
     leaves: dict[str, tuple[Leaf, str]]
     weights: dict[str, Tensor]
-    bands: Bands = field(default_factory=Bands)
+    bands: TrainedBands = field(default_factory=TrainedBands)
     probe: dict[str, Any] | None = field(default=None)
 
 
@@ -228,7 +228,7 @@ def _checked(manifest: object) -> _Manifest:
 def _built(manifest: _Manifest, weights: dict[str, Tensor], allow: Sequence[str]) -> Saved:
     nodes = {n["name"]: (_made("node", n, Node, allow), tuple(n["parents"])) for n in manifest["nodes"]}
     leaves = {n["name"]: (_made("leaf", n, Leaf, allow), n["parent"]) for n in manifest["leaves"]}
-    bands = Bands.of(manifest["wavelengths"], manifest["band_indices"])
+    bands = TrainedBands.of(manifest["wavelengths"], manifest["band_indices"])
     probe = manifest["probe"]
     return Saved(
         manifest["name"],
