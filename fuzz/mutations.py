@@ -45,7 +45,7 @@ VALUES_OF: dict[Any, st.SearchStrategy[Any]] = {
         cuvis_ai.training.losses:WeightedMultiLoss cuvis_ai.training.visualizations:PrecisionRecallPlot
         cuvis_ai.training.engine.trainer:Trainer cuvis_ai.node.base:Node cuvis_ai.node.pca:torch.load
         cuvis_ai.cli:main cuvis_ai.nowhere:X cuvis_ai:x cuvis_ai..node:X cuvis_ai.node.__init__:X
-        cuvis_ai_evil.x:X os:system this:s antigravity:x :""",
+        cuvis_ai.node.pca:Affine cuvis_ai_evil.x:X os:system this:s antigravity:x :""",
         *("cuvis_ai." + "a" * 5000 + ":X", "cuvis_ai.node" + ".node" * 40 + ":X"),
     ),
     "name": names,
@@ -141,6 +141,30 @@ def _tree(draw: st.DrawFn, tree: dict[str, Any]) -> bytes:
 
 
 @st.composite
+def _fields(draw: st.DrawFn, contents: Contents) -> bytes:
+    """A class, name, parent, argument, probe or band of the manifest exchanged for one of the same type."""
+    manifest = contents.parsed()
+    entries = manifest["nodes"] + manifest["leaves"]
+    entry = entries[draw(st.integers(0, len(entries) - 1))]
+    argument = draw(_any_of("self n_components", *entry["arguments"]))
+    present = names | st.sampled_from([node["name"] for node in manifest["nodes"]])
+    places: list[tuple[dict[str, Any], str, st.SearchStrategy[Any]]] = [
+        *2 * [(entry, "class", VALUES_OF["class"])],
+        *4 * [(entry["arguments"], argument, values)],
+        (entry, "name", present),
+        (entry, "parents", st.lists(present, max_size=3))
+        if "parents" in entry
+        else (entry, "parent", present),
+        (manifest, "name", names),
+        (manifest, "probe", st.fixed_dictionaries({"channels": numbers, "outputs": st.just({})}) | st.none()),
+        (manifest, "wavelengths", st.lists(numbers, max_size=7)),
+    ]
+    container, key, strategy = places[draw(st.integers(0, len(places) - 1))]
+    container[key] = draw(strategy)
+    return Contents(json.dumps(manifest).encode(), contents.weights).archive()
+
+
+@st.composite
 def _text(draw: st.DrawFn, contents: Contents) -> bytes:
     """A manifest that no writer makes: doubled keys, depth, long numbers, half characters, encodings."""
     text, key = contents.manifest.decode(), draw(st.sampled_from([*contents.parsed()]))
@@ -209,8 +233,9 @@ MUTATIONS: dict[str, tuple[int, Callable[[Contents], st.SearchStrategy[bytes]]]]
     "resealed directory": (4, lambda c: _bytes(c.archive(), len(c.archive()) - 300).map(resealed)),
     "bytes of a member": (8, _member),
     "zip structure": (10, _zip),
+    "fields of the manifest": (22, _fields),
     "values of the manifest": (
-        40,
+        18,
         lambda c: _tree(c.parsed()).map(lambda m: Contents(m, c.weights).archive()),
     ),
     "text of the manifest": (2, _text),
