@@ -1,10 +1,10 @@
-"""Loading a saved graph from a stranger ends in a graph or in an `ArchiveError`, soon and in little memory.
+"""Loading an untrusted graph ends in a graph or in an `ArchiveError`, soon and in little memory.
 
-Run with `python -m fuzz.archives`. Makes mutated archives, each from the seed and its number alone, and
-loads them in child processes. Reported are the outcomes, the slowest load and the greatest growth of
-memory; what breaks the promise (another exception, a warning, more than 2 s or 200 MB, a failed
-allocation, a foreign module imported, a loaded graph that cannot be looked at and run) is written to a
-folder, and the program ends with 1.
+Run with `python -m fuzz.archives`. Makes mutated archives, decided by the seed, and loads them in child
+processes. Reported are the outcomes, the slowest load and the greatest growth of memory; what breaks the
+promise (another exception, a warning, more than 2 s or 200 MB, a failed allocation, a foreign module
+imported, a loaded graph that cannot be looked at and run) is written to a folder, and the program ends
+with 1.
 
 Memory is the growth of the process's greatest resident size during one load, from Linux' /proc. The
 first load in a process, which imports what the nodes need, is done before. A load that takes too long is
@@ -15,7 +15,6 @@ import argparse
 import logging
 import multiprocessing
 import os
-import random
 import resource
 import signal
 import sys
@@ -23,25 +22,25 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from types import FrameType
+from typing import NamedTuple
 
 import torch
 
 from cuvis_ai.errors import ArchiveError, GraphError, NotFittedError
-from cuvis_ai.node.base import AffineNode, structure_of
 from cuvis_ai.pipeline.graph import Graph
-from cuvis_ai.stats import Structure
-from fuzz.mutations import mutated
+from fuzz.mutations import each_mutated
 from fuzz.sealing import Contents
 
 SECONDS, MEGABYTES = 2.0, 200.0
 HANGS = 20
 """Seconds after which a load is broken off."""
-CHUNK = 250
+CHUNK = 500
 LONGEST_MESSAGE = 2000
+BANDS = 7
+"""Channels that the first nodes of the seeds take."""
 FOREIGN = {"this", "antigravity"}
 """Modules that mutated archives name and nobody else imports."""
 
@@ -50,21 +49,14 @@ class Hangs(BaseException):
     """A load was broken off; no `Exception`, so that no handler in the loader takes it."""
 
 
-@dataclass
-class Tally:
-    """What a number of loads came to."""
+class Load(NamedTuple):
+    """What came of one archive."""
 
-    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    slowest: tuple[float, int] = (0.0, -1)
-    largest: tuple[float, int] = (0.0, -1)
-    findings: list[str] = field(default_factory=list)
-
-    def add(self, other: "Tally") -> None:
-        """Take in what others found."""
-        self.outcomes += other.outcomes
-        self.slowest = max(self.slowest, other.slowest)
-        self.largest = max(self.largest, other.largest)
-        self.findings += other.findings
+    kind: str
+    outcome: str
+    seconds: float
+    megabytes: float
+    problem: str | None
 
 
 def _status(key: str) -> float:
@@ -73,46 +65,42 @@ def _status(key: str) -> float:
     return int(text.partition(f"{key}:")[2].split()[0]) / 1024
 
 
-def _peak_from_here() -> float:
-    """Forget the greatest resident size so far; return the present one in MB."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return _status("VmRSS")
-
-
 def _broken_off(signum: int, frame: FrameType | None) -> None:
     raise Hangs
 
 
-def _load(path: Path) -> tuple[str, str | None, Graph | None]:
-    """Load an archive; return the outcome's name, what is wrong with it if something is, and the graph."""
+def _loaded(kind: str, path: Path, limit: float) -> Load:
+    """Load an archive, and measure it."""
+    Path("/proc/self/clear_refs").write_text("5")  # resets the greatest resident size
+    before, start, graph, problem = _status("VmRSS"), time.perf_counter(), None, None
+    signal.alarm(HANGS)
     try:
-        signal.alarm(HANGS)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            graph = Graph.load_from_file(path)
-        signal.alarm(0)
+            graph, outcome = Graph.load_from_file(path), "loaded"
     except ArchiveError as err:
-        signal.alarm(0)
-        return "ArchiveError", _improper(err), None
+        outcome, problem = "ArchiveError", _improper(err)
     except Hangs:
-        return "hangs", f"no end after {HANGS} s: {_end_of_traceback()}", None
+        outcome, problem = "hangs", traceback.format_exc()[-1500:]
     except Exception as err:  # whatever it is, it is what this program looks for
+        outcome, problem = type(err).__name__, traceback.format_exc()[-1500:]
+    finally:
         signal.alarm(0)
-        return type(err).__name__, _end_of_traceback(), None
-    return "loaded", None, graph
-
-
-def _end_of_traceback() -> str:
-    return traceback.format_exc()[-1500:]
+    seconds, megabytes = time.perf_counter() - start, _status("VmHWM") - before
+    if graph is not None:
+        problem = _unusable(graph)
+    if foreign := FOREIGN & set(sys.modules):
+        problem = f"imported {foreign}"
+    if seconds > limit or megabytes > MEGABYTES:
+        problem = problem or f"{seconds:.1f} s, {megabytes:.0f} MB"
+    return Load(kind, outcome, seconds, megabytes, problem)
 
 
 def _improper(err: ArchiveError) -> str | None:
     """Return what is wrong with a refusal: too long, unprintable, or out of a failed allocation."""
     message, causes = str(err), "".join(traceback.format_exception(err))
-    if len(message) > LONGEST_MESSAGE:
-        return f"a message of {len(message)} characters: {message[:300]!r}"
-    if not message.replace("\n", " ").isprintable():
-        return f"an unprintable message: {message!r}"
+    if len(message) > LONGEST_MESSAGE or not message.replace("\n", " ").isprintable():
+        return f"a long or unprintable message: {message[:LONGEST_MESSAGE]!r}"
     if any(sign in causes for sign in ("can't allocate", "MemoryError", "not enough memory")):
         return f"an allocation that failed: {causes[-1500:]}"
     return None
@@ -123,35 +111,35 @@ def _unusable(graph: Graph) -> str | None:
     try:
         repr(graph).encode()
         graph.mermaid().encode()
-        channels = channels_entering(graph)
-        if channels is not None and channels <= 500 and len(graph.nodes) <= 6:
-            graph.run(torch.rand(1, channels, 2, 2, dtype=graph.dtype), graph.topology.ends())
+        if len(graph.nodes) <= 6:
+            graph.run(torch.rand(1, BANDS, 2, 2, dtype=graph.dtype), graph.topology.ends())
     except (GraphError, NotFittedError):
         return None
     except Exception:  # whatever it is, it is what this program looks for
-        return f"loaded, but: {_end_of_traceback()}"
+        return f"loaded, but: {traceback.format_exc()[-1500:]}"
     return None
 
 
-def channels_entering(graph: Graph) -> int | None:
-    """Return the channels that a graph's first node takes; None where it does not say."""
-    for name, parents in graph.topology.parents.items():
-        node = graph._node(name)
-        if not parents and structure_of(node) is not Structure.OPAQUE and node.fitted:
-            assert isinstance(node, AffineNode)
-            return node.affine().in_channels
-    return None
+def _chunk(count: int, seed: int, archives: list[bytes], folder: Path, limit: float) -> list[Load]:
+    """Load mutated archives, in a process of its own."""
+    path, loads = folder / f"current-{os.getpid()}.zip", list[Load]()
 
+    def take(kind: str, archive: bytes) -> None:
+        path.write_bytes(archive)
+        load = _loaded(kind, path, limit)
+        if load.seconds > limit:  # again, since other work on the machine only ever adds
+            load = _loaded(kind, path, limit)
+        loads.append(load)
+        if load.problem:
+            (folder / f"case-{seed}-{len(loads)}.zip").write_bytes(archive)
 
-_seeds: list[Contents] = []
-_folder = Path()
+    each_mutated(seed, count, [Contents.of(archive) for archive in archives], take)
+    path.unlink()  # one that is left tells what a child died of
+    return loads
 
 
 def _start(archives: list[bytes], folder: Path) -> None:
-    """Prepare a child process: limits, and the imports that a first load brings."""
-    global _folder
-    _folder = folder
-    _seeds[:] = [Contents.of(archive) for archive in archives]
+    """Prepare a child process: the imports that a first load brings, and limits."""
     torch.set_num_threads(1)
     logging.disable(logging.CRITICAL)
     signal.signal(signal.SIGALRM, _broken_off)
@@ -160,83 +148,25 @@ def _start(archives: list[bytes], folder: Path) -> None:
         path.write_bytes(archive)
         Graph.load_from_file(path)
     # So that a bomb fails here, which is a finding, instead of taking the machine along.
-    room = int(_status("VmSize") * 2**20) + 4 * 2**30
-    resource.setrlimit(resource.RLIMIT_AS, (room, room))
-
-
-def case(number: int, seed: int, seeds: list[Contents]) -> tuple[str, bytes]:
-    """Return the kind and bytes of one mutated archive."""
-    return mutated(random.Random(f"{seed}-{number}"), seeds)
-
-
-def _measured(path: Path) -> tuple[str, str | None, Graph | None, float, float]:
-    """Load an archive; return what came of it, the seconds and the growth of memory in MB."""
-    before = _peak_from_here()
-    start = time.perf_counter()
-    outcome, problem, graph = _load(path)
-    return outcome, problem, graph, time.perf_counter() - start, _status("VmHWM") - before
-
-
-def _chunk(numbers: range, seed: int, limit: float) -> Tally:
-    """Load the archives of these numbers."""
-    tally = Tally()
-    path = _folder / f"current-{os.getpid()}.zip"
-    for number in numbers:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # zipfile's, on the doubled names that are wanted here
-            kind, archive = case(number, seed, _seeds)
-        path.write_bytes(archive)
-        outcome, problem, graph, seconds, megabytes = _measured(path)
-        if seconds > limit and outcome != "hangs":  # again, since other work on the machine only ever adds
-            outcome, problem, graph, seconds, megabytes = _measured(path)
-        if seconds > limit:
-            problem = problem or f"{seconds:.1f} s"
-        if megabytes > MEGABYTES:
-            problem = problem or f"{megabytes:.0f} MB"
-        if foreign := FOREIGN & set(sys.modules):
-            problem = f"imported {foreign}"
-        if graph is not None:
-            problem = problem or _unusable(graph)
-        tally.outcomes[kind, outcome] += 1
-        tally.slowest = max(tally.slowest, (seconds, number))
-        tally.largest = max(tally.largest, (megabytes, number))
-        if problem:
-            problem = problem.encode("utf-8", "backslashreplace").decode()
-            (_folder / f"case-{seed}-{number}.zip").write_bytes(archive)
-            tally.findings.append(f"case {seed}-{number}, {kind}, {len(archive)} bytes: {problem}")
-    return tally
+    most = int(_status("VmSize") * 2**20) + 4 * 2**30
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def fuzzed(
     count: int, seed: int, workers: int, archives: list[bytes], folder: Path, limit: float = SECONDS
-) -> Tally:
+) -> list[Load]:
     """Load `count` mutated archives, each within `limit` seconds; offending ones are left in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    total = Tally()
+    sizes = [min(CHUNK, count - begun) for begun in range(0, count, CHUNK)]
     # Children start bare: they must not hold what the parent imported to make the seeds.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _start, (archives, folder)) as pool:
-        chunks = [range(i, min(i + CHUNK, count)) for i in range(0, count, CHUNK)]
+        chunks = [pool.submit(_chunk, size, 1000 * seed + i, archives, folder, limit)
+                  for i, size in enumerate(sizes)]  # fmt: skip
         try:
-            for done in as_completed([pool.submit(_chunk, numbers, seed, limit) for numbers in chunks]):
-                total.add(done.result())
+            return [load for chunk in chunks for load in chunk.result()]
         finally:
             pool.shutdown(cancel_futures=True)  # after an error here the rest need not run
-    for path in folder.glob("current-*.zip"):  # one that is left tells what a child died of
-        path.unlink()
-    return total
-
-
-def report(tally: Tally) -> str:
-    """Return the outcomes as a table, and the extremes."""
-    ends = sorted({outcome for _, outcome in tally.outcomes})
-    kinds = sorted({kind for kind, _ in tally.outcomes})
-    rows = [("", *ends), *((kind, *(str(tally.outcomes[kind, end]) for end in ends)) for kind in kinds)]
-    rows.append(("all", *(str(sum(tally.outcomes[kind, end] for kind in kinds)) for end in ends)))
-    lines = ["".join(f"{cell:>{28 if i == 0 else 16}}" for i, cell in enumerate(row)) for row in rows]
-    lines.append(f"slowest {tally.slowest[0]:.2f} s (case {tally.slowest[1]})")
-    lines.append(f"greatest growth {tally.largest[0]:.0f} MB (case {tally.largest[1]})")
-    return "\n".join(lines)
 
 
 def main() -> int:
@@ -250,13 +180,16 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
     from fuzz.seeds import seeds  # imports Lightning, which the children, who import this file, must not
 
-    start = time.perf_counter()
-    tally = fuzzed(args.count, args.seed, args.workers, seeds(), args.folder)
-    print("\n".join(tally.findings))
-    print(report(tally))
-    print(f"{args.count} archives, seed {args.seed}: {len(tally.findings)} findings, "
-          f"{time.perf_counter() - start:.0f} s")  # fmt: skip
-    return 1 if tally.findings else 0
+    loads = fuzzed(args.count, args.seed, args.workers, seeds(), args.folder)
+    findings = [f"{load.kind}: {load.problem}" for load in loads if load.problem]
+    print("\n".join(findings).encode("utf-8", "backslashreplace").decode())
+    counts = Counter((kind, load.outcome) for load in loads for kind in ("all", load.kind))
+    for (kind, outcome), n in sorted(counts.items()):
+        print(f"{n:8}  {kind}: {outcome}")
+    seconds, megabytes = max(load.seconds for load in loads), max(load.megabytes for load in loads)
+    print(f"{len(loads)} archives, seed {args.seed}: {len(findings)} findings")
+    print(f"at most {seconds:.2f} s and {megabytes:.0f} MB")
+    return 1 if findings else 0
 
 
 if __name__ == "__main__":

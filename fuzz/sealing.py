@@ -1,13 +1,11 @@
-"""How an attacker writes an archive: any members, with the seal made anew so that parsing begins.
-
-May import: nothing of ours.
-"""
+"""Archives as an attacker writes them: any members, sealed so that they are parsed."""
 
 import hashlib
 import io
 import json
 import struct
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,15 +32,13 @@ class Contents:
         return manifest
 
     def header(self) -> tuple[dict[str, Any], bytes]:
-        """Return the header of the weights, parsed, and the bytes behind it."""
+        """Return the header of the weights, parsed, and the bytes after it."""
         (length,) = struct.unpack("<Q", self.weights[:8])
         return json.loads(self.weights[8 : 8 + length]), self.weights[8 + length :]
 
     def archive(self) -> bytes:
         """Return a sealed zip of the two members."""
-        return zipped(
-            [(name, content) for name, content in zip(MEMBERS, (self.manifest, self.weights), strict=True)]
-        )
+        return zipped([*zip(MEMBERS, (self.manifest, self.weights), strict=True)])
 
 
 def with_header(header: bytes, values: bytes, length: int | None = None) -> bytes:
@@ -50,7 +46,9 @@ def with_header(header: bytes, values: bytes, length: int | None = None) -> byte
     return struct.pack("<Q", len(header) if length is None else length % 2**64) + header + values
 
 
-def zipped(members: list[tuple[str | zipfile.ZipInfo, bytes]], compress: int = zipfile.ZIP_STORED) -> bytes:
+def zipped(
+    members: Sequence[tuple[str | zipfile.ZipInfo, bytes]], compress: int = zipfile.ZIP_STORED
+) -> bytes:
     """Return a sealed zip of any members."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compress) as file:

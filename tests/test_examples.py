@@ -11,7 +11,7 @@ import torch
 from hydra import compose, initialize_config_module
 from sklearn.metrics import roc_auc_score
 
-from cuvis_ai.cli import run_config
+from cuvis_ai.cli.configured_run import run_config
 from cuvis_ai.data.lentils_anomaly import LentilsAnomaly
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.training.threshold import Threshold

@@ -4,7 +4,6 @@ Every `_target_` is resolved by `class_path`, so a configuration can name no oth
 problems are collected and raised at once.
 """
 
-import difflib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,23 +18,12 @@ from cuvis_ai.node.base import Node
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.pipeline.saving.class_path import resolve
 from cuvis_ai.pipeline.saving.plain_types import argument_misfits
-from cuvis_ai.training.config import TrainingConfig
+from cuvis_ai.training.config import TrainingConfig, unknown_key
 from cuvis_ai.training.monitors import Monitor
 
 LEAF_KEYS = ("loss_leaves", "metric_leaves", "visualization_leaves")
-KNOWN_KEYS = (
-    "graph",
-    "nodes",
-    *LEAF_KEYS,
-    "monitoring",
-    "datamodule",
-    "training",
-    "allow",
-    "output_dir",
-    "save_to",
-    "ckpt_path",
-)
 PARTS = ("graph", "nodes", *LEAF_KEYS, "monitoring", "datamodule", "training")
+KNOWN_KEYS = (*PARTS, "allow", "output_dir", "save_to", "ckpt_path")
 _CALLBACKS = ("lightning.pytorch.callbacks",)
 
 
@@ -58,21 +46,20 @@ def build(config: Mapping[str, Any]) -> Built:
     Raises:
         ConfigError: lists every problem found.
     """
-    problems = [_unknown("", key, KNOWN_KEYS) for key in config if key not in KNOWN_KEYS]
+    problems = [unknown_key("", key, KNOWN_KEYS) for key in config if key not in KNOWN_KEYS]
     parts = {key: _part(config, key, problems) for key in PARTS}
-    problems += [_unknown("graph.", key, ("name",)) for key in parts["graph"] if key != "name"]
+    problems += [unknown_key("graph.", key, ("name",)) for key in parts["graph"] if key != "name"]
     problems += [] if parts["nodes"] else ["`nodes`: missing."]
     allow = tuple(config.get("allow") or ())
     graph = Graph(parts["graph"].get("name", "graph"))
     complete = _add_nodes(graph, parts["nodes"], allow, problems)
     for group in LEAF_KEYS:
-        _add_leaves(graph, group, parts[group], allow, problems, hang=complete)
-    datamodule = training = None
+        _add_leaves(graph, group, parts[group], allow, problems, attach=complete)
     _add_monitors(graph, parts["monitoring"], allow, problems)
+    datamodule = None
     with _collecting(problems, "datamodule"):
         datamodule = _made("datamodule", parts["datamodule"], LightningDataModule, allow)
-    with _collecting(problems):
-        training = _training(parts["training"], allow)
+    training = _training(parts["training"], allow, problems)
     if problems or datamodule is None or training is None:
         raise ConfigError("\n".join(problems))
     return Built(graph, datamodule, training)
@@ -89,21 +76,22 @@ def _part(config: Mapping[str, Any], key: str, problems: list[str]) -> Mapping[s
 
 @contextmanager
 def _collecting(problems: list[str], where: str = "") -> Iterator[None]:
-    """Collect what is raised inside, with its place."""
+    """Collect what is raised inside, with its place in front unless it is there already."""
     try:
         yield
     except (ConfigError, GraphError) as err:
-        problems.append(_within(where, err) if where else str(err))
+        text = str(err)
+        problems.append(text if not where or text.startswith(f"`{where}") else f"`{where}`: {text}")
 
 
 def _add_nodes(graph: Graph, nodes: Mapping[str, Any], allow: Sequence[str], problems: list[str]) -> bool:
-    """Add nodes in the order given, one without `parent` behind the one before; return whether all fit."""
+    """Add nodes in the order given, one without `parent` after the one before; return whether all fit."""
     before, found = None, len(problems)
     for name, description in nodes.items():
         with _collecting(problems, f"nodes.{name}"):
-            description, parent = _without(description, "parent", before)
-            node = _made(f"nodes.{name}", description, Node, allow)
-            # Behind a node that is missing, arguments can still be judged, places cannot.
+            arguments, parent = _without(description, "parent", before)
+            node = _made(f"nodes.{name}", arguments, Node, allow)
+            # Downstream of a node that is missing, arguments can still be judged, places cannot.
             if len(problems) == found:
                 graph.add_node(node, parent, name=name)
         before = name
@@ -117,28 +105,27 @@ def _add_leaves(
     allow: Sequence[str],
     problems: list[str],
     *,
-    hang: bool,
+    attach: bool,
 ) -> None:
-    """Add the leaves of a group; without `hang`, only see whether they can be made."""
+    """Add the leaves of a group; without `attach`, only see whether they can be made."""
     for name, description in leaves.items():
         where = f"{group}.{name}"
         with _collecting(problems, where):
-            description, enabled = _without(description, "enabled", True)
+            arguments, enabled = _without(description, "enabled", True)
             if enabled:
-                description, parent = _without(description, "parent", None)
-                leaf = _made(where, description, Leaf, allow)
-                if hang:
-                    graph.add_leaf_node(leaf, parent or _only_parent(graph, leaf, where), name=name)
+                arguments, parent = _without(arguments, "parent", None)
+                leaf = _made(where, arguments, Leaf, allow)
+                if attach:
+                    graph.add_leaf_node(leaf, parent or _only_parent(graph, leaf), name=name)
 
 
-def _only_parent(graph: Graph, leaf: Leaf, where: str) -> str:
-    """Return the one node that the leaf can hang on."""
+def _only_parent(graph: Graph, leaf: Leaf) -> str:
+    """Return the one node that the leaf can be attached to."""
     candidates = graph.possible_parents(leaf)
     if len(candidates) != 1:
-        listed = ", ".join(candidates) or "none"
         raise ConfigError(
-            f"`{where}`: expected one node that {type(leaf).__name__} can hang on, got {listed}. "
-            f"Add `parent: <name of a node>`."
+            f"expected one node that {type(leaf).__name__} can be attached to, got "
+            f"{', '.join(candidates) or 'none'}. Add `parent: <name of a node>`."
         )
     return candidates[0]
 
@@ -147,46 +134,47 @@ def _add_monitors(
     graph: Graph, monitors: Mapping[str, Any], allow: Sequence[str], problems: list[str]
 ) -> None:
     for name, description in monitors.items():
-        with _collecting(problems, f"monitoring.{name}"):
-            description, enabled = _without(description, "enabled", True)
+        where = f"monitoring.{name}"
+        with _collecting(problems, where):
+            arguments, enabled = _without(description, "enabled", True)
             if enabled:
-                graph.register_monitor(_made(f"monitoring.{name}", description, Monitor, allow))
+                graph.register_monitor(_made(where, arguments, Monitor, allow))
 
 
-def _training(settings: Mapping[str, Any], allow: Sequence[str]) -> TrainingConfig:
-    """Return the settings with their callbacks, or raise all that is wrong with either."""
-    problems: list[str] = []
-    trainer = settings.get("trainer") or {}
-    described = trainer.get("callbacks") if isinstance(trainer, Mapping) else None
+def _training(
+    settings: Mapping[str, Any], allow: Sequence[str], problems: list[str]
+) -> TrainingConfig | None:
+    """Return the settings with their callbacks; collect all that is wrong with either."""
+    trainer: Any = settings.get("trainer") or {}
+    described, callbacks = None, []
     if isinstance(trainer, Mapping):
-        trainer = {key: value for key, value in trainer.items() if key != "callbacks"}
-    config, callbacks = None, []
-    with _collecting(problems):
-        config = TrainingConfig.from_mapping({**settings, "trainer": trainer})
+        trainer, described = _without(trainer, "callbacks", None)
     for i, one in enumerate(described or ()):
         where = f"training.trainer.callbacks[{i}]"
         with _collecting(problems, where):
             callbacks.append(_made(where, one, Callback, (*_CALLBACKS, *allow)))
-    if problems or config is None:
-        raise ConfigError("\n".join(problems))
-    return replace(config, trainer=replace(config.trainer, callbacks=callbacks))
+    with _collecting(problems):
+        config = TrainingConfig.from_mapping({**settings, "trainer": trainer})
+        return replace(config, trainer=replace(config.trainer, callbacks=callbacks))
+    return None
 
 
 def _made(where: str, description: Any, base: type[Any], allow: Sequence[str]) -> Any:
     """Return an instance of the class that `_target_` names."""
-    description, target = _without(description, "_target_", None)
+    arguments, target = _without(description, "_target_", None)
     if target is None:
-        raise ConfigError(f"`{where}`: expected a mapping with `_target_: package.module.Class`.")
+        raise ConfigError("expected a mapping with `_target_: package.module.Class`.")
+    cls = resolve(target, (base,), allow)
+    known = inspect.signature(cls).parameters
+    problems = [unknown_key(f"{where}.", key, known) for key in arguments if key not in known]
+    if not problems and issubclass(cls, Node | Leaf):
+        problems = argument_misfits(arguments, cls, f"`{where}`")
+    if problems:
+        raise ConfigError("\n".join(problems))
     try:
-        cls = resolve(target, (base,), allow)
-        known = [name for name in inspect.signature(cls).parameters if name != "self"]
-        if unknown := [_unknown(f"{where}.", key, known) for key in description if key not in known]:
-            raise ConfigError("\n".join(unknown))
-        if issubclass(cls, Node | Leaf) and (misfits := argument_misfits(description, cls, f"`{where}`")):
-            raise ConfigError("\n".join(misfits))
-        return cls(**description)
-    except (ConfigError, TypeError, ValueError) as err:
-        raise ConfigError(_within(where, err)) from err
+        return cls(**arguments)
+    except (TypeError, ValueError) as err:
+        raise ConfigError(str(err)) from err
 
 
 def _without(description: Any, key: str, default: Any) -> tuple[dict[str, Any], Any]:
@@ -195,15 +183,3 @@ def _without(description: Any, key: str, default: Any) -> tuple[dict[str, Any], 
         raise ConfigError(f"expected a mapping with `_target_`, got {description!r}.")
     rest = {str(k): v for k, v in description.items() if k != key}
     return rest, description.get(key, default)
-
-
-def _unknown(prefix: str, key: object, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(str(key), known, n=1)
-    hint = f"Did you mean `{close[0]}`?" if close else f"Known: {', '.join(known) or 'none'}."
-    return f"`{prefix}{key}`: unknown key. {hint}"
-
-
-def _within(where: str, err: Exception) -> str:
-    """Return the message, with its place in the configuration in front unless it is there already."""
-    text = str(err)
-    return text if text.startswith(f"`{where}") else f"`{where}`: {text}"

@@ -23,7 +23,7 @@ from cuvis_ai.node.base.state import plain_state
 from cuvis_ai.pipeline import structure
 from cuvis_ai.pipeline.saving import archive
 from cuvis_ai.pipeline.saving.probe import check_probe, probe
-from cuvis_ai.pipeline.trained_bands import Bands
+from cuvis_ai.pipeline.trained_bands import TrainedBands
 from cuvis_ai.training.config import TrainingConfig
 from cuvis_ai.training.monitors import Monitor
 from cuvis_ai.types import CubeTensor, GraphOutput, Labels, PixelMask, Point
@@ -58,7 +58,7 @@ class Graph:
         self.nodes = nn.ModuleDict()
         self.leaves = nn.ModuleDict()
         self.monitors: list[Monitor] = []
-        self.bands = Bands()
+        self.bands = TrainedBands()
         self._execution = Execution(self.topology, cast(Mapping[str, Node], self.nodes))
 
     # Building.
@@ -467,9 +467,11 @@ class Graph:
         return [Attached(leaf, self._node(parent)) for leaf, parent in typed if isinstance(leaf, kind)]
 
 
-def _bands_of(datamodule: Any) -> Bands:
+def _bands_of(datamodule: Any) -> TrainedBands:
     """Return the bands of a data module that has been set up; foreign ones may not know any."""
-    return Bands.of(getattr(datamodule, "wavelengths", None), getattr(datamodule, "band_indices", None))
+    return TrainedBands.of(
+        getattr(datamodule, "wavelengths", None), getattr(datamodule, "band_indices", None)
+    )
 
 
 def _with_nan(output: CubeTensor, valid: PixelMask | None) -> CubeTensor:

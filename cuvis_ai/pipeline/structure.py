@@ -19,19 +19,15 @@ def tree(topology: Topology, nodes: Mapping[str, Node], leaves: nn.ModuleDict) -
         indent = "  " * depth[name]
         also = f" <- {', '.join(parents)}" if len(parents) > 1 else ""
         state = "fitted" if nodes[name].fitted else "not fitted"
-        lines.append(f"{indent}{name}: {described(nodes[name])}{also} [{state}]")
-        hung = [leaf for leaf, of in topology.leaves.items() if of == name]
-        lines += [f"{indent}  · {leaf}: {type(leaves[leaf]).__name__}" for leaf in hung]
+        kind = f"{class_of(nodes[name]).__name__}({nodes[name].extra_repr()})"
+        lines.append(f"{indent}{name}: {kind}{also} [{state}]")
+        attached = [leaf for leaf, of in topology.leaves.items() if of == name]
+        lines += [f"{indent}  · {leaf}: {type(leaves[leaf]).__name__}" for leaf in attached]
     return lines
 
 
-def described(node: Node) -> str:
-    """Return a node's class and arguments."""
-    return f"{class_of(node).__name__}({node.extra_repr()})"
-
-
 def mermaid(topology: Topology, nodes: Mapping[str, Node]) -> str:
-    """Return a flowchart: solid arrows carry cubes, dotted lines hold leaves."""
+    """Return a flowchart: solid arrows carry cubes, dotted lines attach leaves."""
     lines = ["flowchart LR", "  _cube([cube])"]
     for name in topology.order():
         lines.append(f'  {name}["{name}<br/><small>{class_of(nodes[name]).__name__}</small>"]')

@@ -13,7 +13,7 @@ TOLERANCE_NM = 1.0
 
 
 @dataclass(frozen=True)
-class Bands:
+class TrainedBands:
     """The bands that entered a graph in training.
 
     Attributes:
@@ -25,7 +25,7 @@ class Bands:
     indices: tuple[int, ...] | None = None
 
     @classmethod
-    def of(cls, wavelengths: Iterable[float] | None, indices: Iterable[int] | None) -> "Bands":
+    def of(cls, wavelengths: Iterable[float] | None, indices: Iterable[int] | None) -> "TrainedBands":
         """Return bands from any numbers, such as a data module's."""
         return cls(
             None if wavelengths is None else tuple(float(nm) for nm in wavelengths),

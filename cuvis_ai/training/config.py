@@ -1,9 +1,9 @@
 """Settings of a run: frozen dataclasses that check their values."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from cuvis_ai.errors import ConfigError
 
@@ -28,17 +28,20 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        object.__setattr__(self, "betas", tuple(self.betas))
-        problems = _Problems("OptimizerConfig")
-        problems.one_of("name", self.name, get_args(OptimizerName))
-        problems.number("lr", self.lr, "above 0", lambda x: x > 0)
-        problems.number("weight_decay", self.weight_decay, "0 or more", lambda x: x >= 0)
-        problems.number("momentum", self.momentum, "in [0, 1)", lambda x: 0 <= x < 1)
-        if len(self.betas) != 2:
-            problems.add("betas", "two numbers in [0, 1)", self.betas)
-        for beta in self.betas:
-            problems.number("betas", beta, "in [0, 1) each", lambda x: 0 <= x < 1)
-        problems.raise_all()
+        if isinstance(self.betas, list):
+            object.__setattr__(self, "betas", tuple(self.betas))
+        rate = _number("in [0, 1)", lambda x: 0 <= x < 1)
+        _check(
+            self,
+            name=_one_of(get_args(OptimizerName)),
+            lr=_number("above 0", lambda x: x > 0),
+            weight_decay=_number("0 or more", lambda x: x >= 0),
+            momentum=rate,
+            betas=_Rule(
+                "two numbers in [0, 1)",
+                lambda x: isinstance(x, tuple) and len(x) == 2 and all(map(rate.holds, x)),
+            ),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +57,12 @@ class SchedulerConfig:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        problems = _Problems("SchedulerConfig")
-        problems.number("factor", self.factor, "in (0, 1)", lambda x: 0 < x < 1)
-        problems.integer("patience", self.patience, 0)
-        problems.number("min_lr", self.min_lr, "0 or more", lambda x: x >= 0)
-        problems.raise_all()
+        _check(
+            self,
+            factor=_number("in (0, 1)", lambda x: 0 < x < 1),
+            patience=_integer(0),
+            min_lr=_number("0 or more", lambda x: x >= 0),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,18 +102,20 @@ class TrainerConfig:
         """Check the values."""
         object.__setattr__(self, "precision", str(self.precision))
         object.__setattr__(self, "callbacks", list(self.callbacks or []))
-        problems = _Problems("TrainerConfig")
-        problems.integer("max_epochs", self.max_epochs, 0)
-        problems.one_of("precision", self.precision, get_args(Precision))
-        problems.integer("log_every_n_steps", self.log_every_n_steps, 1)
-        problems.integer("accumulate_grad_batches", self.accumulate_grad_batches, 1)
-        problems.integer("check_val_every_n_epoch", self.check_val_every_n_epoch, 1)
-        problems.integer("num_sanity_val_steps", self.num_sanity_val_steps, -1)
-        if self.gradient_clip_val is not None:
-            problems.number("gradient_clip_val", self.gradient_clip_val, "above 0", lambda x: x > 0)
-        if isinstance(self.devices, int) and self.devices < 1 and self.devices != -1:
-            problems.add("devices", "1 or more, -1 for all, a list of indices or 'auto'", self.devices)
-        problems.raise_all()
+        _check(
+            self,
+            max_epochs=_integer(0),
+            precision=_one_of(get_args(Precision)),
+            log_every_n_steps=_integer(1),
+            accumulate_grad_batches=_integer(1),
+            check_val_every_n_epoch=_integer(1),
+            num_sanity_val_steps=_integer(-1),
+            gradient_clip_val=_optional(_number("above 0", lambda x: x > 0)),
+            devices=_Rule(
+                "1 or more, -1 for all, a list of indices or 'auto'",
+                lambda x: not isinstance(x, int) or x >= 1 or x == -1,
+            ),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,17 +133,13 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        problems = _Problems("TrainingConfig")
-        if self.seed is not None:
-            problems.integer("seed", self.seed, 0)
-        for name, kind in (
-            ("trainer", TrainerConfig),
-            ("optimizer", OptimizerConfig),
-            ("scheduler", SchedulerConfig),
-        ):
-            if not isinstance(getattr(self, name), kind):
-                problems.add(name, f"a {kind.__name__}", getattr(self, name))
-        problems.raise_all()
+        _check(
+            self,
+            seed=_optional(_integer(0)),
+            trainer=_a(TrainerConfig),
+            optimizer=_a(OptimizerConfig),
+            scheduler=_a(SchedulerConfig),
+        )
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> "TrainingConfig":
@@ -150,53 +152,70 @@ class TrainingConfig:
         return config
 
 
+def unknown_key(where: str, key: object, known: Iterable[str]) -> str:
+    """Return the message on a key of a configuration that nobody knows: with the nearest one, or all."""
+    names = list(known)
+    close = difflib.get_close_matches(str(key), names, n=1)
+    hint = f"Did you mean `{close[0]}`?" if close else f"Known keys: {', '.join(names) or 'none'}."
+    return f"`{where}{key}`: unknown key. {hint}"
+
+
 def _from_mapping(cls: type[Any], settings: Mapping[str, Any], path: str) -> Any:
-    known = {f.name: f for f in fields(cls)}
-    problems = []
-    values: dict[str, Any] = {}
+    known = {f.name: f.default_factory for f in fields(cls)}
+    problems, values = [], dict(settings)
     for key, value in settings.items():
         if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"Did you mean `{close[0]}`?" if close else f"Known keys: {', '.join(known)}."
-            problems.append(f"`{path}.{key}`: unknown key. {hint}")
-            continue
-        nested = known[key].default_factory
-        try:
-            is_nested = is_dataclass(nested) and isinstance(value, Mapping)
-            values[key] = _from_mapping(nested, value, f"{path}.{key}") if is_nested else value  # type: ignore[arg-type]
-        except ConfigError as err:
-            problems.append(str(err))
-    if not problems:
-        try:
-            return cls(**values)
-        except ConfigError as err:
-            problems.append(str(err))
-    raise ConfigError("\n".join(problems))
+            problems.append(unknown_key(f"{path}.", key, known))
+        elif is_dataclass(nested := known[key]) and isinstance(value, Mapping):
+            try:
+                values[key] = _from_mapping(nested, value, f"{path}.{key}")
+            except ConfigError as err:
+                problems.append(str(err))
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return cls(**values)
 
 
-class _Problems:
-    """Collects what is wrong with a config, to say it all at once."""
+class _Rule(NamedTuple):
+    """What a setting has to be, in words and as a test."""
 
-    def __init__(self, where: str) -> None:
-        self.where = where
-        self.found: list[str] = []
+    expected: str
+    holds: Callable[[Any], bool]
 
-    def add(self, name: str, expected: str, got: object) -> None:
-        self.found.append(f"{self.where}: `{name}`: expected {expected}, got {got!r}.")
 
-    def number(self, name: str, value: object, expected: str, allowed: Any) -> None:
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not is_number or not allowed(value):
-            self.add(name, f"a number {expected}", value)
+def _number(expected: str, allowed: Callable[[float], bool]) -> _Rule:
+    return _Rule(
+        f"a number {expected}",
+        lambda x: isinstance(x, int | float) and not isinstance(x, bool) and allowed(x),
+    )
 
-    def integer(self, name: str, value: object, least: int) -> None:
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            self.add(name, f"an integer, {least} or more", value)
 
-    def one_of(self, name: str, value: object, choices: tuple[str, ...]) -> None:
-        if value not in choices:
-            self.add(name, f"one of {', '.join(choices)}", value)
+def _integer(least: int) -> _Rule:
+    return _Rule(
+        f"an integer, {least} or more",
+        lambda x: isinstance(x, int) and not isinstance(x, bool) and x >= least,
+    )
 
-    def raise_all(self) -> None:
-        if self.found:
-            raise ConfigError("\n".join(self.found))
+
+def _one_of(choices: tuple[str, ...]) -> _Rule:
+    return _Rule(f"one of {', '.join(choices)}", lambda x: x in choices)
+
+
+def _a(kind: type[Any]) -> _Rule:
+    return _Rule(f"a {kind.__name__}", lambda x: isinstance(x, kind))
+
+
+def _optional(rule: _Rule) -> _Rule:
+    return _Rule(rule.expected, lambda x: x is None or rule.holds(x))
+
+
+def _check(config: Any, **rules: _Rule) -> None:
+    """Raise a `ConfigError` that lists every setting that breaks its rule."""
+    values = {name: getattr(config, name) for name in rules}
+    problems = [
+        f"{type(config).__name__}: `{name}`: expected {rule.expected}, got {values[name]!r}."
+        for name, rule in rules.items()
+        if not rule.holds(values[name])
+    ]
+    if problems:
+        raise ConfigError("\n".join(problems))

@@ -98,7 +98,7 @@ def test_building_leaves_the_configuration_as_it_was() -> None:
 TWO_PCAS = {"normalizer": MINMAX, "pca": PCA, "second": {**PCA, "n_components": 2}}
 
 
-def test_leaf_hangs_on_the_only_node_of_the_right_kind() -> None:
+def test_leaf_is_attached_to_the_only_node_of_the_right_kind() -> None:
     topology = build(config()).graph.topology
     assert topology.leaves == {"orthogonality": "pca", "variance": "pca"}
 
@@ -106,7 +106,7 @@ def test_leaf_hangs_on_the_only_node_of_the_right_kind() -> None:
 def test_leaf_with_several_possible_parents_asks_for_one() -> None:
     text = problems(config(nodes=TWO_PCAS, metric_leaves={}))
     assert text == (
-        "`loss_leaves.orthogonality`: expected one node that OrthogonalityLoss can hang on, got pca, second. "
+        "`loss_leaves.orthogonality`: expected one node that OrthogonalityLoss can be attached to, got pca, second. "
         "Add `parent: <name of a node>`."
     )
 

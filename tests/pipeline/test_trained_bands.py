@@ -11,7 +11,7 @@ from cuvis_ai.data.scene_tiles import SceneTiles
 from cuvis_ai.errors import GraphError
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.pipeline.graph import Graph
-from cuvis_ai.pipeline.trained_bands import Bands
+from cuvis_ai.pipeline.trained_bands import TrainedBands
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
 
 STATISTICS_ONLY = TrainingConfig(trainer=TrainerConfig(max_epochs=0, enable_progress_bar=False))
@@ -34,7 +34,7 @@ def trained(folder: Path) -> Graph:
     return graph
 
 
-def test_bands_are_kept_and_saved(tmp_path: Path) -> None:
+def test_bands_are_remembered_and_saved(tmp_path: Path) -> None:
     graph = trained(tmp_path)
     graph.save_to_file(tmp_path / "graph.zip")
     for one in (graph, Graph.load_from_file(tmp_path / "graph.zip")):
@@ -70,7 +70,7 @@ def test_nearest_bands_are_taken_when_asked(tmp_path: Path) -> None:
     with pytest.raises(GraphError, match="the cube has none"):
         graph(cube, match_bands=True)
     with pytest.raises(GraphError, match="the graph has none"):
-        Bands().matched(cube, finer)  # type: ignore[arg-type]
+        TrainedBands().matched(cube, finer)  # type: ignore[arg-type]
 
 
 def test_statistics_of_a_scene_with_no_data_and_dead_bands_are_those_of_its_good_part(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import json
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import torch
 from safetensors import SafetensorError
@@ -27,21 +27,14 @@ from cuvis_ai.node.base.arguments import class_of, hyperparameters
 from cuvis_ai.pipeline.saving import sealed_zip
 from cuvis_ai.pipeline.saving.class_path import class_path, resolve
 from cuvis_ai.pipeline.saving.plain_types import argument_misfits, misfit
-from cuvis_ai.pipeline.trained_bands import Bands
+from cuvis_ai.pipeline.trained_bands import TrainedBands
 
 FORMAT = 1
-HOMES = (
-    "cuvis_ai.anomaly",
-    "cuvis_ai.node",
-    "cuvis_ai.normalization",
-    "cuvis_ai.training.losses",
-    "cuvis_ai.training.metrics",
-    "cuvis_ai.training.threshold",
-    "cuvis_ai.training.visualizations",
-)
-"""Where our nodes and leaves live; a file can have no other module of ours imported: some take seconds."""
+HOMES = ("cuvis_ai.anomaly", "cuvis_ai.node", "cuvis_ai.normalization", "cuvis_ai.training")
+"""Folders of our nodes and leaves; a file can have no other module of ours imported: some take seconds."""
+CLOSED = ("cuvis_ai.training.engine", "cuvis_ai.training.monitors")
+"""Folders in these that hold neither."""
 
-_DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # Parsed, both take some fifty times their size.
 _LARGEST_MANIFEST = 2**20
 _LARGEST_HEADER = 2**20
@@ -60,7 +53,7 @@ class _Manifest(TypedDict):
     format: int
     versions: dict[str, str]
     name: str
-    dtype: str
+    dtype: Literal["float32", "float64"]
     nodes: list[_Node]
     leaves: list[_Leaf]
     wavelengths: list[float] | None
@@ -87,8 +80,8 @@ class Saved:
     nodes: dict[str, tuple[Node, tuple[str, ...]]]
     leaves: dict[str, tuple[Leaf, str]]
     weights: dict[str, Tensor]
-    bands: Bands = field(default_factory=Bands)
-    probe: dict[str, Any] | None = field(default=None)
+    bands: TrainedBands
+    probe: Mapping[str, Any] | None
 
 
 def save(path: str | Path, saved: Saved) -> None:
@@ -171,7 +164,7 @@ def load(path: str | Path, allow: Sequence[str] = ()) -> Saved:
 
 
 def shortened(err: Exception) -> str:
-    """Return an error's message on what a stranger wrote: neither long nor unprintable."""
+    """Return an error's message on an untrusted file: neither long nor unprintable."""
     printable = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(err))
     return printable if len(printable) <= 1000 else f"{printable[:1000]} …"
 
@@ -207,19 +200,14 @@ def _weights(content: bytes) -> dict[str, Tensor]:
 def _checked(manifest: object) -> _Manifest:
     """Return a manifest that has the form of this format."""
     version = manifest.get("format") if isinstance(manifest, dict) else None
-    if isinstance(version, int) and version > FORMAT:
+    if isinstance(version, int) and version != FORMAT:
         raise ArchiveError(
-            f"format: expected {FORMAT}, got {version}, written by a newer cuvis_ai. "
+            f"format: expected {FORMAT}, got {version}, written by another version of cuvis_ai. "
             f"Upgrade with `pip install -U cuvis_ai`."
         )
     if problem := misfit(manifest, _Manifest, "manifest"):
         raise ArchiveError(f"the manifest does not describe a graph: {problem}")
     checked: _Manifest = manifest  # type: ignore[assignment]  # as `misfit` has seen
-    if checked["format"] != FORMAT or checked["dtype"] not in _DTYPES:
-        raise ArchiveError(
-            f"the manifest does not describe a graph: expected format {FORMAT} and dtype float32 or float64, "
-            f"got {checked['format']} and {checked['dtype']!r}."
-        )
     names = Counter(entry["name"] for entry in (*checked["nodes"], *checked["leaves"]))
     if doubled := [name for name, count in names.items() if count > 1]:
         raise ArchiveError(f"the manifest does not describe a graph: `{doubled[0]}` is given twice.")
@@ -229,28 +217,27 @@ def _checked(manifest: object) -> _Manifest:
 def _built(manifest: _Manifest, weights: dict[str, Tensor], allow: Sequence[str]) -> Saved:
     nodes = {n["name"]: (_made("node", n, Node, allow), tuple(n["parents"])) for n in manifest["nodes"]}
     leaves = {n["name"]: (_made("leaf", n, Leaf, allow), n["parent"]) for n in manifest["leaves"]}
-    bands = Bands.of(manifest["wavelengths"], manifest["band_indices"])
-    probe = manifest["probe"]
     return Saved(
-        manifest["name"],
-        _DTYPES[manifest["dtype"]],
-        nodes,
-        leaves,
-        weights,
-        bands,
-        None if probe is None else dict(probe),
+        name=manifest["name"],
+        dtype=getattr(torch, manifest["dtype"]),
+        nodes=nodes,
+        leaves=leaves,
+        weights=weights,
+        bands=TrainedBands.of(manifest["wavelengths"], manifest["band_indices"]),
+        probe=manifest["probe"],
     )
 
 
 def _made(kind: str, entry: Mapping[str, Any], base: type[Any], allow: Sequence[str]) -> Any:
     where, arguments = f"{kind} `{entry['name']}`", entry["arguments"]
-    cls = resolve(entry["class"], (base,), allow, ours=HOMES)
+    cls = resolve(entry["class"], (base,), allow, ours=HOMES, closed=CLOSED)
     if misfits := argument_misfits(arguments, cls, where):
         raise ArchiveError(" ".join(misfits))
     try:
         return cls(**arguments)
-    # A stranger's arguments to a constructor of any class: whatever it raises, they do not suit it.
-    except Exception as err:
+    except (
+        Exception
+    ) as err:  # untrusted arguments to any constructor: whatever it raises, they do not suit it
         raise ArchiveError(f"{where}: {type(err).__name__}: {err}") from err
 
 

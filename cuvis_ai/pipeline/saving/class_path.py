@@ -32,6 +32,7 @@ def resolve(
     allow: Sequence[str] = (),
     *,
     ours: Sequence[str] = ("cuvis_ai",),
+    closed: Sequence[str] = (),
 ) -> type[Any]:
     """Return the class that a path names.
 
@@ -40,6 +41,7 @@ def resolve(
         bases: the class must derive from one of these.
         allow: packages besides `cuvis_ai`.
         ours: packages and modules of `cuvis_ai` in which to look.
+        closed: packages and modules in these in which not to look.
 
     Raises:
         ConfigError: the path is malformed, outside the allowed packages (nothing is imported then),
@@ -51,23 +53,19 @@ def resolve(
         )
     if len(path) > _LONGEST:
         raise ConfigError(f"class path: expected at most {_LONGEST} characters, got {len(path)}.")
-    module_name, _, class_name = path.rpartition(":" if ":" in path else ".")
-    module_name, _, class_name = _MOVED.get(
-        f"{module_name}:{class_name}", f"{module_name}:{class_name}"
-    ).partition(":")
-    parts = [*module_name.split("."), class_name]
-    if not module_name or not all(part.isidentifier() for part in parts):
+    module_name, class_name = _split(path)
+    if not all(part.isidentifier() for part in (*module_name.split("."), class_name)):
         raise ConfigError(f"class path {path!r}: expected the form 'package.module.Class'.")
     allowed = (*ours, *allow)
-    if not any(module_name == package or module_name.startswith(f"{package}.") for package in allowed):
-        hint = "" if parts[0] == "cuvis_ai" else f" If you trust that package, pass allow=[{parts[0]!r}]."
+    if not _within(module_name, allowed) or _within(module_name, closed):
+        package = module_name.partition(".")[0]
+        hint = "" if package == "cuvis_ai" else f" If you trust that package, pass allow=[{package!r}]."
         raise ConfigError(f"class path {path!r}: expected a class of {', '.join(allowed)}.{hint}")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as err:
         raise ConfigError(f"class path {path!r}: there is no module `{err.name}`.") from err
     found = vars(module).get(class_name)
-    expected = " or ".join(base.__name__ for base in bases)
     if not inspect.isclass(found):
         raise ConfigError(f"class path {path!r}: `{module_name}` defines no class `{class_name}`.")
     if found.__module__ != module_name and class_name not in getattr(module, "__all__", ()):
@@ -75,5 +73,18 @@ def resolve(
             f"class path {path!r}: the class is defined in `{found.__module__}`. Name that module."
         )
     if not issubclass(found, bases) or inspect.isabstract(found):
+        expected = " or ".join(base.__name__ for base in bases)
         raise ConfigError(f"class path {path!r}: expected a {expected}, got {found.__name__}.")
     return found
+
+
+def _split(path: str) -> tuple[str, str]:
+    """Return module and class; of a class that has moved, where it is now."""
+    module_name, _, class_name = path.rpartition(":" if ":" in path else ".")
+    written = f"{module_name}:{class_name}"
+    module_name, _, class_name = _MOVED.get(written, written).partition(":")
+    return module_name, class_name
+
+
+def _within(module_name: str, packages: Sequence[str]) -> bool:
+    return any(f"{module_name}.".startswith(f"{package}.") for package in packages)

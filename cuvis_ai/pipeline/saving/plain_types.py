@@ -14,6 +14,29 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is
 from torch import nn
 
 
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_finite(value: Any) -> bool:
+    # Whole numbers up to where floats are exact: torch takes none beyond 64 bits.
+    most = 2**53 if _is_integer(value) else sys.float_info.max
+    return (_is_integer(value) or isinstance(value, float)) and abs(value) <= most
+
+
+_PLAIN: dict[Any, tuple[str, Callable[[Any], bool]]] = {
+    int: ("an integer", _is_integer),
+    float: ("a finite number", _is_finite),
+    bool: ("true or false", lambda value: isinstance(value, int) and value in (0, 1)),
+    str: ("a string", lambda value: isinstance(value, str)),
+    list: ("a list", lambda value: isinstance(value, list)),
+    dict: ("a mapping", lambda value: isinstance(value, dict)),
+    None: ("null", lambda value: value is None),
+    type(None): ("null", lambda value: value is None),
+}
+"""What messages call the types that JSON can hold, and whether a value is of one."""
+
+
 def misfit(value: object, annotation: Any, where: str) -> str | None:
     """Return what is wrong with a value, as `where: expected …, got …`; None if nothing is.
 
@@ -37,7 +60,11 @@ def misfit(value: object, annotation: Any, where: str) -> str | None:
         if not isinstance(value, dict):
             return _said(where, "a mapping", value)
         return _first(misfit(item, options[1], f"{where}[{reprlib.repr(k)}]") for k, item in value.items())
-    return None if _fits(value, annotation) else _said(where, _named(annotation), value)
+    if annotation in _PLAIN:
+        fits = _PLAIN[annotation][1](value)
+    else:  # a module is never in a file
+        fits = not (inspect.isclass(annotation) and issubclass(annotation, nn.Module))
+    return None if fits else _said(where, _named(annotation), value)
 
 
 def argument_misfits(arguments: Mapping[str, Any], made: Callable[..., Any], where: str) -> list[str]:
@@ -54,23 +81,6 @@ def argument_misfits(arguments: Mapping[str, Any], made: Callable[..., Any], whe
         elif name in arguments and annotated and arguments[name] != parameter.default:
             found += filter(None, [misfit(arguments[name], parameter.annotation, f"{where}: `{name}`")])
     return found
-
-
-def _fits(value: object, kind: Any) -> bool:
-    """Whether a value is of a plain type."""
-    if kind is bool:
-        return isinstance(value, int) and value in (0, 1)
-    if kind in (int, float):
-        is_number = isinstance(value, kind | int) and not isinstance(value, bool)
-        if kind is int or not is_number:
-            return is_number
-        # Whole numbers up to where floats are exact: torch takes none beyond 64 bits.
-        return abs(value) <= (2**53 if isinstance(value, int) else sys.float_info.max)  # type: ignore[arg-type]
-    if kind in (str, list, dict):
-        return isinstance(value, kind)
-    if kind in (None, type(None)):
-        return value is None
-    return not (inspect.isclass(kind) and issubclass(kind, nn.Module))
 
 
 def _record_misfit(value: object, fields: Mapping[str, Any], where: str) -> str | None:
@@ -93,11 +103,4 @@ def _named(annotation: Any) -> str:
     """Return how messages call a type."""
     if get_origin(annotation) is Literal:
         return " or ".join(repr(option) for option in get_args(annotation))
-    plain = {
-        int: "an integer",
-        float: "a finite number",
-        bool: "true or false",
-        str: "a string",
-        type(None): "null",
-    }
-    return plain.get(annotation) or str(getattr(annotation, "__name__", annotation))
+    return _PLAIN[annotation][0] if annotation in _PLAIN else getattr(annotation, "__name__", str(annotation))

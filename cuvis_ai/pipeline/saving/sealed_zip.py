@@ -1,17 +1,16 @@
-"""A zip of two members that are stored uncompressed, and sealed: written atomically, read with distrust.
+"""A zip of two members that are stored uncompressed, and sealed: written atomically, read as untrusted.
 
-The zip's comment holds the SHA-256 of all bytes before it, so no changed byte goes unnoticed. A
-stranger can seal anything, so what stands behind the seal is trusted no more: a file cannot unpack
-to more than its size, and is refused for any member that is surplus, doubled, renamed, linked,
-compressed or encrypted.
+The zip's comment holds the SHA-256 of all bytes before it, so no changed byte goes unnoticed. Anybody
+can seal anything, so sealed content is trusted no more: a file cannot unpack to more than its size, and
+is refused for any member that is surplus, doubled, renamed, linked, compressed or encrypted.
 """
 
 import hashlib
 import io
 import os
+import secrets
 import stat
 import struct
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +31,17 @@ _OF_ZIPFILE = (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, Runti
 
 def write(path: Path, contents: Sequence[bytes]) -> None:
     """Write a file, atomically."""
-    _write_atomically(path, _sealed(contents))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(_sealed(contents))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:  # Ctrl-C too: no temporary file is left
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _sealed(contents: Sequence[bytes]) -> bytes:
@@ -45,27 +54,6 @@ def _sealed(contents: Sequence[bytes]) -> bytes:
         file.comment = _SEAL + b"0" * _DIGEST_LENGTH
     body = buffer.getvalue()[:-_DIGEST_LENGTH]
     return body + hashlib.sha256(body).hexdigest().encode()
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
-    except BaseException:  # Ctrl-C too: no temporary file stays behind
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def read(path: Path) -> tuple[bytes, bytes]:
@@ -87,11 +75,11 @@ def read(path: Path) -> tuple[bytes, bytes]:
             infos = file.infolist()
             _check_members(infos, len(content))
             manifest, weights = (file.read(info) for info in infos)
+            return manifest, weights
     except ArchiveError:
         raise
     except _OF_ZIPFILE as err:
         raise ArchiveError(f"not a readable zip file: {err}.") from err
-    return manifest, weights
 
 
 def _check_seal(path: Path) -> None:

@@ -11,8 +11,7 @@ class Monitor(Protocol):
     """Receives what a run logs; only the main process calls it.
 
     Anything that has these methods is a monitor. A class that derives from this one writes only those that
-    it has a use for; the others do nothing. A monitor may also have a method `where() -> str | None`: one
-    line that says where its output is, which the command `cuvis-ai train` logs at the end.
+    it has a use for; the others do nothing. A monitor may also be `Locatable`.
 
     A monitor may raise whatever it likes: the recorder then warns once and leaves it out, and the run
     goes on. It is closed at the end all the same.
@@ -38,3 +37,11 @@ class Monitor(Protocol):
 
     def close(self, ending: Ending) -> None:
         """Write what is pending and let go of it."""
+
+
+@runtime_checkable
+class Locatable(Protocol):
+    """A monitor that can say where its output is."""
+
+    def where(self) -> str | None:
+        """Return one line for the end of `cuvis-ai train`; None where there is nothing to find."""

@@ -1,10 +1,10 @@
-"""Saved graphs: whole or refused, atomic, and without code."""
+"""Saved graphs: what a file holds, and which it refuses to be made of."""
 
-import hashlib
-import io
+import importlib
 import json
 import subprocess
 import sys
+import types
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,36 +13,17 @@ import pytest
 import torch
 
 from cuvis_ai.errors import ArchiveError
+from cuvis_ai.leaf.bases import Leaf
+from cuvis_ai.node.base import Node
+from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.pipeline.graph import Graph
+from cuvis_ai.pipeline.saving.archive import CLOSED, HOMES
+from fuzz.sealing import Contents
+from tests.cases import DECODERS, LEAVES, NODES
 from tests.cubes import random_cubes
+from tests.pipeline.saving.untrusted import Change, changed, loaded, refused
+from tests.pipeline.saving.untrusted import node as replace_node
 from tests.pipeline.test_graph import fitted, small
-
-
-@pytest.fixture
-def saved(tmp_path: Path) -> Path:
-    path = tmp_path / "graph.zip"
-    fitted().save_to_file(path)
-    return path
-
-
-def rewritten(path: Path, change: Any, *, members: Any = None, compress: int = zipfile.ZIP_STORED) -> Path:
-    """Write the file again with another manifest, sealed as a forger would."""
-    with zipfile.ZipFile(path) as file:
-        contents = {name: file.read(name) for name in file.namelist()}
-    manifest = json.loads(contents["manifest.json"])
-    change(manifest)
-    contents["manifest.json"] = json.dumps(manifest).encode()
-    if members is not None:
-        contents = members(contents)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compress) as file:
-        for name, content in contents.items():
-            file.writestr(name, content)
-        file.comment = b"sha256=" + b"0" * 64
-    body = buffer.getvalue()[:-64]
-    target = path.with_name("forged.zip")
-    target.write_bytes(body + hashlib.sha256(body).hexdigest().encode())
-    return target
 
 
 def test_loads_in_a_new_process_with_equal_bits(saved: Path, tmp_path: Path) -> None:
@@ -87,37 +68,23 @@ def test_unfitted_and_float64_graphs_are_saved_too(tmp_path: Path) -> None:
     assert torch.equal(Graph.load_from_file(tmp_path / "b.zip")(cube).output, graph(cube).output)
 
 
-def test_any_flipped_byte_is_noticed(saved: Path) -> None:
-    content = saved.read_bytes()
-    for position in range(0, len(content), 37):
-        broken = bytearray(content)
-        broken[position] ^= 0x10
-        saved.write_bytes(broken)
-        with pytest.raises(ArchiveError, match="graph.zip"):
-            Graph.load_from_file(saved)
+def test_the_same_graph_gives_the_same_bytes(saved: Path, tmp_path: Path) -> None:
+    Graph.load_from_file(saved).save_to_file(tmp_path / "again.zip")
+    assert (tmp_path / "again.zip").read_bytes() == saved.read_bytes()
 
 
-def test_any_cut_is_noticed(saved: Path) -> None:
-    content = saved.read_bytes()
-    for length in (0, 1, 30, len(content) // 2, len(content) - 1):
-        saved.write_bytes(content[:length])
-        with pytest.raises(ArchiveError, match="graph.zip"):
-            Graph.load_from_file(saved)
-
-
-def test_missing_file_is_an_ordinary_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        Graph.load_from_file(tmp_path / "none.zip")
-
-
-def replace_node(**changes: Any) -> Any:
-    return lambda manifest: manifest["nodes"][1].update(changes)
+def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
+    graph = Graph()
+    graph.add_node(TrainablePCA(3, eps=float("inf")))
+    with pytest.raises(ArchiveError, match="TrainablePCA `trainable_pca`: cannot be saved"):
+        graph.save_to_file(tmp_path / "graph.zip")
+    assert not any(tmp_path.iterdir())
 
 
 FORGERIES = [
     ("newer format", lambda m: m.update(format=2), "format: expected 1, got 2"),
     ("class outside", replace_node(**{"class": "subprocess:Popen"}), "expected a class of cuvis_ai"),
-    ("class behind a prefix", replace_node(**{"class": "cuvis_ai.pipeline.saving.archive:zipfile.ZipFile"}), "form"),
+    ("class after a prefix", replace_node(**{"class": "cuvis_ai.pipeline.saving.archive:zipfile.ZipFile"}), "form"),
     ("not a node", replace_node(**{"class": "cuvis_ai.training.losses:OrthogonalityLoss"}), "expected a Node"),
     ("module of no nodes", replace_node(**{"class": "cuvis_ai.pipeline.build:Built"}), "expected a class of cuvis_ai"),
     ("imported class", replace_node(**{"class": "cuvis_ai.node.pca:AffineNode"}), "is defined in `cuvis_ai.node.base.node`"),
@@ -129,7 +96,7 @@ FORGERIES = [
     ("unknown parent", replace_node(parents=["nobody"]), "not in this graph"),
     ("second root", replace_node(parents=[]), "second root"),
     ("wrong leaf parent", lambda m: m["leaves"][0].update(parent="min_max_normalizer"), "with components"),
-    ("fewer components", replace_node(arguments={"n_components": 2}), "forged.zip"),
+    ("fewer components", replace_node(arguments={"n_components": 2}), "untrusted.zip"),
     ("no manifest of ours", lambda m: m.clear(), "does not describe a graph"),
     ("nodes of another type", lambda m: m.update(nodes=7), "does not describe a graph"),
     ("other probe", lambda m: m["probe"]["outputs"].update(trainable_pca=[1.0, 2.0, 3.0]), "another output"),
@@ -140,47 +107,121 @@ FORGERIES = [
 @pytest.mark.parametrize(
     ("change", "message"), [row[1:] for row in FORGERIES], ids=[row[0] for row in FORGERIES]
 )
-def test_forged_manifests_are_refused(saved: Path, change: Any, message: str) -> None:
+def test_forged_manifests_are_refused(whole: Contents, tmp_path: Path, change: Change, message: str) -> None:
     with pytest.raises(ArchiveError, match=message):
-        Graph.load_from_file(rewritten(saved, change))
+        loaded(changed(whole, change), tmp_path)
+
+
+OF_OWN_FILE = """
+from cuvis_ai.node.pca import TrainablePCA
+from cuvis_ai.training.losses import OrthogonalityLoss
+from cuvis_ai.training.metrics import ExplainedVarianceMetric
+from cuvis_ai.training.visualizations import ComponentPlot
+
+class Projection(TrainablePCA): ...
+class Penalty(OrthogonalityLoss): ...
+class Variance(ExplainedVarianceMetric): ...
+class Plot(ComponentPlot): ...
+"""
+"""A file with a node and leaves; what they are derived from does not matter."""
+
+
+def graph_of(module: Any) -> Graph:
+    graph = Graph("own")
+    pca = graph.add_node(module.Projection(2))
+    for leaf in (module.Penalty(weight=0.5), module.Variance(), module.Plot()):
+        graph.add_leaf_node(leaf, parent=pca)
+    return graph
 
 
 @pytest.mark.parametrize(
-    "members",
+    "name",
     [
-        lambda c: {**c, "more.txt": b""},
-        lambda c: {"manifest.json": c["manifest.json"]},
-        lambda c: {**c, "../evil": b""},
-        lambda c: {**c, "weights.safetensors": b"junk"},
-        lambda c: {**c, "weights.safetensors": b"\xff" * 64},
-        lambda c: dict(reversed(c.items())),
-        lambda c: {**c, "manifest.json": b"[" * 100_000},
-        lambda c: {**c, "manifest.json": b"\xff"},
+        "cuvis_ai.training.losses_of_more_kinds",
+        "cuvis_ai.training.losses.another",
+        "cuvis_ai.training.visualizations.another",
+        "cuvis_ai.node.another",
+        "cuvis_ai.anomaly.another",
+        "cuvis_ai.normalization.another",
     ],
 )
-def test_forged_members_are_refused(saved: Path, members: Any) -> None:
-    with pytest.raises(ArchiveError, match=r"forged\.zip"):
-        Graph.load_from_file(rewritten(saved, lambda m: None, members=members))
+def test_nodes_and_leaves_of_a_new_file_of_ours_are_saved_and_loaded(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = types.ModuleType(name)
+    exec(OF_OWN_FILE, module.__dict__)
+    monkeypatch.setitem(sys.modules, name, module)
+    graph = graph_of(module)
+    graph.save_to_file(tmp_path / "graph.zip")
+    assert repr(Graph.load_from_file(tmp_path / "graph.zip")) == repr(graph)
 
 
-def test_compressed_members_are_refused(saved: Path) -> None:
-    with pytest.raises(ArchiveError, match="uncompressed"):
-        Graph.load_from_file(rewritten(saved, lambda m: None, compress=zipfile.ZIP_DEFLATED))
+def test_nodes_and_leaves_of_a_users_package_are_saved_and_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "package_of_a_user" / "losses"
+    package.mkdir(parents=True)
+    (package / "new.py").write_text(OF_OWN_FILE)
+    monkeypatch.syspath_prepend(tmp_path)
+    graph = graph_of(importlib.import_module("package_of_a_user.losses.new"))
+    graph.save_to_file(tmp_path / "graph.zip")
+    with pytest.raises(ArchiveError, match=r"allow=\['package_of_a_user'\]"):
+        Graph.load_from_file(tmp_path / "graph.zip")
+    again = Graph.load_from_file(tmp_path / "graph.zip", allow=["package_of_a_user"])
+    assert repr(again) == repr(graph)
 
 
-def test_failed_save_leaves_the_old_file_whole(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = saved.read_bytes()
+@pytest.mark.parametrize("path", [*CLOSED, "cuvis_ai.cli", "cuvis_ai.data", "cuvis_ai.pipeline"])
+def test_other_folders_of_ours_are_refused_unimported(
+    path: str, whole: Contents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.import_module", None)
+    for module in (path, f"{path}.anything"):
+        text = refused(
+            changed(whole, lambda m, c=f"{module}:X": m["nodes"][0].update({"class": c})), tmp_path
+        )  # type: ignore[misc]
+        assert "expected a class of cuvis_ai.anomaly" in text
 
-    def full(*args: object) -> None:
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        fitted().save_to_file(saved)
-    assert saved.read_bytes() == before
-    assert [p.name for p in saved.parent.iterdir()] == ["graph.zip"]
+def test_what_a_file_can_have_imported_takes_no_seconds() -> None:
+    """A file names any module of the folders; each alone must bring none of the packages that take seconds."""
+    code = (
+        "import importlib, pkgutil, sys\n"
+        "from cuvis_ai.pipeline.saving.archive import CLOSED, HOMES\n"
+        "for home in HOMES:\n"
+        "    pending = [home]\n"
+        "    while pending:\n"
+        "        module = importlib.import_module(pending.pop())\n"
+        "        paths = pkgutil.iter_modules(getattr(module, '__path__', []), module.__name__ + '.')\n"
+        "        pending += [path.name for path in paths if path.name not in CLOSED]\n"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert not loaded & {
+        "lightning",
+        "hydra",
+        "plotly",
+        "tensorboard",
+        "wandb",
+        "torchmetrics",
+        "sklearn",
+        "spectral",
+    }
 
 
-def test_the_same_graph_gives_the_same_bytes(saved: Path, tmp_path: Path) -> None:
-    Graph.load_from_file(saved).save_to_file(tmp_path / "again.zip")
-    assert (tmp_path / "again.zip").read_bytes() == saved.read_bytes()
+def test_every_node_and_leaf_of_ours_lives_where_files_may_look() -> None:
+    made: list[Node | Leaf] = [case.make() for case in (*NODES, *DECODERS, *LEAVES)]
+    paths = {f"{type(one).__module__}." for one in made}
+    homes, closed = (tuple(f"{folder}." for folder in folders) for folders in (HOMES, CLOSED))
+    assert not [path for path in paths if not path.startswith(homes) or path.startswith(closed)]
+
+
+def test_class_outside_is_refused_unimported(
+    whole: Contents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "marker_of_archive.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    text = refused(changed(whole, replace_node(**{"class": "marker_of_archive:Bad"})), tmp_path)
+    assert "allow=['marker_of_archive']" in text
+    assert "marker_of_archive" not in sys.modules

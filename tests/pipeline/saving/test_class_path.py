@@ -46,11 +46,11 @@ def test_an_allowed_prefix_does_not_reach_a_foreign_function() -> None:
 
 
 def test_refused_package_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "stranger.py").write_text("raise SystemExit('imported')")
+    (tmp_path / "untrusted_package.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ConfigError, match=r"allow=\['stranger'\]"):
-        resolve("stranger.Bad", (Node,))
-    assert "stranger" not in sys.modules
+    with pytest.raises(ConfigError, match=r"allow=\['untrusted_package'\]"):
+        resolve("untrusted_package.Bad", (Node,))
+    assert "untrusted_package" not in sys.modules
 
 
 def test_allowed_package_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

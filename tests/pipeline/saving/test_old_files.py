@@ -6,7 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from cuvis_ai.pipeline.build import build
 from cuvis_ai.pipeline.graph import Graph
+from cuvis_ai.training.monitors import ReportMonitor
 from tests.fixtures.format_1.graphs import GRAPHS, RESUMED, data_module, training
 
 FOLDER = Path(__file__).parents[2] / "fixtures" / "format_1"
@@ -53,3 +55,24 @@ def test_checkpoint_of_earlier_code_resumes_to_the_same_weights(name: str, tmp_p
     assert (trainer.current_epoch, trainer.global_step) == (3, 9)
     for key, value in load_file(FOLDER / f"{name}_resumed.safetensors").items():
         torch.testing.assert_close(graph.state_dict()[key], value, rtol=1e-4, atol=1e-5, msg=key)
+
+
+def test_configuration_of_earlier_code_names_the_report_where_it_was(tmp_path: Path) -> None:
+    """As the configurations of earlier versions wrote it."""
+    built = build(
+        {
+            "nodes": {"normalizer": {"_target_": "cuvis_ai.normalization.normalization.MinMaxNormalizer"}},
+            "monitoring": {
+                "report": {
+                    "_target_": "cuvis_ai.training.report.ReportMonitor",
+                    "output_dir": str(tmp_path),
+                }
+            },
+            "datamodule": {
+                "_target_": "cuvis_ai.data.lentils_anomaly.LentilsAnomaly",
+                "data_dir": str(tmp_path),
+            },
+        }
+    )
+    [monitor] = built.graph.monitors
+    assert isinstance(monitor, ReportMonitor)

@@ -1,0 +1,67 @@
+"""The command line of `cuvis-ai`: its commands, found by walking the package, and the errors they report.
+
+A command is a module of `cuvis_ai.cli` that defines `run`. Its name is the file's; its help and an example
+are read from the docstring of `run` without importing the module, since torch and Lightning take seconds.
+"""
+
+import ast
+import importlib
+import pkgutil
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from cuvis_ai import __version__
+from cuvis_ai.errors import ConfigError, CubeFormatError, GraphError, MissingExtraError
+
+REPORTED = (ConfigError, GraphError, CubeFormatError, MissingExtraError, FileNotFoundError, FileExistsError)
+"""Errors that a user can put right: the commands print their message alone."""
+
+
+def loaded(module: str) -> ModuleType:
+    """Return a module of this package, imported only now."""
+    return importlib.import_module(f"{__package__}.{module}")
+
+
+def commands() -> dict[str, str]:
+    """Return the docstring of each command's `run`, by the command's name."""
+    folder = Path(__file__).parent
+    found = {}
+    for module in pkgutil.iter_modules([str(folder)]):
+        body = ast.parse((folder / f"{module.name}.py").read_text(encoding="utf-8")).body
+        for statement in body:
+            if isinstance(statement, ast.FunctionDef) and statement.name == "run":
+                found[module.name] = ast.get_docstring(statement) or ""
+    return found
+
+
+def parser_of(command: str) -> ArgumentParser:
+    """Return a parser whose help is the docstring of the command's `run`."""
+    description, _, example = commands()[command].partition("\n\n")
+    return ArgumentParser(
+        prog=f"cuvis-ai {command}",
+        description=description,
+        epilog=example,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    parser = ArgumentParser(
+        prog="cuvis-ai", description="Turn hyperspectral cubes into trained, saved, monitored pipelines."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    choices = parser.add_subparsers(dest="command", required=True)
+    for name, docstring in commands().items():
+        line = docstring.partition("\n")[0].rstrip(".")
+        choices.add_parser(name, help=line[:1].lower() + line[1:], add_help=False)
+    chosen, rest = parser.parse_known_args(arguments)
+    try:
+        loaded(chosen.command).run(rest)
+    except REPORTED as err:
+        print(f"cuvis-ai: {err}", file=sys.stderr)
+        return 1
+    return 0

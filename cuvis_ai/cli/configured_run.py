@@ -1,0 +1,138 @@
+"""The run of a configuration: train the graph, print its values, save it, draw an overview."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.table import Table
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from cuvis_ai.errors import ConfigError
+from cuvis_ai.node.base.abilities import Projects
+from cuvis_ai.pipeline.build import build
+from cuvis_ai.pipeline.graph import Graph
+from cuvis_ai.training.config import TrainingConfig
+from cuvis_ai.training.engine.resume import find_checkpoint
+from cuvis_ai.training.monitors.protocol import Locatable, Monitor
+from cuvis_ai.training.visualizations.drawing.composite import draw_overview
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class HasScene(Protocol):
+    """A data module cut from one scene, which it can give as a whole."""
+
+    def scene(self) -> Any:
+        """Return the scene as a batch of one."""
+
+
+def run_config(config: DictConfig) -> Graph:
+    """Train the graph that a configuration describes, print its metrics, and save graph and picture.
+
+    Into `output_dir` go `config.yaml`, resolved, `trained_graph.zip` (or where `save_to` says) and
+    `overview.png`. With `ckpt_path`, a file or `last`, training goes on from a checkpoint.
+
+    Raises:
+        ConfigError: lists every problem of the configuration; nothing is written then.
+    """
+    # Lightning's own lines (devices, tips) say nothing that ours do not.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, Mapping)
+    settings: dict[str, Any] = {str(key): value for key, value in plain.items()}
+    graph, datamodule, training = build(settings)
+    output_dir = Path(settings.get("output_dir") or "outputs")
+    _write_config(config, output_dir)
+    start: dict[str, float] = {}
+    with logging_redirect_tqdm():
+        checkpoint = find_checkpoint(settings.get("ckpt_path"), training.trainer)
+        # What a checkpoint holds is not fitted again.
+        if checkpoint is None and training.trainer.max_epochs:
+            start = _at_statistical_start(graph, datamodule, training)
+        trainer = graph.train(datamodule, training, ckpt_path=checkpoint)
+    if trainer.is_global_zero:
+        _print_values(graph.name, start, _values(trainer), trained=training.trainer.max_epochs > 0)
+        target = Path(settings.get("save_to") or output_dir / "trained_graph.zip")
+        graph.save_to_file(target)
+        logger.info("Saved the graph to %s", target)
+        _draw_overview(graph, datamodule, output_dir / "overview.png")
+        _say_where_values_are(graph.monitors)
+    return graph
+
+
+def _write_config(config: DictConfig, output_dir: Path) -> None:
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        (output_dir / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
+    except OSError as err:
+        raise ConfigError(
+            f"output_dir: expected a folder that can be written to, got {str(output_dir)!r} "
+            f"({err.strerror}). Choose another, or correct its permissions."
+        ) from err
+
+
+def _at_statistical_start(graph: Graph, datamodule: Any, training: TrainingConfig) -> dict[str, float]:
+    """Run the statistical phase separately, unmonitored; return the validation values that it reaches."""
+    monitors, graph.monitors = graph.monitors, []
+    try:
+        only_statistics = replace(training, trainer=replace(training.trainer, max_epochs=0, callbacks=[]))
+        return _values(graph.train(datamodule, only_statistics))
+    finally:
+        graph.monitors = monitors
+
+
+def _values(trainer: "Trainer") -> dict[str, float]:
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def _print_values(title: str, start: Mapping[str, float], end: Mapping[str, float], *, trained: bool) -> None:
+    """Print validation values, a column for each point in time; those at the end are the rows."""
+    if not end:  # a checkpoint left nothing to train
+        return
+    columns = {"statistical start": start} if start else {}
+    columns["after training" if trained else "statistical phase"] = end
+    table = Table(title=f"{title}: validation", title_justify="left")
+    table.add_column("value")
+    for heading in columns:
+        table.add_column(heading, justify="right")
+    for name in (name for name in end if name.startswith("val/")):
+        cells = (f"{values[name]:.5g}" if name in values else "" for values in columns.values())
+        table.add_row(name.removeprefix("val/"), *cells)
+    Console().print(table)
+
+
+def _draw_overview(graph: Graph, datamodule: Any, path: Path) -> None:
+    """Draw a cube in colour, its first three components and the mask; the whole scene where there is one."""
+    names = [name for name, node in graph.nodes.items() if isinstance(node, Projects)]
+    if isinstance(datamodule, HasScene):
+        batch = datamodule.scene()
+    else:
+        batch = next(iter(datamodule.val_dataloader()), None)
+    if batch is None or not names:
+        return
+    with torch.no_grad():
+        scores = graph.run(batch["cube"], names[:1], valid=batch.get("valid"))[names[0]]
+    figure = draw_overview(
+        batch["cube"][0].permute(1, 2, 0).numpy(),
+        scores[0].permute(1, 2, 0).numpy(),
+        batch["mask"][0].numpy() if "mask" in batch else None,
+        graph.bands.wavelengths,
+    )
+    figure.savefig(path, dpi=150)
+    logger.info("Drew the first components to %s", path)
+
+
+def _say_where_values_are(monitors: Sequence[Monitor]) -> None:
+    """Log where monitors have put what the run recorded."""
+    for monitor in monitors:
+        if isinstance(monitor, Locatable) and (line := monitor.where()) is not None:
+            logger.info("%s", line)

@@ -1,0 +1,100 @@
+"""The command line: its commands, their help, and wrong usage."""
+
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cuvis_ai
+from cuvis_ai.cli import main
+from cuvis_ai.cli.command_line import commands
+
+HEAVY = {"torch", "lightning", "hydra", "matplotlib", "numpy", "omegaconf"}
+
+
+def exit_status(*arguments: str) -> int:
+    """Run the command where argparse leaves the program; return its status."""
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert isinstance(left.value.code, int)
+    return left.value.code
+
+
+def output_of(code: str, folder: Path) -> str:
+    """Return what a new Python prints."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_command_has_a_test_file_of_its_own() -> None:
+    tested = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
+    assert commands().keys() >= {"train", "show", "convert"}
+    assert commands().keys() <= tested
+
+
+def test_every_command_says_what_it_does_and_shows_an_example() -> None:
+    for name, docstring in commands().items():
+        does, _, example = docstring.partition("\n\n")
+        assert does.endswith(".")
+        assert "\n" not in does
+        assert example.startswith(f"Example:\n    cuvis-ai {name} ")
+
+
+def test_modules_without_run_are_no_commands() -> None:
+    modules = {module.name for module in pkgutil.iter_modules(cuvis_ai.cli.__path__)}
+    assert {"command_line", "configured_run", "hydra_run"} == modules - commands().keys()
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_status("--version") == 0
+    assert capsys.readouterr().out.strip() == cuvis_ai.__version__
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_status("--help") == 0
+    printed = capsys.readouterr().out
+    for command in commands():
+        assert f"    {command} " in printed
+    assert "print the structure of a saved graph\n" in printed
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    code = "import contextlib, sys\nfrom cuvis_ai.cli import main\n"
+    code += "with contextlib.suppress(SystemExit): main(['--help'])\nprint(*sys.modules)"
+    listed, _, modules = output_of(code, tmp_path).rpartition("\n\n")
+    assert "print the structure of a saved graph" in listed + modules
+    assert not HEAVY & {name.partition(".")[0] for name in modules.split()}
+
+
+def test_help_of_train_waits_for_hydra_and_not_for_lightning(tmp_path: Path) -> None:
+    code = "import contextlib, sys\nfrom cuvis_ai.cli import main\n"
+    code += "with contextlib.suppress(SystemExit): main(['train', '--help'])\nprint('modules:', *sys.modules)"
+    printed, _, modules = output_of(code, tmp_path).rpartition("modules:")
+    assert "cuvis-ai train --config-name demo" in printed
+    assert not {"torch", "lightning"} & {name.partition(".")[0] for name in modules.split()}
+
+
+@pytest.mark.parametrize("command", ["show", "convert"])
+def test_help_of_a_command_shows_its_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_status(command, "--help") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"usage: cuvis-ai {command} ")
+    assert f"\n    cuvis-ai {command} " in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: command"),
+        (["tarin"], "invalid choice: 'tarin'"),
+        (["show"], "required: file"),
+        (["convert", "session.cu3s"], "required: folder"),
+        (["show", "a.zip", "--loud"], "unrecognized arguments: --loud"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_status(*arguments) == 2
+    assert message in capsys.readouterr().err
