@@ -87,7 +87,7 @@ def execution_of(graph: Graph) -> Execution:
 
 def attached_pictures(graph: Graph) -> list[Attached[Visualization]]:
     """Return the graph's pictures and their parents."""
-    return graph._attached(Visualization)  # type: ignore[type-abstract]
+    return graph._members.attached(Visualization)  # type: ignore[type-abstract]
 
 
 def validate(pictures: Pictures, seen: Sequence[dict[str, Any]], epoch: int, *, last: bool) -> None:

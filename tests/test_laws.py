@@ -332,11 +332,11 @@ def test_metrics_and_statistics_share_execution(case: NodeCase) -> None:
     graph.train(Batches(as_batches(random_cubes(8))), STATISTICS_ONLY)
     cube = random_cubes(seed=2)
     expected = cube
-    for node in graph._typed_nodes().values():
+    for node in graph._members.in_order().values():
         expected = node(expected)
     assert third.fitted
     torch.testing.assert_close(graph(cube).output, expected, rtol=1e-4, atol=1e-5)
-    assert isinstance(graph._execution, Execution)
+    assert isinstance(graph._members.execution, Execution)
 
 
 @nodes

@@ -71,6 +71,17 @@ class Topology:
         read = {parent for parents in self.parents.values() for parent in parents}
         return [node for node in self.parents if node not in read]
 
+    def end(self) -> str:
+        """The node that no other reads; a `GraphError` where there are several."""
+        ends = self.ends()
+        if len(ends) != 1:
+            listed = ", ".join(repr(end) for end in ends)
+            raise GraphError(
+                f"graph: expected one end node, got {len(ends)}. "
+                f"Say which with `graph.run(cube, outputs=[{listed}])`."
+            )
+        return ends[0]
+
     def ancestors(self, point: Point) -> set[str]:
         """Nodes that the data at `point` depend on, those of the point included."""
         found: set[str] = set()

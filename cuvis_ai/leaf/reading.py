@@ -76,6 +76,11 @@ class Evaluation:
     values: dict[Point, CubeTensor]
     valid: PixelMask | None
 
+    def masked(self, point: Point) -> CubeTensor:
+        """Return the cube at a point, NaN at invalid pixels."""
+        values = self.values[point]
+        return values if self.valid is None else values.masked_fill(~self.valid[:, None], float("nan"))
+
 
 class Paths(Protocol):
     """How the points of a graph are connected."""

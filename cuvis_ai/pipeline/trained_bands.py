@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,6 +32,11 @@ class TrainedBands:
             None if wavelengths is None else tuple(float(nm) for nm in wavelengths),
             None if indices is None else tuple(int(i) for i in indices),
         )
+
+    @classmethod
+    def of_data(cls, datamodule: Any) -> "TrainedBands":
+        """Return the bands of a data module that has been set up; foreign ones may not know any."""
+        return cls.of(getattr(datamodule, "wavelengths", None), getattr(datamodule, "band_indices", None))
 
     def check(self, wavelengths: Sequence[float] | Tensor | None, where: str) -> None:
         """Raise a `GraphError` that shows both lists, unless the wavelengths are those of training.

@@ -85,7 +85,7 @@ def test_what_is_not_read_is_not_computed() -> None:
 
 
 def test_maps_are_composed_up_to_the_point_that_is_needed_anyway() -> None:
-    execution = branched()._execution
+    execution = branched()._members.execution
     assert execution.base(("pca",)) == CUBE
     assert execution.base(("pca", "norm")) == CUBE
     assert execution.base(("pca",), stops=[("norm",)]) == ("norm",)
@@ -137,7 +137,7 @@ def test_gradients_stay_finite_where_a_pixel_is_not() -> None:
     graph.nodes["pca"].prepare_for_train()  # type: ignore[operator]
     cube = random_cubes(seed=1)
     cube[1, 3, 2, 2] = float("nan")
-    evaluation = graph._execution.evaluate(cube, [("pca",)])
+    evaluation = graph._members.execution.evaluate(cube, [("pca",)])
     evaluation.values["pca",].square().sum().backward()
     gradient = graph.nodes["pca"].components.grad
     assert gradient is not None

@@ -324,7 +324,7 @@ def test_gradient_through_following_statistics() -> None:
         del pca._parameters["components"]
         pca.components = components
         try:
-            return graph._execution.evaluate(cube, [point]).values[point]
+            return graph._members.execution.evaluate(cube, [point]).values[point]
         finally:
             del pca.components
             pca._parameters["components"] = parameter

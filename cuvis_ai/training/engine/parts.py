@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from lightning.pytorch import LightningDataModule
 from torch import nn
 
 from cuvis_ai.execution.execution import Execution
 from cuvis_ai.leaf.bases import Attached, CompositeLoss, Loss, Metric, Visualization
 from cuvis_ai.training.monitors import Monitor
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningDataModule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,4 +38,4 @@ class Parts:
     metrics: Sequence[Attached[Metric]]
     visualizations: Sequence[Attached[Visualization]]
     monitors: Sequence[Monitor]
-    check_data: Callable[[LightningDataModule], None]
+    check_data: Callable[["LightningDataModule"], None]

@@ -108,7 +108,7 @@ def test_paths_that_double_at_each_node_are_followed_once(tmp_path: Path) -> Non
     graph = Graph()
     for i in range(40):
         graph.add_node(MinMaxNormalizer(), parent=[f"n{k}" for k in (i - 2, i - 1) if k >= 0], name=f"n{i}")
-    nodes = Counting(graph._typed_nodes())
+    nodes = Counting(graph._members.in_order())
     Execution(graph.topology, nodes).channels(("n39",))
     assert nodes.asked <= 40
 

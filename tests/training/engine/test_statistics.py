@@ -51,7 +51,7 @@ def graph_of(*nodes: Node) -> Graph:
 
 
 def passes(graph: Graph) -> list[tuple[str, ...]]:
-    return [one.fits for one in plan(graph._execution)]
+    return [one.fits for one in plan(graph._members.execution)]
 
 
 CHAINS = [
@@ -111,7 +111,7 @@ def test_second_training_makes_no_pass_and_reset_makes_one_again() -> None:
     graph.train(datamodule, STATISTICS_ONLY)
     assert datamodule.sets["train"].reads == 4
     graph.reset()
-    assert not any(node.fitted for node in graph._typed_nodes().values())
+    assert not any(node.fitted for node in graph._members.in_order().values())
     graph.train(datamodule, STATISTICS_ONLY)
     assert datamodule.sets["train"].reads == 8
 
@@ -155,11 +155,11 @@ def test_nothing_stays_fitted_when_a_later_node_fails() -> None:
     graph = graph_of(MinMaxNormalizer(), Failing())
     with pytest.raises(GraphError, match="no"):
         graph.train(Batches(as_batches(random_cubes(8))), STATISTICS_ONLY)
-    assert not any(node.fitted for node in graph._typed_nodes().values())
+    assert not any(node.fitted for node in graph._members.in_order().values())
 
 
 def test_a_pass_lets_go_of_a_batch_before_it_asks_for_the_one_after_the_next() -> None:
-    execution = graph_of(MinMaxNormalizer())._execution
+    execution = graph_of(MinMaxNormalizer())._members.execution
     loader = ({"cube": torch.zeros(1, 2, 3, 4)} for _ in range(3))
     stream = _stream(loader, execution, torch.device("cpu"), "", show_progress=False)
     first = weakref.ref(next(stream)["cube"])
