@@ -23,7 +23,7 @@ PACKAGE = Path(cuvis_ai.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What `import cuvis_ai.pipeline.graph` and the nodes may bring; all else costs time or is optional.
-LIGHT = ("torch", "jaxtyping", "safetensors")
+LIGHT = ("torch", "jaxtyping", "safetensors", "filelock")
 
 # The tutorial's import paths, which users rely on.
 FIXED = {

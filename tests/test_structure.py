@@ -153,7 +153,6 @@ def data_members(protocol: type) -> set[str]:
     }
 
 
-@pytest.mark.xfail(strict=False, reason="HasComponents is being replaced")
 def test_protocols_that_are_asked_at_run_time_have_methods_alone() -> None:
     """From Python 3.12 on, isinstance looks for their members by getattr_static: it sees no buffer of torch's."""
     asked = {cls for cls in classes() if getattr(cls, "_is_protocol", False) and cls._is_runtime_protocol}

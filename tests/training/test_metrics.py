@@ -182,7 +182,7 @@ def test_logged_shares_are_those_of_the_components_directions(whiten: bool) -> N
     graph.add_leaf_node(ExplainedVarianceMetric(), parent=pca)
     graph.train(Batches(as_batches(train)), STATISTICS_ONLY)
     rows = torch.randn(3, 7) * torch.tensor([[0.1], [1.0], [20.0]])
-    pca.set_state(components=rows)
+    set_state(pca, components=rows)
     values = values_of(graph, as_batches(train), as_batches(val))
     x = val.permute(0, 2, 3, 1).reshape(-1, 7).double().numpy()
     for i, row in enumerate(rows.double().numpy(), 1):
