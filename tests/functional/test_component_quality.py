@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from cuvis_ai.functional.components import explained_variance, orthogonality_error, orthogonality_penalty
+from cuvis_ai.functional.component_quality import (
+    explained_variance,
+    orthogonality_error,
+    orthogonality_penalty,
+)
 
 
 def orthonormal(k: int, c: int, seed: int = 0) -> torch.Tensor:
