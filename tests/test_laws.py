@@ -291,6 +291,8 @@ def test_leaf_refuses_a_parent_that_it_cannot_be_attached_to(case: LeafCase) -> 
     graph.add_node(MinMax())
     wrong = graph.add_node(RXOrPCA(case), parent="min_max_normalizer")
     leaf = case.make()
+    if type(leaf).check_parent is Leaf.check_parent:
+        pytest.skip("can be attached to any node")
     with pytest.raises(GraphError, match=r"expected a (parent|decoder)"):
         graph.add_leaf_node(leaf, parent=wrong)
     assert not graph.leaves

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,26 @@ def test_wheel_carries_typing_marker_and_configuration(repository, tmp_path):
     expected = [PACKAGE / "py.typed", *PACKAGE.rglob("*.yaml"), *MODULES]
     missing = {path.relative_to(PACKAGE.parent).as_posix() for path in expected} - shipped
     assert not missing
+
+
+def test_every_package_that_is_imported_is_a_dependency(repository):
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
+    declared = {canonicalize_name(Requirement(line).name) for line in lines}
+    imported = {
+        name.partition(".")[0]
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0)
+        for name in ([node.module] if isinstance(node, ast.ImportFrom) else [one.name for one in node.names])
+    }
+    provided_by = importlib.metadata.packages_distributions()
+    third_party = imported - sys.stdlib_module_names - {"cuvis_ai"}
+    assert not {
+        name
+        for name in third_party
+        if declared.isdisjoint(map(canonicalize_name, provided_by.get(name, [name])))
+    }
 
 
 def test_every_extra_is_asked_for_by_name_and_every_name_is_an_extra(repository):
