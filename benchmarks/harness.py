@@ -11,6 +11,7 @@ reported. Peak memory is that of a fresh process that runs one alternative once,
 import argparse
 import gc
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -19,13 +20,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from threadpoolctl import threadpool_info
 
 Alternative = Callable[[], Callable[[], object]]
 """Makes the input, returns what is timed; a returned float is taken as the seconds that count."""
 
 CLEAR_PEAK = "5"
 """Written to /proc/self/clear_refs, sets the process's peak memory to its present one."""
+
+
+SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+"""Set on some machines for old builds of OpenBLAS; they slow that of a current NumPy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +78,7 @@ def main(
     alternatives: Mapping[str, Alternative], comparisons: Sequence[Comparison], *, rounds: int = 9
 ) -> None:
     """Measure, print, and exit with 1 if a target is missed."""
+    restart_at_full_speed()
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--json", type=Path, help="where the rows are written, too")
@@ -79,7 +87,7 @@ def main(
     if chosen.memory:
         print(json.dumps(added_mb(alternatives[chosen.memory])))
         return
-    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}", flush=True)
+    print(machine(), flush=True)
     seconds = in_turn(alternatives, chosen.rounds)
     added = {name: _added_mb_of_fresh_process(name) for name in alternatives}
     rows = [_row(comparison, seconds, added) for comparison in comparisons]
@@ -87,6 +95,27 @@ def main(
     if chosen.json:
         chosen.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
     sys.exit(not all(row.held for row in rows))
+
+
+def restart_at_full_speed() -> None:
+    """Begin this process again without `SLOWING`, if one is set: OpenBLAS reads them when it is loaded."""
+    if not os.environ.keys().isdisjoint(SLOWING):
+        environment = {name: value for name, value in os.environ.items() if name not in SLOWING}
+        os.execve(sys.executable, sys.orig_argv, environment)
+
+
+def machine() -> str:
+    """Return what the figures depend on beside the code."""
+    kernels = {
+        f"{library['internal_api']} {library.get('architecture', '')}".strip()
+        for library in threadpool_info()
+        if library["user_api"] == "blas" and "numpy" in library["filepath"]
+    }
+    return (
+        f"{torch.get_num_threads()} threads, torch {torch.__version__}, "
+        f"NumPy {np.__version__} on {', '.join(sorted(kernels)) or 'its own BLAS'}; "
+        f"{' and '.join(SLOWING)} are unset"
+    )
 
 
 def in_turn(alternatives: Mapping[str, Alternative], rounds: int) -> dict[str, list[float]]:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from harness import Row, table
+from harness import Row, machine, restart_at_full_speed, table
 
 HERE = Path(__file__).parent
 COMPARED = (
@@ -31,6 +31,7 @@ ALONE = (
 
 def main() -> None:
     """Run, print, and exit with 1 if a claim does not hold."""
+    restart_at_full_speed()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, default=Path("outputs/benchmarks.json"))
     chosen = parser.parse_args()
@@ -49,6 +50,7 @@ def main() -> None:
             rows += [Row(**row) for row in json.loads(written.read_text())]
     chosen.json.parent.mkdir(parents=True, exist_ok=True)
     chosen.json.write_text(json.dumps([vars(row) for row in rows], indent=1))
+    print(machine())
     print(table(rows))
     for name in ALONE:
         print(f"== {name}", flush=True)

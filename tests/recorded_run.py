@@ -92,7 +92,7 @@ def attached_pictures(graph: Graph) -> list[Attached[Visualization]]:
 
 def validate(pictures: Pictures, seen: Sequence[dict[str, Any]], epoch: int, *, last: bool) -> None:
     """Run a validation epoch."""
-    observer = Observer(pictures.execution, torch.device("cpu"))
+    observer = Observer(pictures.execution)
     pictures.start(observer, last=last)
     for batch in seen:
         points = (*pictures.points(), *observer.points())

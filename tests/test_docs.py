@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from tests.conftest import REPOSITORY
 from tests.lentils import write_lentils
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+CONTRIBUTING = REPOSITORY / "CONTRIBUTING.md"
 TIMES_OUT = 300
 
 
@@ -153,7 +155,36 @@ def test_example_scripts_run(page: Path, command: str, tmp_path: Path) -> None:
     assert "--help" in command or "--cfg" in command or (tmp_path / "outputs" / "trained_graph.zip").is_file()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_recipes_of_contributing_run_in_a_copy_of_the_package(tmp_path: Path) -> None:
+    """A block that begins with a path is that file of the copy; the others are run after one another."""
+    shutil.copytree(
+        REPOSITORY / "cuvis_ai", tmp_path / "cuvis_ai", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    recipes = [block for block in blocks(CONTRIBUTING) if block.language == "python"]
+    script = ""
+    for block in recipes:
+        if path := re.match(r"# (\S+\.py)\n", block.text):
+            file = tmp_path / path[1]
+            assert not file.exists()
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(block.text, encoding="utf-8")
+        else:
+            script += block.text
+    (tmp_path / "use.py").write_text(script, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "use.py"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=TIMES_OUT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("8 9 6\n")
+
+
+@pytest.mark.parametrize("page", [*PAGES, CONTRIBUTING], ids=page_name)
 def test_links_and_pictures_are_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text)]

@@ -1,11 +1,14 @@
 """The package as a distribution: what it imports, documents, ships and pins."""
 
 import ast
+import importlib
 import importlib.metadata
+import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -13,29 +16,39 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import cuvis_ai
+from cuvis_ai.node.base import Node
+from tests.found import final_classes
+from tests.test_docs import blocks
 
 PACKAGE = Path(cuvis_ai.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# What `import cuvis_ai.pipeline.graph` must leave alone: each costs a good part of a second or is optional.
-HEAVY = {
-    "h5py",
-    "hydra",
-    "lightning",
-    "matplotlib",
-    "omegaconf",
-    "pandas",
-    "plotly",
-    "pytorch_lightning",
-    "rasterio",
-    "rich",
-    "scipy",
-    "sklearn",
-    "spectral",
-    "tensorboard",
-    "torchmetrics",
-    "wandb",
-    "zarr",
+# What `import cuvis_ai.pipeline.graph` and the nodes may bring; all else costs time or is optional.
+LIGHT = ("torch", "jaxtyping", "safetensors", "filelock")
+
+# The tutorial's import paths, which users rely on.
+FIXED = {
+    "cuvis_ai.anomaly.rx_detector": ["RXGlobal"],
+    "cuvis_ai.anomaly.rx_logit_head": ["RXLogitHead"],
+    "cuvis_ai.data.lentils_anomaly": ["LentilsAnomaly"],
+    "cuvis_ai.node.pca": ["TrainablePCA"],
+    "cuvis_ai.normalization.normalization": ["MinMaxNormalizer"],
+    "cuvis_ai.pipeline.graph": ["Graph"],
+    "cuvis_ai.training.config": ["OptimizerConfig", "SchedulerConfig", "TrainerConfig", "TrainingConfig"],
+    "cuvis_ai.training.losses": [
+        "AnomalyBCEWithLogits",
+        "MSEReconstructionLoss",
+        "OrthogonalityLoss",
+        "WeightedMultiLoss",
+    ],
+    "cuvis_ai.training.metrics": [
+        "AnomalyDetectionMetrics",
+        "ComponentOrthogonalityMetric",
+        "ExplainedVarianceMetric",
+        "ScoreStatisticsMetric",
+    ],
+    "cuvis_ai.training.monitors": ["DummyMonitor", "TensorBoardMonitor", "WandBMonitor"],
+    "cuvis_ai.training.visualizations": ["AnomalyHeatmap", "PCAVisualization", "ScoreHistogram"],
 }
 
 
@@ -44,26 +57,42 @@ def _dotted(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _pyproject(repository: Path) -> dict:
-    return tomllib.loads((repository / "pyproject.toml").read_text())
-
-
-@pytest.mark.parametrize(
-    "module",
-    [
-        "cuvis_ai",
-        "cuvis_ai.anomaly.rx_detector",
-        "cuvis_ai.node.pca",
-        "cuvis_ai.normalization.normalization",
-        "cuvis_ai.pipeline.graph",
-    ],
-)
-def test_import_loads_nothing_heavy(module):
-    program = f"import sys, {module}; print(*sys.modules)"
+def _loaded(*modules: str) -> set[str]:
+    """Packages that a fresh process holds once it has imported these modules."""
+    program = f"import sys, {', '.join(modules)}; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    loaded = {name.partition(".")[0] for name in run.stdout.split()}
-    assert not loaded & HEAVY
+    return {name.partition(".")[0] for name in run.stdout.split()}
+
+
+def test_importing_the_graph_and_all_nodes_loads_nothing_heavy():
+    nodes = sorted({cls.__module__ for cls in final_classes(Node)})
+    assert "cuvis_ai.node.pca" in nodes
+    brought = _loaded("cuvis_ai.pipeline.graph", *nodes) - _loaded(*LIGHT) - sys.stdlib_module_names
+    assert brought == {"cuvis_ai"}
+
+
+@pytest.mark.parametrize(("module", "names"), FIXED.items(), ids=FIXED)
+def test_import_path_of_the_tutorial_stays(module, names):
+    missing = [name for name in names if not hasattr(importlib.import_module(module), name)]
+    assert not missing
+
+
+def test_import_paths_of_the_specification_are_all_listed(shared):
+    specification = shared / "spec" / "phase3_gradient_training.md"
+    if not specification.is_file():
+        pytest.skip("needs the specification in ../shared/spec, which is missing")
+    imported = {
+        (node.module, alias.name)
+        for block in blocks(specification)
+        if block.language == "python"
+        for node in ast.walk(ast.parse(block.text))
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("cuvis_ai")
+        for alias in node.names
+    }
+    targets = re.findall(r"_target_: (cuvis_ai[\w.]+)\.(\w+)", specification.read_text(encoding="utf-8"))
+    listed = {(module, name) for module, names in FIXED.items() for name in names}
+    assert imported | set(targets) <= listed
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if path.read_text()], ids=_dotted)
@@ -84,6 +113,33 @@ def test_wheel_carries_typing_marker_and_configuration(repository, tmp_path):
     expected = [PACKAGE / "py.typed", *PACKAGE.rglob("*.yaml"), *MODULES]
     missing = {path.relative_to(PACKAGE.parent).as_posix() for path in expected} - shipped
     assert not missing
+
+
+def test_every_package_that_is_imported_is_a_dependency(repository):
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
+    declared = {canonicalize_name(Requirement(line).name) for line in lines}
+    imported = {
+        name.partition(".")[0]
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0)
+        for name in ([node.module] if isinstance(node, ast.ImportFrom) else [one.name for one in node.names])
+    }
+    provided_by = importlib.metadata.packages_distributions()
+    third_party = imported - sys.stdlib_module_names - {"cuvis_ai"}
+    assert not {
+        name
+        for name in third_party
+        if declared.isdisjoint(map(canonicalize_name, provided_by.get(name, [name])))
+    }
+
+
+def test_every_extra_is_asked_for_by_name_and_every_name_is_an_extra(repository):
+    extras = tomllib.loads((repository / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    source = "".join(path.read_text() for path in MODULES)
+    asked = set(re.findall(r'import_extra\(\s*"[\w.]+",\s*"(\w+)"', source))
+    assert asked == set(extras) - {"dev"}
 
 
 def test_constraints_pin_whatever_dev_installs(repository):

@@ -1,13 +1,13 @@
-"""How well scores tell anomalies from normal pixels, from counts alone.
+"""Detection measures from counts: AUROC, average precision, AUPRO, F1, precision, recall and IoU.
 
 A pixel is predicted as an anomaly where score > threshold, strictly. A value that is undefined for
-want of anomalies or of normal pixels is None, so that whoever reports it can leave it out; a ratio
+want of anomalies or of normal pixels is None, so that a report can leave it out; a ratio
 of a confusion whose denominator is 0 is 0, as in scikit-learn.
 """
 
 from typing import NamedTuple
 
-import torch
+import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -112,16 +112,14 @@ def aupro(curve: Curve, limit: float = PRO_LIMIT) -> float | None:
     """
     if int(curve.tp[-1]) == 0 or int(curve.fp[-1]) == 0:
         return None
-    rates = curve.fp.double() / curve.fp[-1]
-    overlaps = curve.overlap / curve.overlap[-1]
-    inside = int((rates <= limit).sum())
-    if inside < len(rates):
-        step = (limit - rates[inside - 1]) / (rates[inside] - rates[inside - 1])
-        at_limit = torch.lerp(overlaps[inside - 1], overlaps[inside], step)
-        rates = torch.cat([rates[:inside], rates.new_tensor([limit])])
-        overlaps = torch.cat([overlaps[:inside], at_limit[None]])
+    rates = (curve.fp.double() / curve.fp[-1]).numpy()
+    overlaps = (curve.overlap / curve.overlap[-1]).numpy()
+    at_limit = np.interp(limit, rates, overlaps)
+    inside = rates <= limit
+    x, y = np.append(rates[inside], limit), np.append(overlaps[inside], at_limit)
+    area = np.diff(x) @ (y[1:] + y[:-1]) / 2
     # A perfect curve's steps may sum to one rounding above the limit.
-    return min(float(torch.trapezoid(overlaps, rates)) / limit, 1.0)
+    return min(float(area) / limit, 1.0)
 
 
 def precision(confusion: Confusion) -> float:

@@ -1,4 +1,4 @@
-"""Closed forms from a covariance: principal components and whitening factors, in float64."""
+"""Principal components and whitening factors of a covariance, in float64."""
 
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ class Whitening(NamedTuple):
     factor: Float[Tensor, "r c"]
     """L, one row for each eigenvalue above the floor, signs fixed as those of `Components`."""
     condition: float
-    """Greatest over least eigenvalue kept."""
+    """Greatest over least eigenvalue above the floor; inf if there is none."""
 
 
 def principal_components(covariance: Float[Tensor, "c c"], k: int) -> Components:
@@ -78,6 +78,4 @@ def cholesky_whitening(covariance: Float[Tensor, "c c"], eps: float, where: str)
 
 def _sign_fixed(rows: Float[Tensor, "r c"]) -> Float[Tensor, "r c"]:
     """Return the rows with the coefficient of largest magnitude positive."""
-    if len(rows) == 0:
-        return rows
     return rows * rows.gather(1, rows.abs().argmax(1, keepdim=True)).sign()

@@ -23,10 +23,8 @@ def region_weights(mask: PixelMask, valid: PixelMask | None = None) -> Float[Ten
     from scipy import ndimage  # heavy; only metrics with masks need it
 
     anomalous = (mask if valid is None else mask & valid).cpu().numpy()
-    neighbours = np.zeros((3, 3, 3), dtype=bool)
-    neighbours[1] = True  # all eight within a cube, none in the cubes before and after
-    labels, n_regions = ndimage.label(anomalous, structure=neighbours)
-    sizes = np.bincount(labels.ravel(), minlength=n_regions + 1)
-    weight_of = np.zeros(n_regions + 1)
-    weight_of[1:] = 1.0 / sizes[1:]
-    return torch.from_numpy(weight_of[labels])
+    # All eight neighbours within a cube, none in the cubes before and after.
+    neighbours = np.pad(np.ones((1, 3, 3), dtype=bool), ((1, 1), (0, 0), (0, 0)))
+    labels, _ = ndimage.label(anomalous, structure=neighbours)
+    sizes = np.bincount(labels.ravel())
+    return torch.from_numpy(anomalous / sizes[labels])

@@ -1,7 +1,7 @@
 """What leaves need of a parent with components."""
 
 from cuvis_ai.errors import GraphError
-from cuvis_ai.functional.components import ExplainedVariance, explained_variance
+from cuvis_ai.functional.component_quality import ExplainedVariance, explained_variance
 from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.leaf.reading import Observation, Read
 from cuvis_ai.node.base import Node

@@ -47,12 +47,10 @@ class Observer:
 
     Args:
         paths: how the graph's points are connected.
-        device: where the ranks of a distributed run exchange tensors.
     """
 
-    def __init__(self, paths: Paths, device: torch.device) -> None:
+    def __init__(self, paths: Paths) -> None:
         self.paths = paths
-        self.device = device
         # For each sketch that is taken its parts, one a thread.
         self._parts: dict[_Key, list[Sketch]] = {}
         self._merged: dict[_Key, Sketch] = {}
@@ -120,7 +118,7 @@ class Observer:
     def finish(self) -> None:
         """Put the parts of all threads and ranks together; all ranks call this at the same time."""
         for key, parts in self._parts.items():
-            self._merged[key] = merged_over_ranks(reduce(lambda a, b: a.merge(b), parts), self.device)
+            self._merged[key] = merged_over_ranks(reduce(lambda a, b: a.merge(b), parts))
 
     def taken(self, observed: Observed) -> Sketch:
         """Return a sketch as it was taken, at its base, after `finish`."""

@@ -1,4 +1,4 @@
-"""How many pixels are anomalies."""
+"""Counts of normal and anomalous pixels."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Self
@@ -20,10 +20,10 @@ class ClassCounts(Sketch):
 
     carried_by: ClassVar[Structure] = Structure.DENSE
 
-    def __init__(self) -> None:
-        self._count = 0
-        self._channels = 0
-        self.positive = 0
+    def __init__(self, count: int = 0, positive: int = 0, channels: int = 0) -> None:
+        self._count = count
+        self.positive = positive
+        self._channels = channels
 
     @property
     def count(self) -> int:
@@ -50,13 +50,12 @@ class ClassCounts(Sketch):
 
     def merge(self, other: Self) -> Self:
         """Return the counts of both streams."""
-        mine, theirs = self.tensors()[0], other.tensors()[0]
-        channels = torch.stack([mine[2], theirs[2]]).amax()
-        return self.restored([torch.stack([mine[0] + theirs[0], mine[1] + theirs[1], channels])])
+        channels = max(self.channels, other.channels)
+        return type(self)(self.count + other.count, self.positive + other.positive, channels)
 
     def through(self, affine: Affine) -> Self:
         """Return the same counts: an affine map moves no pixel to another class."""
-        return self.restored([torch.tensor([self.count, self.positive, affine.out_channels])])
+        return type(self)(self.count, self.positive, affine.out_channels)
 
     def tensors(self) -> tuple[Tensor, ...]:
         """Pixels, anomalies and channels."""
@@ -64,6 +63,4 @@ class ClassCounts(Sketch):
 
     def restored(self, tensors: Sequence[Tensor]) -> Self:
         """Return counts that hold what `tensors` gave."""
-        new = type(self)()
-        new._count, new.positive, new._channels = (int(value) for value in tensors[0])
-        return new
+        return type(self)(*tensors[0].tolist())

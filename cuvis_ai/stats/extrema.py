@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from typing import ClassVar, Self
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from cuvis_ai.functional.affine import Affine
 from cuvis_ai.stats.blocks import all_finite, ends
 from cuvis_ai.stats.sketch import PixelFlags, PixelTruth, Sketch, Structure, finite_rows, selected
 from cuvis_ai.types import PixelMatrix
+
+_NO_CHANNELS = torch.empty(0, dtype=torch.float64)
 
 
 class Extrema(Sketch):
@@ -22,10 +23,10 @@ class Extrema(Sketch):
 
     carried_by: ClassVar[Structure] = Structure.CHANNELWISE
 
-    def __init__(self) -> None:
-        self._count = 0
-        self.low: Float[Tensor, " c"] = torch.empty(0, dtype=torch.float64)
-        self.high: Float[Tensor, " c"] = torch.empty(0, dtype=torch.float64)
+    def __init__(self, count: int = 0, low: Tensor = _NO_CHANNELS, high: Tensor = _NO_CHANNELS) -> None:
+        self._count = count
+        self.low = low
+        self.high = high
 
     @property
     def count(self) -> int:
@@ -49,25 +50,21 @@ class Extrema(Sketch):
         if not (all_finite(low) and all_finite(high)):
             self.update(finite_rows(pixels))
             return
-        if self._count:
-            low, high = torch.minimum(self.low, low), torch.maximum(self.high, high)
-        self.low, self.high = low, high
-        self._count += len(pixels)
+        whole = self.merge(type(self)(len(pixels), low, high))
+        self._count, self.low, self.high = whole.count, whole.low, whole.high
 
     def merge(self, other: Self) -> Self:
         """Return the extrema of both streams."""
         if not (self.count and other.count):
-            return self if self.count else other
-        count = torch.tensor(self.count + other.count)
-        return self.restored(
-            (count, torch.minimum(self.low, other.low), torch.maximum(self.high, other.high))
-        )
+            part = self if self.count else other
+            return type(self)(part.count, part.low, part.high)
+        low, high = torch.minimum(self.low, other.low), torch.maximum(self.high, other.high)
+        return type(self)(self.count + other.count, low, high)
 
     def through(self, affine: Affine) -> Self:
-        """Return the extrema behind a channelwise map."""
-        affine = affine.double()
-        ends = [affine.weight * (end - affine.center) + affine.bias for end in (self.low, self.high)]
-        return self.restored((torch.tensor(self.count), torch.minimum(*ends), torch.maximum(*ends)))
+        """Return the extrema after a channelwise map."""
+        mapped = affine.double()(torch.stack([self.low, self.high]))
+        return type(self)(self.count, mapped.amin(0), mapped.amax(0))
 
     def tensors(self) -> tuple[Tensor, ...]:
         """Count, low, high."""
@@ -75,7 +72,5 @@ class Extrema(Sketch):
 
     def restored(self, tensors: Sequence[Tensor]) -> Self:
         """Return extrema that hold (count, low, high)."""
-        new = type(self)()
-        count, new.low, new.high = tensors
-        new._count = int(count)
-        return new
+        count, low, high = tensors
+        return type(self)(int(count), low, high)

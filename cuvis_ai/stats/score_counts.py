@@ -1,4 +1,4 @@
-"""Sums by score in a sorted list: a histogram whose bins are the bits of a float32.
+"""Histograms of scores whose bins are the bits of a float32.
 
 The bits of a float32 can be read as an integer that sorts as the value does. A sorted list of such
 integers with a count each is the exact distribution; dropping their low bits makes it coarser, with
@@ -17,7 +17,7 @@ Keys = NDArray[np.int32]
 """Sortable integers, after their low bits are dropped."""
 
 
-class Tally(NamedTuple):
+class Histogram(NamedTuple):
     """Sorted distinct keys, and for each the sum of what fell on it."""
 
     keys: Keys
@@ -25,8 +25,8 @@ class Tally(NamedTuple):
     """Pixels or weights; float64 adds up to 2^53 of the first and 2^13 of the second exactly."""
 
 
-NOTHING = Tally(np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float64))
-"""The tally of no pixel."""
+EMPTY = Histogram(np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float64))
+"""The histogram of no pixel."""
 
 
 def sortable(scores: NDArray[np.float32]) -> Keys:
@@ -41,8 +41,8 @@ def scores_of(keys: Keys) -> NDArray[np.float64]:
     return bits.view(np.float32).astype(np.float64)
 
 
-def tallies_by_class(keys: Keys, weights: NDArray[np.float64]) -> tuple[Tally, Tally, Tally]:
-    """Return the tallies of normal pixels, of anomalous pixels and of the latter's weights.
+def histograms_by_class(keys: Keys, weights: NDArray[np.float64]) -> tuple[Histogram, Histogram, Histogram]:
+    """Return the histograms of normal pixels, of anomalous pixels and of the latter's weights.
 
     Args:
         keys: one a pixel, in any order.
@@ -56,38 +56,36 @@ def tallies_by_class(keys: Keys, weights: NDArray[np.float64]) -> tuple[Tally, T
     return _grouped(np.sort(normal)), _grouped(rare), _grouped(rare, rounded)
 
 
-def merged(one: Tally, other: Tally) -> Tally:
-    """Return the sum of two tallies of the same resolution."""
-    if len(one.keys) == 0 or len(other.keys) == 0:
-        return one if len(one.keys) else other
+def merged(one: Histogram, other: Histogram) -> Histogram:
+    """Return the sum of two histograms of the same resolution."""
     keys = np.concatenate([one.keys, other.keys])
     # Stable means Timsort here, which merges sorted stretches in linear time.
     order = np.argsort(keys, kind="stable")
     return _grouped(keys[order], np.concatenate([one.sums, other.sums])[order])
 
 
-def coarser(tally: Tally, drop: int) -> Tally:
-    """Return the tally with that many low bits dropped from its keys."""
-    return _grouped(tally.keys >> drop, tally.sums) if drop else tally
+def coarser(histogram: Histogram, drop: int) -> Histogram:
+    """Return the histogram with that many low bits dropped from its keys."""
+    return _grouped(histogram.keys >> drop, histogram.sums) if drop else histogram
 
 
-def sums_from_above(tally: Tally, keys: Keys) -> NDArray[np.float64]:
+def sums_from_above(histogram: Histogram, keys: Keys) -> NDArray[np.float64]:
     """Return, for each of `keys` from the highest down, the sum at that key and above; 0 before the first.
 
     Args:
-        tally: its keys are among `keys`.
+        histogram: its keys are among `keys`.
         keys: (m,), sorted and distinct; the result has m + 1 entries.
     """
     sums = np.zeros(len(keys) + 1)
-    sums[1 + np.searchsorted(keys, tally.keys)] = tally.sums
+    sums[1 + np.searchsorted(keys, histogram.keys)] = histogram.sums
     sums[1:] = np.cumsum(sums[:0:-1])
     return sums
 
 
-def _grouped(keys: Keys, amounts: NDArray[np.float64] | None = None) -> Tally:
-    """The tally of sorted keys; an amount is 1 unless given."""
+def _grouped(keys: Keys, amounts: NDArray[np.float64] | None = None) -> Histogram:
+    """The histogram of sorted keys; an amount is 1 unless given."""
     if len(keys) == 0:
-        return NOTHING
+        return EMPTY
     first = np.diff(keys, prepend=~keys[0]) != 0
     sums = np.bincount(np.cumsum(first) - 1, weights=amounts)
-    return Tally(keys[first], sums.astype(np.float64, copy=False))
+    return Histogram(keys[first], sums.astype(np.float64, copy=False))

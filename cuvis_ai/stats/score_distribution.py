@@ -1,4 +1,4 @@
-"""The distribution of one channel's values, by class: what detection metrics and quantiles need."""
+"""The distribution of scores by class, for detection metrics and quantiles."""
 
 from collections.abc import Iterable, Sequence
 from typing import ClassVar, NoReturn, Self
@@ -14,15 +14,15 @@ from cuvis_ai.functional.detection import Confusion, Curve
 from cuvis_ai.stats.extrema import Extrema
 from cuvis_ai.stats.moments import ChannelMoments
 from cuvis_ai.stats.score_counts import (
-    NOTHING,
+    EMPTY,
+    Histogram,
     Keys,
-    Tally,
     coarser,
+    histograms_by_class,
     merged,
     scores_of,
     sortable,
     sums_from_above,
-    tallies_by_class,
 )
 from cuvis_ai.stats.sketch import PixelFlags, PixelTruth, Sketch, Structure
 from cuvis_ai.types import PixelMatrix
@@ -67,9 +67,9 @@ class ScoreDistribution(Sketch):
         self._extrema = Extrema()
         self._dropped = 0
         # Of normal pixels, of anomalous pixels, and of the latter's region weights.
-        self._tallies = (NOTHING, NOTHING, NOTHING)
-        self._waiting: list[tuple[Tensor, Tensor | None]] = []
-        self._n_waiting = 0
+        self._histograms: tuple[Histogram, ...] = (EMPTY, EMPTY, EMPTY)
+        # Scores and region weights that are not sorted yet.
+        self._waiting: list[tuple[Tensor, Tensor]] = []
 
     @property
     def count(self) -> int:
@@ -81,12 +81,6 @@ class ScoreDistribution(Sketch):
     def channels(self) -> int:
         """1, or 0 before the first pixel."""
         return min(self.count, 1)
-
-    @property
-    def exact(self) -> bool:
-        """Whether every score is still kept as it was."""
-        self._settle()
-        return self._dropped == 0
 
     @property
     def mean(self) -> float:
@@ -119,39 +113,33 @@ class ScoreDistribution(Sketch):
             )
         scores = pixels.detach()[:, 0]
         scores = scores.clone() if valid is None else torch.where(valid, scores, torch.nan)
-        self._waiting.append((scores, None if truth is None else truth.detach().clone()))
-        self._n_waiting += len(scores)
-        if self._n_waiting >= CHUNK:
+        weights = torch.zeros(len(scores)) if truth is None else truth.detach().clone()
+        self._waiting.append((scores, weights))
+        if sum(len(scores) for scores, _ in self._waiting) >= CHUNK:
             self._settle()
 
     def _settle(self) -> None:
         """Sort what waits into the bins; on a device this is where it is copied."""
         if not self._waiting:
             return
-        scores = torch.cat([s.cpu().float() for s, _ in self._waiting])
-        weights = torch.cat(
-            [
-                torch.zeros(len(s), dtype=torch.float64) if w is None else w.cpu().double()
-                for s, w in self._waiting
-            ]
-        )
-        self._waiting, self._n_waiting = [], 0
+        scores = torch.cat([scores.cpu().float() for scores, _ in self._waiting])
+        weights = torch.cat([weights.cpu().double() for _, weights in self._waiting])
+        self._waiting = []
         for part, weight in zip(scores.split(CHUNK), weights.split(CHUNK), strict=True):
             finite = torch.isfinite(part)
             kept = part[finite]
             self._moments.update(kept[:, None])
             self._extrema.update(kept[:, None])
             keys = sortable(kept.numpy()) >> self._dropped
-            self._absorb(tallies_by_class(keys, weight[finite].numpy()))
+            self._absorb(histograms_by_class(keys, weight[finite].numpy()))
 
-    def _absorb(self, tallies: Iterable[Tally]) -> None:
-        """Add tallies of this resolution, then coarsen as far as needed."""
-        normal, anomalous, weight = map(merged, self._tallies, tallies)
+    def _absorb(self, histograms: Iterable[Histogram]) -> None:
+        """Add histograms of this resolution, then coarsen as far as needed."""
+        self._histograms = tuple(map(merged, self._histograms, histograms))
         if self._moments.count > self.exact_limit:
-            while len(normal.keys) + len(anomalous.keys) > self.bins:
-                normal, anomalous, weight = (coarser(x, 1) for x in (normal, anomalous, weight))
+            while sum(len(histogram.keys) for histogram in self._histograms[:2]) > self.bins:
+                self._histograms = tuple(coarser(histogram, 1) for histogram in self._histograms)
                 self._dropped += 1
-        self._tallies = (normal, anomalous, weight)
 
     def merge(self, other: Self) -> Self:
         """Return the distribution of both streams."""
@@ -160,9 +148,8 @@ class ScoreDistribution(Sketch):
         whole._moments = whole._moments.merge(other._moments)
         whole._extrema = whole._extrema.merge(other._extrema)
         whole._dropped = max(self._dropped, other._dropped)
-        normal, anomalous, weight = (coarser(x, whole._dropped - self._dropped) for x in self._tallies)
-        whole._tallies = (normal, anomalous, weight)
-        whole._absorb(coarser(x, whole._dropped - other._dropped) for x in other._tallies)
+        whole._histograms = tuple(coarser(x, whole._dropped - self._dropped) for x in self._histograms)
+        whole._absorb(coarser(x, whole._dropped - other._dropped) for x in other._histograms)
         return whole
 
     def through(self, affine: Affine) -> NoReturn:
@@ -173,9 +160,9 @@ class ScoreDistribution(Sketch):
         )
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """Dropped bits; keys and sums of three tallies; the moments' three; the extrema's three."""
+        """Dropped bits; keys and sums of three histograms; the moments' three; the extrema's three."""
         self._settle()
-        columns = (torch.from_numpy(column) for tally in self._tallies for column in tally)
+        columns = (torch.from_numpy(column) for histogram in self._histograms for column in histogram)
         return (torch.tensor(self._dropped), *columns, *self._moments.tensors(), *self._extrema.tensors())
 
     def restored(self, tensors: Sequence[Tensor]) -> Self:
@@ -183,8 +170,7 @@ class ScoreDistribution(Sketch):
         new = type(self)(exact_limit=self.exact_limit, bins=self.bins)
         new._dropped = int(tensors[0])
         keys, sums = ([column.numpy() for column in tensors[start:7:2]] for start in (1, 2))
-        normal, anomalous, weight = map(Tally, keys, sums)
-        new._tallies = (normal, anomalous, weight)
+        new._histograms = tuple(map(Histogram, keys, sums))
         new._moments = new._moments.restored(tensors[7:10])
         new._extrema = new._extrema.restored(tensors[10:13])
         return new
@@ -203,7 +189,7 @@ class ScoreDistribution(Sketch):
         n = self.count
         if n == 0:
             return float("nan")
-        everything = merged(*self._tallies[:2])
+        everything = merged(*self._histograms[:2])
         upto = np.cumsum(everything.sums)
         position = q * (n - 1)
         rank = int(position)
@@ -212,7 +198,7 @@ class ScoreDistribution(Sketch):
         # From the nearer end, as NumPy: then both ends are met exactly.
         return below + (above - below) * share if share < 0.5 else above - (above - below) * (1.0 - share)
 
-    def _at_rank(self, everything: Tally, upto: NDArray[np.float64], rank: int) -> float:
+    def _at_rank(self, everything: Histogram, upto: NDArray[np.float64], rank: int) -> float:
         i = int(np.searchsorted(upto, rank, side="right"))
         low, high = (float(edge[0]) for edge in self._edges(everything.keys[i : i + 1]))
         share = (rank + 0.5 - (upto[i] - everything.sums[i])) / everything.sums[i]
@@ -232,27 +218,25 @@ class ScoreDistribution(Sketch):
         Beyond `exact_limit` pixels a bin is predicted as a whole, if its middle is above the
         threshold: exact for the thresholds of `curve`, else to the pixels of one bin.
         """
-        if self.count == 0:
-            return Confusion(0, 0, 0, 0)
-        (tn, fp), (fn, tp) = (self._sides(tally, threshold) for tally in self._tallies[:2])
+        self._settle()
+        (tn, fp), (fn, tp) = (self._sides(histogram, threshold) for histogram in self._histograms[:2])
         return Confusion(tp, fp, fn, tn)
 
-    def _sides(self, tally: Tally, threshold: float) -> tuple[int, int]:
+    def _sides(self, histogram: Histogram, threshold: float) -> tuple[int, int]:
         """Pixels not above and above a threshold."""
-        low, high = self._edges(tally.keys)
+        low, high = self._edges(histogram.keys)
         first = int(np.searchsorted((low + high) / 2.0, threshold, side="right"))
-        return int(tally.sums[:first].sum()), int(tally.sums[first:].sum())
+        return int(histogram.sums[:first].sum()), int(histogram.sums[first:].sum())
 
     def curve(self) -> Curve:
-        """Return what is predicted at each threshold: one point before, between and behind all bins.
+        """Return what is predicted at each threshold: one point before, between and after all bins.
 
         The first threshold is the greatest score, so that nothing is predicted. The others lie midway
         between bins, rounded to float32 such that scores compare with them as they would unrounded.
+        Without a pixel there is the first point alone, at NaN.
         """
-        if self.count == 0:
-            nothing = torch.zeros(1, dtype=torch.int64)
-            return Curve(torch.full((1,), torch.nan).double(), nothing, nothing, nothing.double())
-        keys = merged(*self._tallies[:2]).keys
+        self._settle()
+        keys = merged(*self._histograms[:2]).keys
         low, high = self._edges(keys)
         with np.errstate(over="ignore"):  # below the least float32 comes −inf
             least = np.nextafter(np.float32(self.low), np.float32(-np.inf))
@@ -260,5 +244,7 @@ class ScoreDistribution(Sketch):
         middle = (under / 2.0 + low / 2.0).astype(np.float32).astype(np.float64)
         between = np.where(middle < low, middle, under)
         thresholds = torch.from_numpy(np.concatenate([[self.high], between[::-1]]))
-        fp, tp, overlap = (torch.from_numpy(sums_from_above(tally, keys)) for tally in self._tallies)
+        fp, tp, overlap = (
+            torch.from_numpy(sums_from_above(histogram, keys)) for histogram in self._histograms
+        )
         return Curve(thresholds, tp.long(), fp.long(), overlap)

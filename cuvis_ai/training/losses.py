@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from cuvis_ai.errors import GraphError
-from cuvis_ai.functional.components import orthogonality_penalty
-from cuvis_ai.functional.losses import logistic_loss, squared_error, uncertainty_weighted
+from cuvis_ai.functional.component_quality import orthogonality_penalty
+from cuvis_ai.functional.loss_formulas import logistic_loss, squared_error, uncertainty_weighted
 from cuvis_ai.leaf.bases import CompositeLoss, Loss, pooled
 from cuvis_ai.leaf.components import projection_of
 from cuvis_ai.leaf.reading import Read, View
@@ -163,7 +163,7 @@ class WeightedMultiLoss(CompositeLoss):
         log_variances (m,): sᵢ, a parameter, if learnable.
 
     Reference:
-        See `functional.losses.uncertainty_weighted`.
+        See `functional.loss_formulas.uncertainty_weighted`.
     """
 
     def __init__(

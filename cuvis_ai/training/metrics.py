@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing_extensions import override
 
 from cuvis_ai.errors import GraphError
-from cuvis_ai.functional.components import orthogonality_error
+from cuvis_ai.functional.component_quality import orthogonality_error
 from cuvis_ai.functional.detection import (
     aupro,
     auroc,
@@ -33,7 +33,7 @@ class ExplainedVarianceMetric(Metric):
     """Shares of the input's total variance that the current components explain.
 
     Logs `explained_variance_pc1`, `explained_variance_pc2`, … and `explained_variance_total`, by
-    the formulas of `functional.components.explained_variance`: of the components as they are now,
+    the formulas of `functional.component_quality.explained_variance`: of the components as they are now,
     on the data of the epoch, out of the total variance of what enters the parent.
     """
 

@@ -14,11 +14,13 @@ from sklearn.metrics import roc_auc_score
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.errors import ConfigError
 from cuvis_ai.functional.affine import pixels_of
+from cuvis_ai.node.base.state import set_state
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.stats import Moments
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
+from cuvis_ai.training.losses import OrthogonalityLoss
 from tests.cubes import Batches, random_cubes
 
 STATISTICS_ONLY = TrainingConfig(trainer=TrainerConfig(max_epochs=0, enable_progress_bar=False))
@@ -141,6 +143,35 @@ def test_ridge_is_on_the_diagonal() -> None:
     centred = pixels - pixels.mean(0)
     expected = np.einsum("ni,ij,nj->n", centred, inverse, centred)
     np.testing.assert_allclose(pixels_of(fitted(cube, eps=0.7)(cube)).ravel(), expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("eps", [0.0, 0.3])
+def test_following_scores_have_the_ridge_on_the_covariance_of_what_enters_now(eps: float) -> None:
+    cubes = random_cubes(8, dtype=torch.float64)
+    graph = Graph()
+    pca = graph.add_node(TrainablePCA(3), name="pca")
+    graph.add_node(RXGlobal(eps, stats="follow"), parent=pca, name="rx")
+    graph.to(torch.float64).train(Batches([{"cube": cubes}]), STATISTICS_ONLY)
+    set_state(pca, components=0.2 * torch.randn(3, 7))
+    training = pixels_of(cubes).numpy() @ pca.components.numpy().T
+    inverse = np.linalg.inv(np.cov(training, rowvar=False) + eps * np.eye(3))
+    cube = random_cubes(seed=1, dtype=torch.float64)
+    centred = pixels_of(cube).numpy() @ pca.components.numpy().T - training.mean(0)
+    expected = np.einsum("ni,ij,nj->n", centred, inverse, centred)
+    np.testing.assert_allclose(pixels_of(graph(cube).output).ravel(), expected, rtol=1e-6)
+
+
+def test_state_that_followed_a_training_has_the_ridge_too() -> None:
+    cubes = random_cubes(8, dtype=torch.float64)
+    graph = Graph()
+    pca = graph.add_node(TrainablePCA(3, trainable=True), name="pca")
+    rx = graph.add_node(RXGlobal(0.3, stats="follow"), parent=pca)
+    graph.add_leaf_node(OrthogonalityLoss(), parent=pca)
+    one_epoch = TrainingConfig(trainer=TrainerConfig(max_epochs=1, enable_progress_bar=False))
+    graph.to(torch.float64).train(Batches([{"cube": cubes}]), one_epoch)
+    entering = pixels_of(cubes).numpy() @ pca.components.detach().numpy().T
+    expected = np.linalg.inv(np.cov(entering, rowvar=False) + 0.3 * np.eye(3))
+    np.testing.assert_allclose(rx.whitening.T @ rx.whitening, expected, atol=1e-12)
 
 
 def test_trained_parts_are_mean_and_whitening() -> None:

@@ -174,6 +174,22 @@ def test_explained_variance_is_of_the_validation_data_out_of_the_total() -> None
     assert zero["explained_variance_pc1"] == 0
 
 
+@pytest.mark.parametrize("whiten", [False, True])
+def test_logged_shares_are_those_of_the_components_directions(whiten: bool) -> None:
+    train, val = random_cubes(8), random_cubes(8, seed=1)
+    graph = Graph()
+    pca = graph.add_node(TrainablePCA(3, whiten=whiten))
+    graph.add_leaf_node(ExplainedVarianceMetric(), parent=pca)
+    graph.train(Batches(as_batches(train)), STATISTICS_ONLY)
+    rows = torch.randn(3, 7) * torch.tensor([[0.1], [1.0], [20.0]])
+    set_state(pca, components=rows)
+    values = values_of(graph, as_batches(train), as_batches(val))
+    x = val.permute(0, 2, 3, 1).reshape(-1, 7).double().numpy()
+    for i, row in enumerate(rows.double().numpy(), 1):
+        expected = (x @ (row / np.linalg.norm(row))).var() / x.var(axis=0).sum()
+        assert values[f"explained_variance_pc{i}"] == pytest.approx(expected, rel=1e-5)
+
+
 def test_evaluate_returns_one_split_under_its_stage() -> None:
     graph = rx_graph(ScoreStatisticsMetric(), AnomalyDetectionMetrics())
     test = random_cubes(4, seed=5)

@@ -24,7 +24,7 @@ class EvaluationEpoch:
     """
 
     def __init__(self, parts: Parts, losses: Losses, pictures: Pictures, device: torch.device) -> None:
-        self.observer = Observer(parts.execution, device)
+        self.observer = Observer(parts.execution)
         self.losses = losses
         self.pictures = pictures
         self.means = LossMeans(losses, device)

@@ -82,7 +82,7 @@ def _fit_from_sketches(
     stream: Iterable[Mapping[str, Any]],
     device: torch.device,
 ) -> None:
-    observer = Observer(execution, device)
+    observer = Observer(execution)
     of_nodes = {
         name: observer.observe(fit_point(execution, name), kind)
         for name in one.fits

@@ -125,7 +125,7 @@ def test_spectra_are_means_and_deviations_of_each_class(graph, invalid):
 
 def test_shares_of_the_variance_are_the_metrics(graph):
     seen, execution = batches(), execution_of(graph)
-    observer = Observer(execution, torch.device("cpu"))
+    observer = Observer(execution)
     metrics = Metrics(
         execution, [Attached(ExplainedVarianceMetric(), graph.nodes["trainable_pca"])], observer
     )
@@ -351,7 +351,7 @@ def test_nothing_is_collected_where_the_recorder_is_not_active(graph, ranks):
     """A further rank only takes its share of the sketches, which all ranks put together."""
     execution = execution_of(graph)
     pictures = Pictures(execution, attached_pictures(graph), Recorder([]), ranks=ranks)
-    observer = Observer(execution, torch.device("cpu"))
+    observer = Observer(execution)
     pictures.start(observer, last=True)
     assert pictures.points() == ()
     assert bool(observer.points()) == (ranks == 2)
@@ -364,7 +364,7 @@ def test_pictures_of_weights_alone_read_no_cube():
     kept, execution = Kept(), execution_of(graph)
     pictures = Pictures(execution, attached_pictures(graph), kept)
     assert not pictures.read_data
-    observer = Observer(execution, torch.device("cpu"))
+    observer = Observer(execution)
     pictures.start(observer, last=True)
     assert pictures.points() == observer.points() == ()
     pictures.collect(None, {})

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from cuvis_ai.functional.components import explained_variance, orthogonality_error, orthogonality_penalty
+from cuvis_ai.functional.component_quality import (
+    explained_variance,
+    orthogonality_error,
+    orthogonality_penalty,
+)
 
 
 def orthonormal(k: int, c: int, seed: int = 0) -> torch.Tensor:
@@ -38,6 +42,19 @@ def test_total_is_the_r2_of_decoding_with_the_transpose(components: torch.Tensor
     _, total = shares(components, pixels)
     assert total == pytest.approx(r2_of_decoding(components, pixels), abs=1e-12)
     assert total <= 1
+
+
+def test_share_of_a_component_is_of_its_direction_whatever_its_length() -> None:
+    """ŵᵢ Σ ŵᵢᵀ / tr Σ with ŵᵢ of unit length: the variance of what is projected onto the direction."""
+    pixels = torch.randn(500, 8, dtype=torch.float64) * torch.arange(1, 9)
+    components = torch.randn(3, 8, dtype=torch.float64) * torch.tensor([[0.01], [3.0], [40.0]])
+    x = pixels.numpy()
+    expected = []
+    for row in components.numpy():
+        direction = row / np.sqrt((row**2).sum())
+        expected.append((x @ direction).var(ddof=1) / x.var(axis=0, ddof=1).sum())
+    per_component, _ = shares(components, pixels)
+    assert per_component == pytest.approx(expected, rel=1e-10)
 
 
 def test_white_noise_gives_k_over_c() -> None:

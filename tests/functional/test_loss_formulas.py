@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cuvis_ai.functional.losses import logistic_loss, squared_error, uncertainty_weighted
+from cuvis_ai.functional.loss_formulas import logistic_loss, squared_error, uncertainty_weighted
 from cuvis_ai.leaf.bases import pooled
 
 

@@ -1,4 +1,4 @@
-"""What can be said of a set of components W (k, c), one a row.
+"""Orthogonality and explained variance of a set of components W (k, c), one a row.
 
 The tutorial's WᵀW − I, for components as columns, is W Wᵀ − I here.
 """

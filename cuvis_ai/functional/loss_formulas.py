@@ -1,4 +1,4 @@
-"""Loss formulas, by pixel; `training.losses` pools them over valid pixels."""
+"""Formulas of losses, by pixel; `training.losses` pools them over valid pixels."""
 
 import torch
 from jaxtyping import Float
@@ -35,6 +35,6 @@ def uncertainty_weighted(
 
     Reference:
         Kendall, Gal, Cipolla, "Multi-task learning using uncertainty to weigh losses for scene
-        geometry and semantics", 2018, eq. 7 and the text behind it.
+        geometry and semantics", 2018, eq. 7 and the text after it.
     """
     return 0.5 * ((-log_variances).exp() * losses + log_variances).sum()
