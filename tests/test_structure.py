@@ -82,7 +82,6 @@ def test_no_file_name_is_used_twice() -> None:
     assert not {name for name, count in counts.items() if count > 1}
 
 
-@pytest.mark.xfail(strict=False, reason="the house is being moved")
 def test_a_packages_init_defines_nothing() -> None:
     defining = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     inits = [path for path in MODULES if path.name == "__init__.py"]
@@ -125,7 +124,6 @@ def test_no_circle_inside_a_folder(folder: Path, imported: dict[str, set[str]]) 
     assert_no_circle(edges)
 
 
-@pytest.mark.xfail(strict=False, reason="the house is being moved")
 def test_hardly_any_import_of_ours_is_inside_a_function() -> None:
     local = {
         f"{shown(path)}:{statement.lineno}"
