@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cuvis_ai.cli.command_line import parser_of
-from cuvis_ai.data.convert import convert
+from cuvis_ai.data.session_conversion import convert
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.leaf.reading import Evaluation
 from cuvis_ai.node.base import Node
 from cuvis_ai.pipeline import structure
-from cuvis_ai.pipeline.members import AnyLeaf, AnyNode, Members, NodeOrName
+from cuvis_ai.pipeline.graph_members import AnyLeaf, AnyNode, Members, NodeOrName
 from cuvis_ai.pipeline.saving import graph_file
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 from cuvis_ai.training.config import TrainingConfig

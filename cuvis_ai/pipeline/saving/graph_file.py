@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cuvis_ai.errors import ArchiveError, GraphError, NotFittedError
-from cuvis_ai.pipeline.members import Members
+from cuvis_ai.pipeline.graph_members import Members
 from cuvis_ai.pipeline.saving import archive
 from cuvis_ai.pipeline.saving.probe import check_probe, probe
 from cuvis_ai.pipeline.trained_bands import TrainedBands

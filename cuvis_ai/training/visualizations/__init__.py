@@ -7,7 +7,7 @@ the data, and the first rank's pictures are recorded.
 
 from cuvis_ai.training.visualizations.anomaly_heatmap import AnomalyHeatmap
 from cuvis_ai.training.visualizations.component_plot import ComponentPlot
-from cuvis_ai.training.visualizations.pca import PCAVisualization
+from cuvis_ai.training.visualizations.pca_visualization import PCAVisualization
 from cuvis_ai.training.visualizations.precision_recall import PrecisionRecallPlot
 from cuvis_ai.training.visualizations.score_histogram import ScoreHistogram
 from cuvis_ai.training.visualizations.spectra_plot import SpectraPlot

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import spectral.io.envi
 
-from cuvis_ai.data.convert import convert
 from cuvis_ai.data.cube import read_cube
+from cuvis_ai.data.session_conversion import convert
 from cuvis_ai.errors import DatasetNotFoundError
 from tests.data import fake_cuvis
 
@@ -74,7 +74,7 @@ def test_it_needs_no_more_than_numpy_and_cuvis(session: Path, tmp_path: Path) ->
         from pathlib import Path
         for name in ("torch", "lightning", "scipy", "spectral", "jaxtyping", "hydra", "h5py", "rasterio", "zarr"):
             sys.modules[name] = None  # importing it is an ImportError
-        from cuvis_ai.data.convert import convert
+        from cuvis_ai.data.session_conversion import convert
         print(len(convert(Path(sys.argv[1]), Path(sys.argv[2]))))
         """
     )
