@@ -94,7 +94,7 @@ class CocoMasks:
                 "Is it the annotation of another cube?"
             )
         wanted = [one for one in self._annotations[number] if one.category in self.anomalous]
-        if wanted and all(lies_outside(one.segmentation, shape, one.where) for one in wanted):
+        if wanted and all(lies_outside(one.segmentation, shape) for one in wanted):
             raise CubeFormatError(
                 f"{wanted[0].where}: expected a polygon in the image of {shape[1]} × {shape[0]} pixels, "
                 "got one outside, like all of this image. Export polygons in pixels of the cube."
@@ -112,7 +112,7 @@ class CocoMasks:
                 orphans.append(annotation)
                 continue
             size = self._images[annotation.image].size
-            if size is not None and lies_outside(annotation.segmentation, size, annotation.where):
+            if size is not None and lies_outside(annotation.segmentation, size):
                 outside.append(annotation)
             else:
                 self._annotations[annotation.image].append(annotation)

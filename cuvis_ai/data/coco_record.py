@@ -129,7 +129,7 @@ class _Entry:
         if height is None or width is None:
             return None
         for field, value in (("height", height), ("width", width)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31:
                 raise self.error("a whole number from 1 on", field, value)
         return height, width
 

@@ -38,20 +38,22 @@ def covered(
     return mask
 
 
-def lies_outside(segmentation: Any, shape: tuple[int, int], where: str) -> bool:
+def lies_outside(segmentation: Any, shape: tuple[int, int]) -> bool:
     """Tell whether a segmentation is of polygons, all of which lie outside the image.
+
+    Of anything that cannot be drawn it is not so; `covered` says what is wrong with it.
 
     Args:
         segmentation: as for `covered`.
         shape: (h, w) of the image.
-        where: subject of messages.
-
-    Raises:
-        CubeFormatError: a number in a polygon cannot be.
     """
-    if not segmentation or not isinstance(segmentation, list):
+    if isinstance(segmentation, dict):
         return False
-    return all(_misses(corners, shape) for corners in _polygons(segmentation, where))
+    try:
+        polygons = _polygons(segmentation, "")
+    except CubeFormatError:
+        return False
+    return all(_misses(corners, shape) for corners in polygons)
 
 
 def _polygons(segmentation: Any, where: str) -> list[npt.NDArray[np.float64]]:
