@@ -49,28 +49,34 @@ def read_picture(path: Path, shape: tuple[int, int], *, indices: bool) -> Pictur
     try:
         with path.open("rb") as file:
             picture = _opened(file)
-            n_frames = getattr(picture, "n_frames", 1)  # PNG and GIF have it
             rawmode = _rawmode(picture)
-            found = (picture.height, picture.width)
-            if found == tuple(shape) and n_frames == 1:
-                picture.load()
+            _require_one_meaning(path, picture, rawmode, shape)
+            picture.load()
+            return _as_labels(path, picture, rawmode, indices)
+    except CubeFormatError:
+        raise
     except Exception as err:  # Pillow's decoders end in whatever error a damaged file leads them to
         raise CubeFormatError(
             f"{path}: expected a picture ({n_bytes} bytes) in PNG, BMP or GIF, got "
             f"{type(err).__name__}: {str(err)[:200]!r}. Save it again as PNG."
         ) from err
+
+
+def _require_one_meaning(path: Path, picture: Any, rawmode: str, shape: tuple[int, int]) -> None:
+    """Raise an error for a picture of another size, of several frames, or of which a part would be read."""
+    found = (picture.height, picture.width)
     if found != tuple(shape):
         raise CubeFormatError(
             f"{path}: expected a mask of the cube's size {tuple(shape)}, got {found}. "
             "Is it the mask of another cube, or transposed?"
         )
+    n_frames = getattr(picture, "n_frames", 1)  # PNG and GIF have it
     deep = rawmode.endswith(";16B") and picture.mode != "I;16"
     if n_frames != 1 or deep:
         got = "16 bits a colour, the lower 8 of which are not read" if deep else f"{n_frames} frames"
         raise CubeFormatError(
             f"{path}: expected one picture, of 8 bits a colour, got {got}. Save the mask as such."
         )
-    return _as_labels(path, picture, rawmode, indices)
 
 
 def _opened(file: BinaryIO) -> Any:

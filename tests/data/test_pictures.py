@@ -189,6 +189,19 @@ def test_byte_that_changed_is_noticed(tmp_path: Path, at: int) -> None:
         read_picture(path, SHAPE, indices=False)
 
 
+def test_more_transparencies_than_colours_are_refused(tmp_path: Path) -> None:
+    picture = Image.fromarray(MARKED.astype(np.uint8)).convert("P")
+    picture.putpalette([0, 0, 0, 255, 0, 0])
+    picture.save(tmp_path / "mask.png", transparency=b"\xff" * 2)
+    content = (tmp_path / "mask.png").read_bytes()
+    at = content.index(b"tRNS")
+    part = b"tRNS" + bytes(300)
+    chunk = struct.pack(">I", 300) + part + struct.pack(">I", zlib.crc32(part))
+    (tmp_path / "mask.png").write_bytes(content[: at - 4] + chunk + content[at + 10 :])
+    with pytest.raises(CubeFormatError, match="expected a picture .*palette index out of range"):
+        read_mask(tmp_path / "mask.png", SHAPE)
+
+
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".gif"])
 @pytest.mark.parametrize("form", ["EPS", "TIFF", "JPEG", "PPM"])
 def test_other_pictures_are_not_given_to_other_decoders(tmp_path: Path, suffix: str, form: str) -> None:
