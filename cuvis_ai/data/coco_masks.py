@@ -1,24 +1,28 @@
 """`CocoMasks`: anomaly masks from a COCO file, through pycocotools."""
 
-import json
+import logging
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cuvis_ai.errors import ConfigError, CubeFormatError, DatasetNotFoundError, import_extra
+from cuvis_ai.data.coco_record import Annotation, Id, first_names, read_record
+from cuvis_ai.data.coco_shapes import covered, lies_outside
+from cuvis_ai.errors import ConfigError, CubeFormatError, import_extra
 
 Category = int | str
 """A category's id or name."""
+
+_log = logging.getLogger(__name__)
 
 
 class CocoMasks:
     """The masks in a COCO JSON: polygons, compressed and uncompressed run lengths.
 
     A pixel is an anomaly if an annotation of an anomalous category covers it. All categories are anomalous,
-    but for those named in `normal`; or only those named in `anomalous`.
+    but for those named in `normal`; or only those named in `anomalous`. Ids may be written as numbers or as
+    text. Annotations of no image, and polygons outside theirs, are left out and logged.
 
     Args:
         path: the JSON file.
@@ -27,7 +31,7 @@ class CocoMasks:
 
     Raises:
         ConfigError: a category is unknown, or both lists are given.
-        CubeFormatError: the file is no COCO JSON.
+        CubeFormatError: the file is no COCO JSON, or all its annotations are left out.
         DatasetNotFoundError: there is no such file.
         MissingExtraError: pycocotools is not installed.
 
@@ -46,14 +50,13 @@ class CocoMasks:
     ) -> None:
         self.path = Path(path)
         self._codec = import_extra("pycocotools.mask", "coco", f"reading {self.path}")
-        record = self._load()
-        self._images: dict[int, dict[str, Any]] = {image["id"]: image for image in record["images"]}
-        self._annotations: dict[int, list[dict[str, Any]]] = {number: [] for number in self._images}
-        for annotation in record["annotations"]:
-            self._annotations.setdefault(annotation["image_id"], []).append(annotation)
-        self.categories: dict[int, str] = {
-            category["id"]: str(category["name"]) for category in record.get("categories", [])
-        }
+        record = read_record(self.path)
+        self._images = record.images
+        self.categories = dict(record.categories)
+        self.n_annotations = len(record.annotations)
+        """How many the file has, whether they are used or not."""
+        self._annotations: dict[Id, list[Annotation]] = {number: [] for number in record.images}
+        self._sort(record.annotations)
         if normal and anomalous is not None:
             raise ConfigError(
                 f"CocoMasks: expected `normal` or `anomalous`, got both: {normal!r}, {anomalous!r}."
@@ -61,15 +64,19 @@ class CocoMasks:
         if anomalous is not None:
             self.anomalous = self._ids(anomalous)
         else:
-            used = {annotation["category_id"] for annotation in record["annotations"]}
+            used = {annotation.category for annotation in record.annotations}
             self.anomalous = (set(self.categories) | used) - self._ids(normal)
 
     @property
-    def images(self) -> dict[int, str]:
+    def images(self) -> dict[Id, str]:
         """File names by image id, in the order of the file."""
-        return {number: str(image["file_name"]) for number, image in self._images.items()}
+        return {number: image.file_name for number, image in self._images.items()}
 
-    def mask(self, image: int | str, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    def n_used(self, images: Collection[Id]) -> int:
+        """Return how many annotations lie on these images."""
+        return sum(len(self._annotations[number]) for number in images)
+
+    def mask(self, image: Id, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
         """Return an image's mask (h, w), True where a pixel is an anomaly.
 
         Args:
@@ -80,49 +87,72 @@ class CocoMasks:
             CubeFormatError: the file has no such image, or its size or an annotation's differs.
         """
         number = self._image_id(image)
-        declared = (self._images[number].get("height"), self._images[number].get("width"))
-        if None not in declared and declared != tuple(shape):
+        declared = self._images[number].size
+        if declared is not None and declared != tuple(shape):
             raise CubeFormatError(
                 f"{self.path}: expected image {image!r} to be {tuple(shape)} as the cube, got {declared}. "
                 "Is it the annotation of another cube?"
             )
+        wanted = [one for one in self._annotations[number] if one.category in self.anomalous]
+        if wanted and all(lies_outside(one.segmentation, shape) for one in wanted):
+            raise CubeFormatError(
+                f"{wanted[0].where}: expected a polygon in the image of {shape[1]} × {shape[0]} pixels, "
+                "got one outside, like all of this image. Export polygons in pixels of the cube."
+            )
         mask = np.zeros(shape, dtype=bool)
-        for annotation in self._annotations[number]:
-            if annotation["category_id"] in self.anomalous:
-                mask |= self._decoded(annotation, shape)
+        for one in wanted:
+            mask |= covered(one.segmentation, shape, one.where, self._codec)
         return mask
 
-    def _load(self) -> dict[str, Any]:
-        if not self.path.exists():
-            raise DatasetNotFoundError(
-                f"{self.path}: expected a COCO JSON, got no such file. Correct the path."
+    def _sort(self, annotations: Collection[Annotation]) -> None:
+        """Put annotations to their images, and log those that mark no pixel of any."""
+        orphans, outside = list[Annotation](), list[Annotation]()
+        for annotation in annotations:
+            if annotation.image not in self._images:
+                orphans.append(annotation)
+                continue
+            size = self._images[annotation.image].size
+            if size is not None and lies_outside(annotation.segmentation, size):
+                outside.append(annotation)
+            else:
+                self._annotations[annotation.image].append(annotation)
+        n_dropped = len(orphans) + len(outside)
+        text = f"{self.n_annotations - n_dropped} of {self.n_annotations} annotations used"
+        if orphans:
+            ids = sorted({repr(annotation.image) for annotation in orphans})
+            text += (
+                f"; {len(orphans)} belong to images that it does not list, with the ids {first_names(ids)}"
             )
-        try:
-            record = json.loads(self.path.read_text(encoding="utf-8"))
-        except ValueError as err:
-            raise CubeFormatError(f"{self.path}: expected a COCO JSON, got: {err}.") from err
-        if not isinstance(record, dict) or not {"images", "annotations"} <= record.keys():
-            got = sorted(record) if isinstance(record, dict) else type(record).__name__
+        if outside:
+            ids = [annotation.where.rpartition(" ")[2] for annotation in outside]
+            text += f"; {len(outside)} are polygons outside their image, with the ids {first_names(ids)}"
+        if n_dropped and n_dropped == self.n_annotations:
             raise CubeFormatError(
-                f"{self.path}: expected a COCO JSON with `images` and `annotations`, got {got}."
+                f"{self.path}: expected annotations of the images that it lists, got {text}. Correct the "
+                "ids, or export polygons in pixels."
             )
-        return record
+        if n_dropped:
+            _log.warning("%s: %s.", self.path, text)
 
-    def _ids(self, categories: Collection[Category]) -> set[int]:
-        """Return the ids of categories given by id or name."""
+    def _ids(self, categories: Collection[Category]) -> set[Id]:
+        """Return the ids of categories given by id or name; several may have one name."""
         if isinstance(categories, str):
             raise ConfigError(
                 f"CocoMasks: expected a list of categories, got {categories!r}. Put it in brackets."
             )
-        by_name = {name: number for number, name in self.categories.items()}
-        unknown = [entry for entry in categories if entry not in self.categories and entry not in by_name]
+        found: set[Id] = set()
+        unknown = []
+        for entry in categories:
+            ids = {number for number, name in self.categories.items() if entry in (number, name)}
+            found |= ids
+            unknown += [] if ids else [entry]
         if unknown:
             raise ConfigError(
                 f"{self.path}: expected categories of {self.categories}, got {unknown}. Correct them."
             )
-        return {entry if isinstance(entry, int) else by_name[entry] for entry in categories}
+        return found
 
-    def _image_id(self, image: int | str) -> int:
+    def _image_id(self, image: Id) -> Id:
         """Return the id of an image given by id or file name; the fullest match that is unique counts."""
         found = [number for number in self._images if number == image]
         for part in (str, lambda name: PurePosixPath(name).name, lambda name: PurePosixPath(name).stem):
@@ -130,35 +160,9 @@ class CocoMasks:
                 wanted = part(image.replace("\\", "/"))
                 found = [n for n, name in self.images.items() if part(name.replace("\\", "/")) == wanted]
         if len(found) != 1:
-            listing = ", ".join(f"{n}: {name}" for n, name in list(self.images.items())[:10])
+            listing = first_names([f"{n}: {name}" for n, name in self.images.items()])
             got = f"{len(found)} of that name" if found else "no such image"
             raise CubeFormatError(
-                f"{self.path}: expected one image {image!r}, got {got} of {len(self._images)}: {listing}"
-                f"{', …' if len(self._images) > 10 else ''}."
+                f"{self.path}: expected one image {image!r}, got {got} of {len(self._images)}: {listing}."
             )
         return found[0]
-
-    def _decoded(self, annotation: dict[str, Any], shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-        """Return the pixels that one annotation covers."""
-        where = f"{self.path}: annotation {annotation.get('id')}"
-        segmentation = annotation.get("segmentation")
-        h, w = shape
-        if isinstance(segmentation, dict):
-            if list(segmentation["size"]) != [h, w]:
-                raise CubeFormatError(
-                    f"{where}: expected run lengths of size {[h, w]}, got {segmentation['size']}."
-                )
-            if isinstance(segmentation["counts"], list):
-                if sum(segmentation["counts"]) != h * w:
-                    raise CubeFormatError(
-                        f"{where}: expected run lengths of {h * w} pixels, got {sum(segmentation['counts'])}."
-                    )
-                segmentation = self._codec.frPyObjects(segmentation, h, w)
-            return np.asarray(self._codec.decode(segmentation)).astype(bool)
-        if not segmentation or not all(isinstance(part, list) and len(part) >= 6 for part in segmentation):
-            raise CubeFormatError(
-                f"{where}: expected a segmentation (polygons of at least 3 corners, or run lengths), got "
-                f"{segmentation!r}. A box alone says not which pixels are anomalous; annotate the outline."
-            )
-        parts = self._codec.frPyObjects(segmentation, h, w)
-        return np.asarray(self._codec.decode(self._codec.merge(parts))).astype(bool)

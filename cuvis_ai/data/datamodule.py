@@ -105,6 +105,12 @@ class CubeDataModule(LightningDataModule, ABC):
                 "Remove the repetition, or rename one of two cubes of one name."
             )
         reference = self._first_readable(everything)
+        if reference.shape[2] == 1 and len({item.path for item in everything}) > 1:
+            raise ConfigError(
+                f"{type(self).__name__}: expected cubes of several bands, got files of one band such as "
+                f"{reference.path}. If each holds a band of one scene, put them into one file: `gdalbuildvrt "
+                "-separate scene.vrt …`, then `gdal_translate scene.vrt scene.tif`."
+            )
         bands = BandSelection.of(reference, self.reading)
         size = reference.shape[:2]
         statistics = self.in_file_order(splits.train)
@@ -117,6 +123,25 @@ class CubeDataModule(LightningDataModule, ABC):
             len(bands.kept),
             bands.n_bands,
         )
+        if stage != "predict":
+            for split in SplitItems._fields:
+                self._log_anomalous(split)
+
+    def _log_anomalous(self, split: str) -> None:
+        """Log the share of anomalous pixels in a split, where it has masks."""
+        dataset = self._datasets[split]
+        counts = [dataset.count_anomalous(index) for index in range(len(dataset))]
+        anomalous, known = (sum(part) for part in zip(*counts, strict=True)) if counts else (0, 0)
+        if known == 0:
+            return
+        text = f"{anomalous} of {known} pixels ({100 * anomalous / known:.3g} %) are anomalies"
+        if 2 * anomalous > known:
+            logger.warning(
+                "%s: %s: %s, more than half. Is the mask inverted, or do several labels count as anomalies?",
+                *(type(self).__name__, split, text),
+            )
+        else:
+            logger.info("%s: %s: %s.", type(self).__name__, split, text)
 
     def train_dataloader(self) -> CubeLoader:
         """Return the training cubes, shuffled by (seed, epoch); all ranks take as many batches.

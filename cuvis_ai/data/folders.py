@@ -1,9 +1,11 @@
 """The search for cubes, masks and annotations in folders."""
 
+import logging
+import re
 from pathlib import Path
 
 from cuvis_ai.data.format_search import FORMATS
-from cuvis_ai.data.masks import PICTURES
+from cuvis_ai.data.pictures import SUFFIXES as PICTURES
 from cuvis_ai.errors import ConfigError, DatasetNotFoundError
 
 SPLIT_FILE = "splits.json"
@@ -12,6 +14,10 @@ SPLIT_FILE = "splits.json"
 MASK_ENDING = "_mask"
 """What a mask's file name adds to its cube's."""
 
+logger = logging.getLogger(__name__)
+
+_REFERENCE = re.compile(r"(?<![a-z])(white|dark|whitedark)[ _-]?ref(erence)?(?![a-z])")
+"""What the names of a scanner's recordings of its shutter and of a white tile have in them."""
 _CUBE_SUFFIXES = tuple(suffix for known in FORMATS for suffix in known.suffixes)
 
 
@@ -73,14 +79,34 @@ def _is_coco(path: Path) -> bool:
 
 
 def find_cubes(folder: Path) -> list[Path]:
-    """Return the cubes that lie directly in a folder, in file-name order; masks are left out."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in _CUBE_SUFFIXES
-        and not path.name.startswith(".")
-        and not cube_name(path).endswith(MASK_ENDING)
+    """Return the cubes that lie directly in a folder, in file-name order; masks are left out.
+
+    So are a scanner's references, such as `DARKREF_a.hdr` and `WHITEREF_a.hdr` beside `a.hdr`.
+    """
+    found = sorted(
+        (
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in _CUBE_SUFFIXES
+            and not path.name.startswith(".")
+            and not cube_name(path).endswith(MASK_ENDING)
+        ),
+        key=natural_order,
     )
+    references = [path for path in found if _REFERENCE.search(cube_name(path).lower())]
+    if not references or len(references) == len(found):
+        return found
+    logger.info(
+        "%s: %d files are dark or white references, not cubes, such as %s.",
+        *(folder, len(references), references[0].name),
+    )
+    return [path for path in found if path not in references]
+
+
+def natural_order(path: Path) -> tuple[list[str | int], str]:
+    """Return a key by which file names are sorted, numbers in them as numbers: a2 before a10."""
+    parts = re.split(r"([0-9]+)", path.name)
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], path.name
 
 
 def cube_name(path: Path) -> str:

@@ -9,13 +9,21 @@ from pathlib import Path
 from typing import Unpack
 
 from cuvis_ai.data.coco_masks import Category
+from cuvis_ai.data.coco_record import Id as ImageId
 from cuvis_ai.data.datamodule import CubeDataModule, SplitItems
-from cuvis_ai.data.folders import SPLIT_FILE, cube_name, find_annotations, find_cubes, require_folder
+from cuvis_ai.data.folders import (
+    SPLIT_FILE,
+    cube_name,
+    find_annotations,
+    find_cubes,
+    natural_order,
+    require_folder,
+)
 from cuvis_ai.data.formats import cu3s
 from cuvis_ai.data.loading.dataset import CubeItem
-from cuvis_ai.data.mask_sources import MaskSource, coco_image_ids, coco_mask, coco_masks
+from cuvis_ai.data.mask_sources import MaskSource, coco_image_ids, coco_mask, coco_masks, log_use
 from cuvis_ai.data.options import CubeArguments
-from cuvis_ai.data.splits import Id, divided, with_unlisted_as_normal
+from cuvis_ai.data.splits import Id, divided, numbers_of, with_unlisted_as_normal
 from cuvis_ai.errors import DatasetNotFoundError, import_extra
 
 logger = logging.getLogger(__name__)
@@ -35,10 +43,11 @@ class LentilsAnomaly(CubeDataModule):
 
     Annotations are looked for in `annotations`, else in the one COCO JSON of the folder, or beside each
     session under its name. Splits come from the ids given here, else from the folder's `splits.json`, else
-    the cubes in file-name order are divided 60 / 20 / 20 %. An id is a cube's name, or its number: the image
-    id of its annotation, a session's frame, or, in a folder without annotations, its place in file-name
-    order, from 0. A cube that the annotations do not list has no known anomalies: it counts as free of them
-    in a split where others are annotated, with a log line.
+    the cubes in file-name order are divided 60 / 20 / 20 %. An id is a cube's name, or its number: the
+    image id of its annotation, a session's frame, or, in a folder without annotations, its place in
+    file-name order, from 0, or its name where all names are numbers. A cube that the annotations do not
+    list has no known anomalies: it counts as free of them in a split where others are annotated, with a log
+    line.
 
     Args:
         data_dir: the folder; None takes the environment's `DATA_ROOT`, else ./data/Lentils.
@@ -97,12 +106,12 @@ class LentilsAnomaly(CubeDataModule):
             logger.warning("LentilsAnomaly: no cube in %s is annotated; batches have no mask.", folder)
         return with_unlisted_as_normal(divided(items, numbers, folder / SPLIT_FILE, self.ids))
 
-    def _cubes(self, folder: Path) -> list[tuple[CubeItem, int | None]]:
+    def _cubes(self, folder: Path) -> list[tuple[CubeItem, Id | None]]:
         """The folder's cubes with their numbers."""
         paths = find_cubes(folder)
         names = [cube_name(path) for path in paths]
         annotations = find_annotations(folder, self.annotations, "LentilsAnomaly") if paths else None
-        numbers: list[int | None] = list(range(len(paths)))
+        numbers: list[Id | None] = [*numbers_of(names)]
         if annotations is not None:
             numbers = _image_ids(names, annotations, self.normal_categories)
         return [
@@ -110,10 +119,10 @@ class LentilsAnomaly(CubeDataModule):
             for name, path, number in zip(names, paths, numbers, strict=True)
         ]
 
-    def _frames(self, folder: Path) -> list[tuple[CubeItem, int | None]]:
+    def _frames(self, folder: Path) -> list[tuple[CubeItem, Id | None]]:
         """The frames of the folder's sessions; they have numbers where there is one session only."""
         sessions = _sessions(folder)
-        frames: list[tuple[CubeItem, int | None]] = []
+        frames: list[tuple[CubeItem, Id | None]] = []
         for session in sessions:
             beside = session.with_suffix(".json")
             annotations = None
@@ -121,29 +130,36 @@ class LentilsAnomaly(CubeDataModule):
                 annotations = find_annotations(folder, self.annotations, "LentilsAnomaly")
             elif beside.is_file():
                 annotations = beside
-            listed = {} if annotations is None else coco_masks(annotations, self.normal_categories).images
-            for frame in range(cu3s.n_measurements(session)):
-                mask = self._mask(annotations, frame if frame in listed else None)
-                item = CubeItem(name=f"{session.stem}_{frame:04d}", path=session, key=str(frame), mask=mask)
+            names = [f"{session.stem}_{frame:04d}" for frame in range(cu3s.n_measurements(session))]
+            images: dict[str, ImageId | None] = dict.fromkeys(names)
+            if annotations is not None:
+                masks = coco_masks(annotations, self.normal_categories)
+                images = {n: frame if frame in masks.images else None for frame, n in enumerate(names)}
+                log_use(masks, images)
+            for frame, (name, image) in enumerate(images.items()):
+                mask = self._mask(annotations, image)
+                item = CubeItem(name=name, path=session, key=str(frame), mask=mask)
                 frames.append((item, frame if len(sessions) == 1 else None))
         return frames
 
-    def _mask(self, annotations: Path | None, image: int | None) -> MaskSource | None:
+    def _mask(self, annotations: Path | None, image: ImageId | None) -> MaskSource | None:
         if annotations is None or image is None:
             return None
         return partial(coco_mask, annotations, image, self.normal_categories)
 
 
 def _sessions(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.cu3s"))
+    return sorted(folder.glob("*.cu3s"), key=natural_order)
 
 
-def _image_ids(names: Sequence[str], annotations: Path, normal: tuple[Category, ...]) -> list[int | None]:
+def _image_ids(names: Sequence[str], annotations: Path, normal: tuple[Category, ...]) -> list[ImageId | None]:
     """Each cube's image id: of the image of its name, else, for a converted session, its frame number."""
-    images = coco_masks(annotations, normal).images
+    masks = coco_masks(annotations, normal)
+    images = masks.images
     found = coco_image_ids(names, images)
     for i, name in enumerate(names):
         frame = re.fullmatch(rf"{re.escape(annotations.stem)}_(\d{{4,}})", name)
         if found[i] is None and frame is not None and int(frame[1]) in images:
             found[i] = int(frame[1])
+    log_use(masks, dict(zip(names, found, strict=True)))
     return found

@@ -1,19 +1,28 @@
 """Anomaly masks and label images from files of many formats."""
 
+import logging
+import warnings
 from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from cuvis_ai.data import pictures
 from cuvis_ai.data.cube import read_cube
 from cuvis_ai.data.format_search import format_of
 from cuvis_ai.data.sources.contents import Array
 from cuvis_ai.data.sources.members import Member, chosen_key
-from cuvis_ai.errors import CubeFormatError, DatasetNotFoundError
+from cuvis_ai.data.sparse_masks import sparse_members
+from cuvis_ai.errors import (
+    ConfigError,
+    CubeFormatError,
+    DatasetNotFoundError,
+    MissingExtraError,
+    import_extra,
+)
 
-PICTURES = (".png", ".bmp", ".gif")
-"""Endings of masks that are pictures; the others are in a format of cubes."""
+_log = logging.getLogger(__name__)
 
 
 def read_mask(
@@ -22,25 +31,65 @@ def read_mask(
     *,
     key: str | None = None,
     anomalous: Collection[float] | None = None,
+    ignored: Collection[float] | None = None,
 ) -> npt.NDArray[np.bool_]:
     """Return a mask (h, w), True where a pixel is an anomaly.
 
+    Without `anomalous` all values but 0 are anomalies; more than one such value is logged, negative ones are
+    refused. Of a picture with a palette, the colours count then, and black is normal; with `anomalous` or
+    `ignored`, the indices do.
+
     Args:
-        path: a picture, .mat, .npy, .npz, HDF5 or one-band cube such as an ENVI classification file.
+        path: a picture; .mat, .npy, .npz or HDF5, a sparse matrix among them; or a one-band cube such as an
+            ENVI classification file.
         shape: (h, w) of the cube that it belongs to.
         key: the array's name in a file of several; None: the only one that has the shape.
         anomalous: the values that mean an anomaly; None: all but 0.
+        ignored: the values that mean "unknown", NaN among them. If given, the result is a masked array, whose
+            masked pixels are those.
 
     Raises:
         DatasetNotFoundError: there is no such file.
         CubeFormatError: it cannot be read as a mask, or has another shape.
+        ConfigError: a value is anomalous and ignored.
     """
-    labels = read_labels(path, shape, key=key)
-    return labels != 0 if anomalous is None else np.isin(labels, list(anomalous))
+    path = Path(path)
+    by_value = anomalous is not None or bool(ignored)
+    labels, coloured = _labels(path, shape, key, indices=by_value)
+    if by_value and coloured:
+        raise CubeFormatError(
+            f"{path}: expected values, of which `anomaly_values` and `ignore_values` name some, got colours. "
+            "Save the mask as a grey or an indexed picture, or leave these arguments out."
+        )
+    unknown = _among(labels, ignored or ())
+    _require_finite(path, labels, unknown)
+    if anomalous is None:
+        if not by_value:
+            _require_black_zero(path, labels)
+        mask = _all_but_zero(path, labels, unknown, coloured)
+    else:
+        require_distinct("read_mask", anomalous, ignored)
+        mask = _among(labels, anomalous)
+    return np.ma.array(mask & ~unknown, mask=unknown) if ignored else mask
+
+
+def require_distinct(
+    where: str, anomalous: Collection[float] | None, ignored: Collection[float] | None
+) -> None:
+    """Raise an error for values that shall mean an anomaly and "unknown" at once.
+
+    Raises:
+        ConfigError: there are some.
+    """
+    if both := sorted(set(anomalous or ()) & set(ignored or ())):
+        raise ConfigError(
+            f"{where}: expected `anomaly_values` and `ignore_values` without a common value, got {both} in "
+            "both. Remove them from one."
+        )
 
 
 def read_labels(path: str | Path, shape: tuple[int, int], *, key: str | None = None) -> Array:
-    """Return the values of a label image (h, w) as they are stored; in colour pictures black is 0.
+    """Return the values of a label image (h, w) as they are stored; of colours, 0xRRGGBB.
 
     Args:
         path: as in `read_mask`.
@@ -51,44 +100,41 @@ def read_labels(path: str | Path, shape: tuple[int, int], *, key: str | None = N
         DatasetNotFoundError: there is no such file.
         CubeFormatError: it cannot be read as a label image, has another shape, or a value is not finite.
     """
-    path = Path(path)
-    if not path.exists():
-        raise DatasetNotFoundError(f"{path}: expected a mask, got no such file. Correct the path.")
-    if path.suffix.lower() in PICTURES:
-        labels = _picture(path)
-    elif members := format_of(path).members:
-        labels = _named(path, members(path), shape, key)
-    else:
-        labels = np.asarray(read_cube(path, key).values)
-    labels = labels.reshape(_without_band(labels.shape))
-    if labels.shape != tuple(shape):
-        raise CubeFormatError(
-            f"{path}: expected a mask of the cube's size {tuple(shape)}, got {labels.shape}. "
-            "Is it the mask of another cube, or transposed?"
-        )
-    if not np.isfinite(labels).all():
-        raise CubeFormatError(
-            f"{path}: expected finite labels, got NaN or infinity. Write 0 where nothing is labelled."
-        )
+    labels, _ = _labels(Path(path), shape, key, indices=True)
+    _require_finite(Path(path), labels, np.zeros(labels.shape, dtype=bool))
     return labels
 
 
-def _picture(path: Path) -> Array:
-    """Return a picture's grey values, palette indices, or for colours 255 where any channel is not 0."""
-    from PIL import Image, UnidentifiedImageError  # comes with matplotlib; heavy
-
+def _labels(path: Path, shape: tuple[int, int], key: str | None, *, indices: bool) -> tuple[Array, bool]:
+    """Return values (h, w), and whether they are colours."""
+    if not path.exists():
+        raise DatasetNotFoundError(f"{path}: expected a mask, got no such file. Correct the path.")
+    if path.suffix.lower() in pictures.SUFFIXES:
+        return pictures.read_picture(path, shape, indices=indices)
     try:
-        with Image.open(path) as picture:
-            values = np.asarray(picture)
-            channels = picture.getbands()
-    except UnidentifiedImageError as err:
+        labels = _stored(path, shape, key)
+    except (CubeFormatError, DatasetNotFoundError, MissingExtraError):
+        raise
+    except Exception as err:  # decoding libraries end in whatever error a damaged file leads them to
         raise CubeFormatError(
-            f"{path}: expected a picture ({path.stat().st_size} bytes), got another format. Save it as PNG."
+            f"{path}: expected a mask that can be decoded ({path.stat().st_size} bytes), got "
+            f"{type(err).__name__}: {str(err)[:200]!r}. Save it again."
         ) from err
-    if values.ndim == 2:
-        return values
-    colours = [i for i, name in enumerate(channels) if name != "A"]  # opacity is no label
-    return np.where(values[:, :, colours].any(axis=2), np.uint8(255), np.uint8(0))
+    if labels.dtype.kind not in "biuf":
+        raise CubeFormatError(f"{path}: expected real numbers as labels, got {labels.dtype}. Save them so.")
+    return labels, False
+
+
+def _stored(path: Path, shape: tuple[int, int], key: str | None) -> Array:
+    """Return the label image of a file that is no picture; its shape is compared before it is decoded."""
+    if members := format_of(path).members:
+        sparse = sparse_members(path)
+        parts = {f"{name}/{part}" for name in sparse for part in ("data", "ir", "jc")}
+        dense = {name: member for name, member in members(path).items() if name not in parts}
+        return _named(path, dense | sparse, shape, key)
+    cube = read_cube(path, key)
+    _require_shape(path, _without_band(cube.shape), shape)
+    return np.asarray(cube.values).reshape(shape)
 
 
 def _named(path: Path, members: dict[str, Member], shape: tuple[int, int], key: str | None) -> Array:
@@ -100,7 +146,9 @@ def _named(path: Path, members: dict[str, Member], shape: tuple[int, int], key: 
         image = _without_band(candidate)
         return image == tuple(shape) if has_shape else len(image) == 2
 
-    return np.asarray(members[chosen_key(path, members, key, fits, f"a mask {tuple(shape)}")].load())
+    member = members[chosen_key(path, members, key, fits, f"a mask {tuple(shape)}")]
+    _require_shape(path, _without_band(member.shape), shape)
+    return np.asarray(member.load()).reshape(shape)
 
 
 def _without_band(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -108,3 +156,82 @@ def _without_band(shape: tuple[int, ...]) -> tuple[int, ...]:
     if len(shape) == 3 and 1 in (shape[0], shape[2]):
         return shape[:2] if shape[2] == 1 else shape[1:]
     return shape
+
+
+def _require_shape(path: Path, found: tuple[int, ...], shape: tuple[int, int]) -> None:
+    if found != tuple(shape):
+        raise CubeFormatError(
+            f"{path}: expected a mask of the cube's size {tuple(shape)}, got {found}. "
+            "Is it the mask of another cube, or transposed?"
+        )
+
+
+def _require_finite(path: Path, labels: Array, unknown: npt.NDArray[np.bool_]) -> None:
+    if labels.dtype.kind == "f" and not np.isfinite(labels[~unknown]).all():
+        raise CubeFormatError(
+            f"{path}: expected finite labels, got NaN or infinity. Write 0 where nothing is labelled, or "
+            "name the values that mean unknown in `ignore_values`."
+        )
+
+
+def _require_black_zero(path: Path, labels: Array) -> None:
+    """Raise an error for a TIFF with a palette in which some other index than 0 is black, or 0 is not."""
+    if path.is_dir() or path.suffix.lower() not in (".tif", ".tiff"):
+        return
+    rasterio = import_extra("rasterio", "geo", f"reading {path}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(path, driver="GTiff") as file:
+            if rasterio.enums.ColorInterp.palette not in file.colorinterp:
+                return
+            palette = file.colormap(1)
+    black = [index for index, (red, green, blue, _) in palette.items() if not (red or green or blue)]
+    if not np.array_equal(np.isin(labels, black), labels == 0):
+        raise CubeFormatError(
+            f"{path}: expected a palette in which index 0 alone is black, got black for the indices "
+            f"{black[:5]}. Pass `anomaly_values=[…]` with the indices that mean an anomaly."
+        )
+
+
+def _among(labels: Array, values: Collection[float]) -> npt.NDArray[np.bool_]:
+    """Return where labels are among some values; NaN is equal to NaN."""
+    found = np.isin(labels, list(values)) if values else np.zeros(labels.shape, dtype=bool)
+    return found | np.isnan(labels) if any(value != value for value in values) else found
+
+
+def _all_but_zero(
+    path: Path, labels: Array, unknown: npt.NDArray[np.bool_], coloured: bool
+) -> npt.NDArray[np.bool_]:
+    """Return where known labels are not 0; negative labels are an error, several others are logged."""
+    mask = np.asarray((labels != 0) & ~unknown)
+    others = labels[mask]
+    if len(others) and not (others == others[0]).all():
+        values = np.unique(others)
+        shown = [f"#{value:06x}" if coloured else f"{value:g}" for value in values[:10]]
+        text = f"{', '.join(shown)}{', …' if len(values) > 10 else ''}"
+    else:
+        values, text = others[:1], ", ".join(f"{value:g}" for value in others[:1])
+    if len(values) and values[0] < 0:
+        raise CubeFormatError(
+            f"{path}: expected labels from 0 on, where 0 is normal, got {text}. Pass `anomaly_values=[…]` to "
+            "say which of them mean an anomaly, and `ignore_values=[…]` for those that mean unknown."
+        )
+    if len(values) > 1:
+        _log_once(path.parent, text, path.name)
+    return mask
+
+
+_logged: set[tuple[Path, str]] = set()
+"""Folders and labels of which the log speaks already: masks are read in every epoch."""
+
+
+def _log_once(folder: Path, labels: str, name: str) -> None:
+    """Log that all these labels count as anomalies, once for the masks of a folder that have them."""
+    if (folder, labels) not in _logged:
+        _logged.add((folder, labels))
+        _log.warning(
+            "%s: the labels %s are not 0 and all count as anomalies. If some of them do not, pass "
+            "`anomaly_values=[…]`, and `ignore_values=[…]` for those that mean unknown; pictures in colour "
+            "have to be saved as grey or indexed ones for that.",
+            *(folder / name, labels),
+        )

@@ -7,7 +7,7 @@ from typing import Unpack
 
 from cuvis_ai.data.folders import cube_name
 from cuvis_ai.data.loading.dataset import CubeItem
-from cuvis_ai.data.masks import read_mask
+from cuvis_ai.data.masks import read_mask, require_distinct
 from cuvis_ai.data.options import FileArguments
 from cuvis_ai.data.tiles import TiledScene
 from cuvis_ai.errors import DatasetNotFoundError
@@ -27,6 +27,9 @@ class SceneTiles(TiledScene):
         key: the cube's array in a file of several.
         mask_key: the mask's array in a file of several.
         anomaly_values: values of the mask that mean an anomaly, such as class numbers; None: all but 0.
+        ignore_values: values of the mask that mean "unknown", such as 255. These pixels count as invalid,
+            that is, they enter no statistic, loss, metric or picture, and a prediction has NaN there; for a
+            whole map, predict without this argument.
         fractions: shares of train, val and test, summing to 1.
         split_seed: of the deal of tiles without anomalies.
         max_batch_mb: what a batch of tiles may take, in MB of float32. Tiles of which a batch would take
@@ -46,6 +49,7 @@ class SceneTiles(TiledScene):
         key: str | None = None,
         mask_key: str | None = None,
         anomaly_values: Sequence[float] | None = None,
+        ignore_values: Sequence[float] | None = None,
         fractions: Sequence[float] = (0.6, 0.2, 0.2),
         split_seed: int = 0,
         max_batch_mb: float | None = 64,
@@ -58,7 +62,9 @@ class SceneTiles(TiledScene):
         self.mask = None if mask is None else Path(mask)
         self.key = key
         self.mask_key = mask_key
+        require_distinct("SceneTiles", anomaly_values, ignore_values)
         self.anomaly_values = anomaly_values
+        self.ignore_values = ignore_values
 
     def find_scene(self) -> CubeItem:
         """Return the scene with its mask.
@@ -72,7 +78,13 @@ class SceneTiles(TiledScene):
             mask_file = _existing(self.mask, "mask")
         mask = None
         if mask_file is not None:
-            mask = partial(read_mask, mask_file, key=self.mask_key, anomalous=self.anomaly_values)
+            mask = partial(
+                read_mask,
+                mask_file,
+                key=self.mask_key,
+                anomalous=self.anomaly_values,
+                ignored=self.ignore_values,
+            )
         return CubeItem(name=cube_name(scene), path=scene, key=self.key, mask=mask)
 
 

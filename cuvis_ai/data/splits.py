@@ -2,9 +2,10 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from reprlib import repr as shortened
 
 from cuvis_ai.data.datamodule import SplitItems
 from cuvis_ai.data.folders import SPLIT_FILE
@@ -20,7 +21,7 @@ Id = str | int
 
 def divided(
     items: Sequence[CubeItem],
-    numbers: Sequence[int | None],
+    numbers: Sequence[Id | None],
     split_file: Path,
     ids: Mapping[str, Sequence[Id] | None] | None = None,
 ) -> SplitItems:
@@ -74,9 +75,9 @@ def by_id(known: Mapping[Id, CubeItem], ids: Mapping[str, Sequence[Id] | None]) 
     """
     problems = []
     for argument, wanted in ids.items():
-        unknown = [i for i in wanted or () if i not in known]
+        unknown = [i for i in wanted or () if _as_known(i, known) not in known]
         if unknown:
-            problems.append(f"`{argument}` has {unknown}")
+            problems.append(f"`{argument}` has {_shortened([*map(repr, unknown)])}")
     if problems:
         numbers = [i for i in known if isinstance(i, int)]
         names = [i for i in known if isinstance(i, str)]
@@ -84,7 +85,23 @@ def by_id(known: Mapping[Id, CubeItem], ids: Mapping[str, Sequence[Id] | None]) 
             f"Splits: expected numbers of {_shortened(numbers)} or names of {_shortened(names)}, "
             f"got unknown ids: {'; '.join(problems)}. Correct these ids."
         )
-    return SplitItems(*([known[i] for i in wanted or ()] for wanted in ids.values()))
+    return SplitItems(*([known[_as_known(i, known)] for i in wanted or ()] for wanted in ids.values()))
+
+
+def _as_known(wanted: Id, known: Container[Id]) -> Id:
+    """Return an id as the cubes have it: a text of digits that is no name stands for its number."""
+    if isinstance(wanted, str) and wanted not in known and wanted.isascii() and wanted.isdigit():
+        return int(wanted[:20])
+    return wanted
+
+
+def numbers_of(names: Sequence[str]) -> list[int]:
+    """Return the numbers that stand for cubes: their names, where all are numbers, else their positions."""
+    if all(name.isascii() and name.isdigit() for name in names):
+        numbers = [int(name) for name in names]
+        if len(set(numbers)) == len(numbers):
+            return numbers
+    return list(range(len(names)))
 
 
 def with_unlisted_as_normal(splits: SplitItems) -> SplitItems:
@@ -109,22 +126,34 @@ def read_split_file(path: Path) -> dict[str, list[Id]]:
         ConfigError: no JSON object of lists, or a split of another name.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as err:
-        raise ConfigError(f"{path}: expected JSON, got: {err}. Correct the file.") from err
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as err:
+        raise ConfigError(f"{path}: expected JSON, got: {str(err)[:200]!r}. Correct the file.") from err
     splits = SplitItems._fields
-    if not isinstance(content, dict) or not all(
-        isinstance(ids, list) and all(isinstance(i, str | int) for i in ids) for ids in content.values()
-    ):
+    if not isinstance(content, dict):
         raise ConfigError(
             f'{path}: expected {{"train": [names or numbers], "val": […], "test": […]}}, '
-            f"got {_shortened([content])}. Correct the file."
+            f"got {shortened(content)}. Correct the file."
         )
     if unknown := sorted(set(content) - set(splits)):
-        raise ConfigError(f"{path}: expected the splits {list(splits)}, got {unknown}. Rename them.")
+        raise ConfigError(
+            f"{path}: expected the splits {list(splits)}, got {shortened(unknown)}. Rename them."
+        )
+    for split, ids in content.items():
+        wrong = (
+            [i for i in ids if isinstance(i, bool) or not isinstance(i, str | int)]
+            if isinstance(ids, list)
+            else [ids]
+        )
+        if wrong:
+            raise ConfigError(
+                f'{path}: expected {{"train": [names or numbers], "val": […], "test": […]}}, '
+                f"got {shortened(wrong[0])} in `{split}`. Correct the file."
+            )
     return {f"{path.name}: {split}": content.get(split, []) for split in splits}
 
 
 def _shortened(values: Sequence[object]) -> str:
     text = ", ".join(str(value) for value in values[:20])[:500]
+    text = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
     return f"[{text}{', …' if len(values) > 20 else ''}]"

@@ -170,7 +170,7 @@ class TiledScene(CubeDataModule):
         if scene.mask is not None:
             mask = scene.mask(size[:2])
             scene = replace(scene, mask=partial(mask_in_memory, mask))
-            counts = [int(mask[window.slices].astype(bool).sum()) for window in windows]
+            counts = [int(np.ma.filled(mask[window.slices], 0).astype(bool).sum()) for window in windows]
         splits = deal_tiles(counts, self.fractions, seed=self.split_seed)
         for name, split in zip(SplitItems._fields, splits, strict=True):
             logger.info(

@@ -181,3 +181,56 @@ def test_file_that_is_no_coco_json_is_refused(tmp_path: Path, text: str) -> None
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DatasetNotFoundError, match="got no such file"):
         CocoMasks(tmp_path / "labels.json")
+
+
+def test_annotations_of_no_image_and_outside_theirs_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    far = [rectangle(500_002, 4_000_003, 500_005, 4_000_006)]
+    path = write(tmp_path, (4, 1, compressed(STONE)), (7, 1, compressed(STONE)), (9, 1, far))
+    masks = CocoMasks(path)
+    assert (
+        "1 of 3 annotations used; 1 belong to images that it does not list, with the ids 7; " in caplog.text
+    )
+    assert "1 are polygons outside their image, with the ids 3." in caplog.text
+    assert masks.n_annotations == 3
+    assert [masks.n_used([number]) for number in (4, 9)] == [1, 0]
+    np.testing.assert_array_equal(masks.mask(4, (H, W)), STONE)
+
+
+@pytest.mark.parametrize(
+    "annotations",
+    [
+        [(7, 1, compressed(STONE)), (8, 2, [rectangle(3, 2, 9, 5)])],
+        [(4, 1, [rectangle(1e6, 1e6, 2e6, 2e6)]), (9, 1, [rectangle(-9, 2, -3, 5)])],
+        [(4, 1, [rectangle(1e6, 1e6, 2e6, 2e6)]), (7, 1, [rectangle(3, 2, 9, 5)])],
+    ],
+)
+def test_a_file_of_which_nothing_is_used_is_refused(tmp_path: Path, annotations: Any) -> None:
+    with pytest.raises(CubeFormatError, match="got 0 of 2 annotations used"):
+        CocoMasks(write(tmp_path, *annotations))
+
+
+def test_an_image_of_no_declared_size_has_its_polygons_compared_with_the_cube(tmp_path: Path) -> None:
+    images = [{"id": 4, "file_name": "a"}]
+    outside, inside = [rectangle(20, 20, 30, 30)], [rectangle(3, 2, 9, 5)]
+    masks = CocoMasks(write(tmp_path, (4, 1, outside), images=images))
+    with pytest.raises(CubeFormatError, match="annotation 1: expected a polygon in the image of 15 × 12"):
+        masks.mask(4, (H, W))
+    masks = CocoMasks(write(tmp_path, (4, 1, outside), (4, 1, inside), images=images))
+    np.testing.assert_array_equal(masks.mask(4, (H, W)), STONE)
+
+
+def test_categories_of_one_name_are_chosen_together(tmp_path: Path) -> None:
+    path = write(tmp_path, (4, 1, compressed(STONE)), (4, 2, compressed(LENTIL)))
+    record = json.loads(path.read_text())
+    record["categories"] = [{"id": 1, "name": "grain"}, {"id": "2", "name": "grain"}]
+    path.write_text(json.dumps(record))
+    assert not CocoMasks(path, normal=["grain"]).mask(4, (H, W)).any()
+
+
+def test_a_faulty_annotation_concerns_its_image_only(tmp_path: Path) -> None:
+    masks = CocoMasks(write(tmp_path, (4, 1, [rectangle(3, 2, 9, 5)]), (9, 1, [[1, None, 3, 4, 5, 6]])))
+    np.testing.assert_array_equal(masks.mask(4, (H, W)), STONE)
+    with pytest.raises(CubeFormatError, match="annotation 2: expected finite numbers"):
+        masks.mask(9, (H, W))

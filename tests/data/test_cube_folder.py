@@ -8,6 +8,7 @@ import pytest
 import scipy.io
 from matplotlib.image import imsave
 from numpy.typing import NDArray
+from PIL import Image
 
 from cuvis_ai.data.cube_folder import CubeFolder
 from cuvis_ai.errors import ConfigError, DatasetNotFoundError
@@ -197,3 +198,87 @@ def test_two_cubes_of_one_name_are_refused(tmp_path: Path) -> None:
     scipy.io.savemat(tmp_path / "a.mat", {"data": _cube(0)})
     with pytest.raises(ConfigError, match=r"\['a'\] more than once.*rename one of two cubes"):
         CubeFolder(tmp_path).setup()
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".png", ".mat"])
+def test_pixels_of_unknown_label_are_invalid(tmp_path: Path, suffix: str) -> None:
+    _save(tmp_path, "ab")
+    labels = _mask(9).astype(np.uint8)
+    labels[0] = 255
+    if suffix == ".png":
+        Image.fromarray(labels).save(tmp_path / "a_mask.png")
+    elif suffix == ".mat":
+        scipy.io.savemat(tmp_path / "a_mask.mat", {"mask": labels})
+    else:
+        np.save(tmp_path / "a_mask.npy", labels)
+    cube = _cube(0)
+    cube[5, 6] = np.nan
+    np.save(tmp_path / "a.npy", cube)
+    folder = CubeFolder(tmp_path, ignore_values=[255])
+    (batch,) = folder.statistics_dataloader()
+    assert (~batch["valid"][0]).nonzero().tolist() == [*([0, column] for column in range(7)), [5, 6]]
+    np.testing.assert_array_equal(batch["mask"][0], _mask(9))
+
+
+def test_anomalous_and_ignored_values_are_different(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"CubeFolder: .*got \[2\] in both"):
+        CubeFolder(tmp_path, anomaly_values=[1, 2], ignore_values=[2])
+
+
+def test_the_share_of_anomalies_is_logged_for_every_split(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _save(tmp_path, "abcde")
+    for name, mask in (("a", _mask(3)), ("b", _mask(4)), ("d", ~_mask(5))):
+        np.save(tmp_path / f"{name}_mask.npy", mask)
+    with caplog.at_level(logging.INFO, logger="cuvis_ai"):
+        CubeFolder(tmp_path).setup()
+    assert "train: 2 of 126 pixels (1.59 %) are anomalies." in caplog.text
+    assert "val: 41 of 42 pixels (97.6 %) are anomalies, more than half." in caplog.text
+    assert "test:" not in caplog.text
+    assert [r.levelname for r in caplog.records if "more than half" in r.message] == ["WARNING"]
+
+
+def test_pixels_of_unknown_label_are_not_in_the_share(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _save(tmp_path, "a")
+    labels = _mask(9).astype(np.int16)
+    labels[0] = -1
+    np.save(tmp_path / "a_mask.npy", labels)
+    with caplog.at_level(logging.INFO, logger="cuvis_ai"):
+        CubeFolder(tmp_path, ignore_values=[-1]).setup()
+    assert "train: 1 of 35 pixels" in caplog.text
+
+
+def test_files_of_one_band_are_refused(tmp_path: Path) -> None:
+    for band in (1, 2, 10):
+        np.save(tmp_path / f"scene_B{band}.npy", np.zeros((6, 7, 1), dtype=np.float32))
+    with pytest.raises(
+        ConfigError, match=r"cubes of several bands, got files of one band such as .*scene_B1\.npy"
+    ):
+        CubeFolder(tmp_path).setup()
+
+
+def test_numbers_in_split_files_are_names_of_numbers(tmp_path: Path) -> None:
+    for name in ("1", "2", "10"):
+        np.save(tmp_path / f"{name}.npy", _cube(int(name)))
+    (tmp_path / "splits.json").write_text(json.dumps({"train": [1, "2"], "val": [10]}))
+    assert _names(CubeFolder(tmp_path)) == {"train": ["1", "2"], "val": ["10"]}
+    (tmp_path / "splits.json").unlink()
+    assert _names(CubeFolder(tmp_path)) == {"train": ["1"], "val": ["2"], "test": ["10"]}
+
+
+@pytest.mark.parametrize("pattern", ["cb0618f6-{}.png", "upload/{}_rgb.png", "{}.hdr.png"])
+def test_images_called_otherwise_reach_their_cubes(
+    tmp_path: Path, pattern: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("pycocotools", reason="needs pycocotools for COCO annotations")
+    _save(tmp_path, "abc")
+    (tmp_path / "coco.json").write_text(_coco([pattern.format(name) for name in "abc"]))
+    with caplog.at_level(logging.INFO, logger="cuvis_ai"):
+        batches = _batches(CubeFolder(tmp_path))
+    found = [batches[split]["mask"].nonzero().tolist() for split in ("train", "val", "test")]
+    assert found == [[[0, 0, i]] for i in range(3)]
+    assert "3 of 3 annotations used, 0 images without a cube" in caplog.text
+    assert f"a has {pattern.format('a')}" in caplog.text

@@ -1,3 +1,4 @@
+import logging
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,33 @@ def test_two_annotation_files_need_a_choice(tmp_path: Path) -> None:
     assert find_annotations(tmp_path, "b.json", "Folder") == tmp_path / "b.json"
     with pytest.raises(DatasetNotFoundError, match=r"`annotations`.*gone\.json"):
         find_annotations(tmp_path, "gone.json", "Folder")
+
+
+def test_numbers_in_file_names_are_sorted_as_numbers(tmp_path: Path) -> None:
+    _touch(tmp_path, *(f"s{i}.npy" for i in (10, 9, 100, 1)), "s2_11.npy", "s2_2.npy", "s02_3.npy", "r.npy")
+    names = [cube_name(path) for path in find_cubes(tmp_path)]
+    assert names == ["r", "s1", "s2_2", "s02_3", "s2_11", "s9", "s10", "s100"]
+
+
+@pytest.mark.parametrize(
+    "references",
+    [
+        ["DARKREF_a.hdr", "WHITEREF_a.hdr"],
+        ["a_darkref.npy", "a_white_ref.npy", "WHITEDARKREF_a.npy"],
+        ["darkReference.npy", "whiteReference.npy"],
+        ["a-WHITE REFERENCE-2.npy"],
+    ],
+)
+def test_references_beside_a_scan_are_no_cubes(
+    tmp_path: Path, references: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    _touch(tmp_path, *references)
+    assert len(find_cubes(tmp_path)) == len(references)  # alone they are what there is
+    _touch(tmp_path, "a.npy", "white_refrigerator.npy", "prefer.npy")
+    with caplog.at_level(logging.INFO, logger="cuvis_ai"):
+        assert [path.name for path in find_cubes(tmp_path)] == [
+            "a.npy",
+            "prefer.npy",
+            "white_refrigerator.npy",
+        ]
+    assert f"{len(references)} files are dark or white references" in caplog.text

@@ -1,3 +1,5 @@
+import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +123,31 @@ def test_real_scenes(scenes: Path, file: str, n_anomalous: int) -> None:
     counts = _seen(tiles, arrays["data"].astype(np.float32), arrays["map"] != 0)
     assert (np.sum(counts, axis=0) == 1).all()
     assert int(tiles.scene()["mask"].sum()) == n_anomalous
+
+
+def test_pixels_of_unknown_label_are_invalid_in_every_tile(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    classes = np.random.default_rng(0).integers(0, 3, size=(8, 9)).astype(np.uint8)
+    classes[:4, :4] = 255  # a whole tile
+    np.save(tmp_path / "cube.npy", np.ones((8, 9, 3), dtype=np.float32))
+    np.save(tmp_path / "classes.npy", classes)
+    tiles = SceneTiles(
+        tmp_path / "cube.npy",
+        mask=tmp_path / "classes.npy",
+        tile=4,
+        anomaly_values=[2],
+        ignore_values=[255, 1],
+        num_workers=1,
+    )
+    with caplog.at_level(logging.INFO, logger="cuvis_ai"):
+        scene = tiles.scene()
+    np.testing.assert_array_equal(scene["valid"][0], np.isin(classes, [0, 2]))
+    np.testing.assert_array_equal(scene["mask"][0], classes == 2)
+    n_valid = sum(int(batch["valid"].sum()) for batch in tiles.predict_dataloader())
+    assert n_valid == np.isin(classes, [0, 2]).sum()
+    shares = [int(found[1]) for found in re.finditer(r"of (\d+) pixels \(", caplog.text)]
+    assert sum(shares) == n_valid
 
 
 def test_classes_of_a_map_can_be_the_anomaly(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ class CubeItem:
     window: Window | None = None
     """Part of the cube; None for all of it."""
     mask: MaskSource | None = None
-    """Gives the whole cube's anomaly mask; None where none is known."""
+    """Gives the whole cube's anomaly mask, masked where a pixel's label is unknown; None: there is none."""
     labels: MaskSource | None = None
     """Gives the whole cube's class numbers, one a pixel."""
 
@@ -116,6 +116,21 @@ class CubeDataset(Dataset[Sample]):
             self._failed[index] = True
             return self._blank(item)
 
+    def count_anomalous(self, index: int) -> tuple[int, int]:
+        """Return how many pixels of an item are anomalies, and of how many that is known; reads the mask.
+
+        Both are 0 where there is no mask, or where it or the header cannot be read.
+        """
+        item = self.items[index]
+        if item.mask is None:
+            return 0, 0
+        try:
+            size = self._open(item).shape[:2]
+            mask = _window_of(item.mask, size, item.window or Window(0, 0, *size), item.name)
+        except READ_ERRORS:  # said, or skipped, when the item is read
+            return 0, 0
+        return int(np.ma.filled(mask, 0).astype(bool).sum()), int(np.ma.count(mask))
+
     @property
     def skipped(self) -> list[str]:
         """Names of the items that could not be read so far."""
@@ -152,10 +167,14 @@ class CubeDataset(Dataset[Sample]):
     ) -> Sample:
         """A window's pixels with what else is known of them; `size` is the whole cube's."""
         sample: Sample = {"cube": pixels, "name": item.name}
+        if item.mask is not None:
+            mask = _window_of(item.mask, size, window, item.name)
+            if np.ma.is_masked(mask):
+                known = ~np.ma.getmaskarray(mask)
+                valid = known if valid is None else valid & known
+            sample["mask"] = np.ma.filled(mask, False).astype(bool)
         if valid is not None:
             sample["valid"] = valid
-        if item.mask is not None:
-            sample["mask"] = _window_of(item.mask, size, window, item.name).astype(bool)
         if item.labels is not None:
             sample["labels"] = _window_of(item.labels, size, window, item.name).astype(np.int64)
         if self.bands.wavelengths is not None:
@@ -236,4 +255,4 @@ def _window_of(source: MaskSource, size: tuple[int, int], window: Window, name: 
             f"`{name}`: expected a mask of the cube's {size[0]}x{size[1]} pixels, got shape {whole.shape}. "
             "Give each cube the mask that was drawn on it."
         )
-    return np.ascontiguousarray(whole[window.slices])
+    return whole[window.slices].copy()
