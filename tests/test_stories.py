@@ -24,7 +24,6 @@ from torch import nn
 
 from cuvis_ai.data.lentils_anomaly import LentilsAnomaly
 from cuvis_ai.leaf.bases import Loss
-from cuvis_ai.node.base.state import set_state
 from cuvis_ai.node.decoder import PCADecoder
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
@@ -219,7 +218,7 @@ def small_graph(push: float, loss: Loss | None = None) -> tuple[Graph, Trainable
     graph.add_leaf_node(loss or OrthogonalityLoss(), parent=pca)
     data = Batches(as_batches(random_cubes(8)), as_batches(random_cubes(4, seed=1)))
     graph.train(data, TrainingConfig(trainer=TrainerConfig(max_epochs=0, enable_progress_bar=False)))
-    set_state(pca, components=pca.components + push * torch.randn_like(pca.components))
+    pca.set_state(components=pca.components + push * torch.randn_like(pca.components))
     return graph, pca, data
 
 
@@ -259,7 +258,7 @@ def check_metrics(namespace: Namespace) -> None:
     plain, pca, data = small_graph(push=0.1)
     torch.manual_seed(0)
     with_metrics, measured, _ = small_graph(push=0.1)
-    set_state(measured, components=pca.components)
+    measured.set_state(components=pca.components)
     with_metrics.add_leaf_node(namespace["var_metric"], parent=measured)
     with_metrics.add_leaf_node(namespace["orth_metric"], parent=measured)
     plain.train(data, config)

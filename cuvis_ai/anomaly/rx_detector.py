@@ -12,7 +12,6 @@ from cuvis_ai.functional.affine import Affine
 from cuvis_ai.functional.eigen import cholesky_whitening, whitening
 from cuvis_ai.node.base import AffineNode, FittedNode, check_channels
 from cuvis_ai.node.base.arguments import require
-from cuvis_ai.node.base.state import set_state
 from cuvis_ai.stats import Moments, Sketch
 from cuvis_ai.types import CubeTensor, MappedCube
 
@@ -81,7 +80,7 @@ class RXGlobal(FittedNode, AffineNode):
         self.eps = eps
         self.trainable_stats = trainable_stats
         self.stats = stats
-        set_state(self, **self.initial_state())
+        self.set_state(**self.initial_state())
 
     @property
     @override
@@ -105,8 +104,7 @@ class RXGlobal(FittedNode, AffineNode):
     def remember(self, upstream: Sketch) -> None:
         """Store the moments from which the statistics are derived."""
         assert isinstance(upstream, Moments)
-        set_state(
-            self,
+        self.set_state(
             upstream_mean=_split(upstream.mean, self.mu.dtype),
             upstream_cov=_split(upstream.covariance(), self.mu.dtype),
         )
@@ -134,7 +132,7 @@ class RXGlobal(FittedNode, AffineNode):
         """Set μ, Σ and L to those of what enters now."""
         now = self._derived(path)
         factor, _ = whitening(now.covariance(), self.eps, self.mu.dtype)
-        set_state(self, mu=now.mean, cov=now.covariance(), whitening=factor)
+        self.set_state(mu=now.mean, cov=now.covariance(), whitening=factor)
 
     @override
     def finalize(self, sketch: Sketch) -> None:
@@ -147,7 +145,7 @@ class RXGlobal(FittedNode, AffineNode):
             level, "  %s: covariance of rank %d of %d, condition number %.1e, from %d pixels",
             self.label, len(factor), channels, condition, sketch.count,
         )  # fmt: skip
-        set_state(self, mu=sketch.mean, cov=covariance, whitening=factor)
+        self.set_state(mu=sketch.mean, cov=covariance, whitening=factor)
 
     @override
     def affine(self) -> Affine:

@@ -13,7 +13,6 @@ from cuvis_ai.functional.affine import Affine
 from cuvis_ai.functional.thresholds import above_mean
 from cuvis_ai.node.base import AffineNode, FittedNode, check_channels
 from cuvis_ai.node.base.arguments import require
-from cuvis_ai.node.base.state import set_state
 from cuvis_ai.stats import ChannelMoments, Sketch, Structure
 
 
@@ -51,7 +50,7 @@ class RXLogitHead(FittedNode, AffineNode):
         super().__init__(trainable=trainable)
         self.init_scale = init_scale
         self.init_bias = init_bias
-        set_state(self, **self.initial_state())
+        self.set_state(**self.initial_state())
 
     @override
     def initial_state(self) -> Mapping[str, Tensor]:
@@ -89,7 +88,7 @@ class RXLogitHead(FittedNode, AffineNode):
         assert isinstance(sketch, ChannelMoments)
         check_channels(self, 1, sketch.channels)
         mean, std = float(sketch.mean), float(sketch.variance().sqrt())
-        set_state(self, **self._state(above_mean(mean, std, 2.0)))
+        self.set_state(**self._state(above_mean(mean, std, 2.0)))
 
     @override
     def affine(self) -> Affine:

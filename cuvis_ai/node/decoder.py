@@ -16,7 +16,6 @@ from cuvis_ai.functional.affine import Affine
 from cuvis_ai.node.base import AffineNode, FittedNode, Node
 from cuvis_ai.node.base.abilities import Projects
 from cuvis_ai.node.base.arguments import require
-from cuvis_ai.node.base.state import set_state
 from cuvis_ai.stats import Moments, Sketch, Structure
 
 
@@ -140,7 +139,7 @@ class LinearDecoder(FittedNode, AffineNode):
         c = encoder.affine().in_channels  # the first channels of the sketch are the encoder's input
         joint = sketch.covariance()
         inverse = torch.linalg.pinv(joint[c:, c:], hermitian=True)
-        set_state(self, weight=joint[:c, c:] @ inverse, center=sketch.mean[c:], bias=sketch.mean[:c])
+        self.set_state(weight=joint[:c, c:] @ inverse, center=sketch.mean[c:], bias=sketch.mean[:c])
 
     @override
     def affine(self) -> Affine:

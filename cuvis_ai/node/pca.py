@@ -15,7 +15,6 @@ from cuvis_ai.functional.eigen import principal_components
 from cuvis_ai.node.base import AffineNode, FittedNode, require_fitted
 from cuvis_ai.node.base.abilities import Projection
 from cuvis_ai.node.base.arguments import require
-from cuvis_ai.node.base.state import set_state
 from cuvis_ai.stats import Moments, Sketch
 
 
@@ -117,8 +116,7 @@ class TrainablePCA(FittedNode, AffineNode):
             )
         covariance = sketch.covariance()
         vectors, variances = principal_components(covariance, self.n_components)
-        set_state(
-            self,
+        self.set_state(
             components=vectors,
             mean=sketch.mean,
             explained_variance=variances,

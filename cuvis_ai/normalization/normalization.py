@@ -10,7 +10,6 @@ from typing_extensions import override
 from cuvis_ai.functional.affine import Affine
 from cuvis_ai.node.base import AffineNode, FittedNode
 from cuvis_ai.node.base.arguments import require
-from cuvis_ai.node.base.state import set_state
 from cuvis_ai.stats import Extrema, Sketch, Structure
 from cuvis_ai.types import CubeTensor
 
@@ -78,7 +77,7 @@ class MinMaxNormalizer(FittedNode, AffineNode):
     @override
     def finalize(self, sketch: Sketch) -> None:
         assert isinstance(sketch, Extrema)
-        set_state(self, running_min=sketch.low, running_max=sketch.high)
+        self.set_state(running_min=sketch.low, running_max=sketch.high)
         constant = (self.running_max == self.running_min).nonzero().flatten().tolist()
         if constant:
             logger.warning(

@@ -14,7 +14,6 @@ from sklearn.metrics import roc_auc_score
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.errors import ConfigError
 from cuvis_ai.functional.affine import pixels_of
-from cuvis_ai.node.base.state import set_state
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
@@ -152,7 +151,7 @@ def test_following_scores_have_the_ridge_on_the_covariance_of_what_enters_now(ep
     pca = graph.add_node(TrainablePCA(3), name="pca")
     graph.add_node(RXGlobal(eps, stats="follow"), parent=pca, name="rx")
     graph.to(torch.float64).train(Batches([{"cube": cubes}]), STATISTICS_ONLY)
-    set_state(pca, components=0.2 * torch.randn(3, 7))
+    pca.set_state(components=0.2 * torch.randn(3, 7))
     training = pixels_of(cubes).numpy() @ pca.components.numpy().T
     inverse = np.linalg.inv(np.cov(training, rowvar=False) + eps * np.eye(3))
     cube = random_cubes(seed=1, dtype=torch.float64)

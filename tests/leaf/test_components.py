@@ -7,7 +7,6 @@ from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.errors import GraphError
 from cuvis_ai.functional.affine import pixels_of
 from cuvis_ai.leaf.components import explained_by, projection_of
-from cuvis_ai.node.base.state import set_state
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.stats import ChannelMoments, Moments
 from cuvis_ai.training.metrics import ExplainedVarianceMetric
@@ -22,7 +21,7 @@ def test_explained_variance_of_scaled_components_is_by_the_definition(whiten: bo
     fitted.update(pixels_of(cubes))
     pca.finalize(fitted)
     lengths = torch.tensor([0.5, 1.0, 3.0])
-    set_state(pca, components=lengths[:, None] * pca.components)
+    pca.set_state(components=lengths[:, None] * pca.components)
     scores = Moments()
     scores.update(pixels_of(pca(cubes)))
     entering.update(pixels_of(cubes))

@@ -14,7 +14,6 @@ from cuvis_ai.anomaly.rx_logit_head import RXLogitHead
 from cuvis_ai.errors import ConfigError, GraphError, NonFiniteLossError
 from cuvis_ai.functional.affine import pixels_of
 from cuvis_ai.leaf.bases import Loss, Read, View, pooled
-from cuvis_ai.node.base.state import set_state
 from cuvis_ai.node.decoder import LinearDecoder, PCADecoder
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
@@ -145,7 +144,7 @@ def test_reconstruction_trains_back_to_the_optimum(decoder: str) -> None:
     best = float(graph.train(data(), settings()).callback_metrics["val/loss/total"])
     pca = graph.nodes["pca"]
     assert isinstance(pca, TrainablePCA)
-    set_state(pca, components=pca.components + 0.2 * torch.randn(3, 7))
+    pca.set_state(components=pca.components + 0.2 * torch.randn(3, 7))
     pushed = float(graph.train(data(), settings()).callback_metrics["val/loss/total"])
     trained = float(graph.train(data(), settings(60)).callback_metrics["val/loss/total"])
     assert pushed > 1.2 * best
@@ -160,7 +159,7 @@ def test_hard_mode_stays_orthonormal_and_still_learns(name: str) -> None:
     pca = graph.nodes["pca"]
     assert isinstance(pca, TrainablePCA)
     rotated, _ = torch.linalg.qr(pca.components.T + 0.3 * torch.randn(7, 3))
-    set_state(pca, components=rotated.T)
+    pca.set_state(components=rotated.T)
     before = float(graph.train(data(), settings()).callback_metrics["val/loss/total"])
     after = graph.train(data(), settings(40, lr=0.02, name=name)).callback_metrics["val/loss/total"]
     error = pca.components.detach() @ pca.components.detach().T - torch.eye(3)
@@ -199,7 +198,7 @@ def test_each_weight_of_a_multi_loss_counts_once(attached: bool) -> None:
     graph.train(data(), settings())
     pca = graph.nodes["pca"]
     assert isinstance(pca, TrainablePCA)
-    set_state(pca, components=1.1 * pca.components)
+    pca.set_state(components=1.1 * pca.components)
     values = graph.train(data(), settings()).callback_metrics
     assert values["val/loss/orthogonality"] > 0.1
     expected = 2.0 * values["val/loss/orthogonality"] + 0.5 * values["val/loss/reconstruction"]
@@ -341,7 +340,7 @@ def test_following_does_not_change_under_an_invertible_change_of_components() ->
     before = graph.run(cube, ["rx"])["rx"]
     pca = graph.nodes["pca"]
     assert isinstance(pca, TrainablePCA)
-    set_state(pca, components=torch.randn(3, 3) @ pca.components)
+    pca.set_state(components=torch.randn(3, 3) @ pca.components)
     torch.testing.assert_close(graph.run(cube, ["rx"])["rx"], before, rtol=1e-3, atol=1e-3)
 
 
@@ -349,7 +348,7 @@ def test_followed_singular_covariance_names_the_node_and_the_remedy() -> None:
     graph = follow_graph()
     pca = graph.nodes["pca"]
     assert isinstance(pca, TrainablePCA)
-    set_state(pca, components=torch.zeros(3, 7))
+    pca.set_state(components=torch.zeros(3, 7))
     with pytest.raises(GraphError, match=r"RXGlobal `rx`: expected a covariance of full rank.*`eps`"):
         graph(random_cubes())
 

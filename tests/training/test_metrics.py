@@ -19,7 +19,6 @@ from sklearn.metrics import (
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.anomaly.rx_logit_head import RXLogitHead
 from cuvis_ai.errors import ConfigError, GraphError, NotFittedError
-from cuvis_ai.node.base.state import set_state
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
@@ -164,11 +163,11 @@ def test_explained_variance_is_of_the_validation_data_out_of_the_total() -> None
     graph.add_leaf_node(ComponentOrthogonalityMetric(), parent=pca)
     white = values_of(graph, as_batches(cubes), as_batches(cubes))
     assert white["explained_variance_total"] == pytest.approx(3 / 8, abs=0.03)
-    set_state(pca, components=torch.cat([pca.components[:1], pca.components[:1], pca.components[2:]]))
+    pca.set_state(components=torch.cat([pca.components[:1], pca.components[:1], pca.components[2:]]))
     equal = values_of(graph, as_batches(cubes), as_batches(cubes))
     assert equal["explained_variance_total"] < white["explained_variance_total"] - 0.05
     assert equal["component_orthogonality_error"] == pytest.approx(2**0.5, rel=1e-5)
-    set_state(pca, components=torch.zeros(3, 8))
+    pca.set_state(components=torch.zeros(3, 8))
     zero = values_of(graph, as_batches(cubes), as_batches(cubes))
     assert zero["explained_variance_total"] == 0
     assert zero["explained_variance_pc1"] == 0
@@ -182,7 +181,7 @@ def test_logged_shares_are_those_of_the_components_directions(whiten: bool) -> N
     graph.add_leaf_node(ExplainedVarianceMetric(), parent=pca)
     graph.train(Batches(as_batches(train)), STATISTICS_ONLY)
     rows = torch.randn(3, 7) * torch.tensor([[0.1], [1.0], [20.0]])
-    set_state(pca, components=rows)
+    pca.set_state(components=rows)
     values = values_of(graph, as_batches(train), as_batches(val))
     x = val.permute(0, 2, 3, 1).reshape(-1, 7).double().numpy()
     for i, row in enumerate(rows.double().numpy(), 1):

@@ -84,6 +84,10 @@ class Node(nn.Module, ABC):
             f"{self.label}: `requires_initial_fit` is True, but `initialize_from_data` is not implemented."
         )
 
+    def set_state(self, **state: Tensor) -> None:
+        """Set buffers or parameters, of any shape, in the node's dtype and on its device."""
+        set_state(self, **state)
+
     def prepare_for_train(self) -> None:
         """Turn the trained part of the fitted state into parameters, if `trainable`; changes no output."""
         require_fitted(self)
@@ -199,7 +203,7 @@ def reset(node: Node) -> None:
     clear(node, node.state_shapes)
     mark_initialized(node, False)
     if isinstance(node, FittedNode):
-        set_state(node, **node.initial_state())
+        node.set_state(**node.initial_state())
 
 
 def mark_initialized(node: Node, value: bool) -> None:

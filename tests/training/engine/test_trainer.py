@@ -12,7 +12,6 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.leaf.bases import Loss, Read, View, pooled
-from cuvis_ai.node.base.state import set_state
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
@@ -109,7 +108,7 @@ def test_components_pushed_off_the_manifold_come_back(name: str) -> None:
     graph, pca = pca_graph()
     graph.add_leaf_node(ComponentOrthogonalityMetric(), parent=pca)
     graph.train(data(), settings(0))
-    set_state(pca, components=pca.components + 0.1 * torch.randn(3, 7))
+    pca.set_state(components=pca.components + 0.1 * torch.randn(3, 7))
     optimizer = {"name": name, "lr": 0.05, "momentum": 0.5} if name == "sgd" else {"name": name, "lr": 3e-3}
     trainer = graph.train(data(), settings(60, optimizer))
     assert trainer.callback_metrics["val/metric/component_orthogonality_error"] < 1e-3
