@@ -103,6 +103,37 @@ def validate(pictures: Pictures, seen: Sequence[dict[str, Any]], epoch: int, *, 
     pictures.finish(observer, "val", epoch=epoch, global_step=10 * (epoch + 1))
 
 
+class CollectedPictures:
+    """Stands for a recorder, and collects pictures with their leaf and epoch, without rendering them."""
+
+    active = True
+
+    def __init__(self) -> None:
+        self.pictures: list[tuple[str, int, Picture]] = []
+
+    def figures(
+        self, pictures: Sequence[tuple[str, Picture]], stage: str, *, epoch: int, global_step: int
+    ) -> None:
+        self.pictures += [(leaf, epoch, picture) for leaf, picture in pictures]
+
+
+def drawn(graph: Graph, seen: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the arrays of each picture of one epoch."""
+    collected = CollectedPictures()
+    pictures = Pictures(execution_of(graph), attached_pictures(graph), collected)  # type: ignore[arg-type]
+    validate(pictures, seen, 0, last=True)
+    return {picture.name: picture.data for _, _, picture in collected.pictures}
+
+
+def scores_and_truth(graph: Graph, seen: Sequence[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores of all valid pixels, and whether they are anomalies."""
+    scores = [graph(batch["cube"], valid=batch.get("valid")).output[:, 0] for batch in seen]
+    valid = [torch.isfinite(one) for one in scores]
+    finite = [one[v].double().numpy() for one, v in zip(scores, valid, strict=True)]
+    truth = [batch["mask"][v].numpy() for batch, v in zip(seen, valid, strict=True)]
+    return np.concatenate(finite), np.concatenate(truth)
+
+
 def record(
     graph: Graph, monitors: Sequence[Monitor], *, epochs: int = 3, first: int = 0, failed: bool = False
 ) -> Recorder:

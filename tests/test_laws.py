@@ -20,7 +20,7 @@ from cuvis_ai.node.base.state import plain_state
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.stats import Structure
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
-from tests.cases import DECODERS, LEAVES, NODES, DecoderCase, LeafCase, NodeCase
+from tests.cases import DECODERS, LEAVES, NODES, LeafCase, NodeCase
 from tests.cubes import Batches, as_batches, random_cubes
 from tests.found import final_classes
 from tests.recorded_run import fitted_graph
@@ -342,42 +342,3 @@ def TrainablePCAOf5() -> Node:
 
 def test_metric_leaves_are_metrics() -> None:
     assert any(isinstance(case.make(), Metric) for case in LEAVES)
-
-
-@pytest.mark.parametrize("case", DECODERS, ids=str)
-def test_decoder_is_fitted_saved_and_read_back(case: DecoderCase, tmp_path: Path) -> None:
-    graph = Graph()
-    graph.add_node(MinMax(), name="norm")
-    graph.add_node(cuvis_ai.node.pca.TrainablePCA(3, trainable=True), parent="norm", name="pca")
-    decoder = graph.add_node(case.make(), parent="pca")
-    cube = random_cubes(seed=2)
-    with pytest.raises(NotFittedError):
-        graph(cube)
-    datamodule = Batches(as_batches(random_cubes(8)))
-    graph.train(datamodule, STATISTICS_ONLY)
-    assert datamodule.sets["train"].reads == 4
-    output = graph(cube).output
-    assert output.shape == cube.shape
-    torch.testing.assert_close(
-        output, decoder(graph.nodes["pca"](graph.nodes["norm"](cube))), rtol=1e-4, atol=1e-5
-    )
-    graph.save_to_file(tmp_path / "graph.zip")
-    assert torch.equal(Graph.load_from_file(tmp_path / "graph.zip")(cube).output, output)
-    assert not any("pca" in name for name, _ in decoder.named_modules())
-
-
-def test_decoders_start_at_the_least_squares_solution() -> None:
-    """For a PCA both decoders give the projection onto its components."""
-    outputs = []
-    for case in DECODERS:
-        graph = Graph()
-        graph.add_node(cuvis_ai.node.pca.TrainablePCA(3, whiten=True), name="pca")
-        graph.add_node(case.make(), parent="pca")
-        graph.train(Batches(as_batches(random_cubes(8))), STATISTICS_ONLY)
-        outputs.append(graph(random_cubes(8)).output)
-    torch.testing.assert_close(outputs[0], outputs[1], rtol=1e-3, atol=1e-3)
-    pixels = pixels_of(random_cubes(8)).double().numpy()
-    centred = pixels - pixels.mean(0)
-    _, _, rows = np.linalg.svd(centred, full_matrices=False)
-    expected = centred @ rows[:3].T @ rows[:3] + pixels.mean(0)
-    np.testing.assert_allclose(pixels_of(outputs[0]), expected, atol=1e-3)

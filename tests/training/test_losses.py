@@ -1,7 +1,6 @@
 """Losses against their definitions, and how they count in the total."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,16 +9,12 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from sklearn.metrics import log_loss
 
 from cuvis_ai.anomaly.rx_detector import RXGlobal
-from cuvis_ai.anomaly.rx_logit_head import RXLogitHead
 from cuvis_ai.errors import ConfigError, GraphError, NonFiniteLossError
 from cuvis_ai.functional.affine import pixels_of
 from cuvis_ai.leaf.bases import Loss, Read, View, pooled
-from cuvis_ai.node.decoder import LinearDecoder, PCADecoder
 from cuvis_ai.node.pca import TrainablePCA
-from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.stats import Moments
-from cuvis_ai.training.config import OptimizerConfig, TrainerConfig, TrainingConfig
 from cuvis_ai.training.losses import (
     AnomalyBCEWithLogits,
     MSEReconstructionLoss,
@@ -27,45 +22,7 @@ from cuvis_ai.training.losses import (
     WeightedMultiLoss,
 )
 from tests.cubes import Batches, as_batches, random_cubes
-
-
-def settings(max_epochs: int = 0, lr: float = 1e-2, name: Any = "adam", **trainer: Any) -> TrainingConfig:
-    return TrainingConfig(
-        trainer=TrainerConfig(max_epochs=max_epochs, enable_progress_bar=False, **trainer),
-        optimizer=OptimizerConfig(lr=lr, name=name, weight_decay=0.1 if name == "adamw" else 0.0),
-    )
-
-
-def masks(n: int) -> torch.Tensor:
-    return (torch.arange(n * 30) % 7 == 0).view(n, 6, 5)
-
-
-def data() -> Batches:
-    return Batches(
-        as_batches(random_cubes(8), mask=masks(8)), as_batches(random_cubes(4, seed=1), 3, mask=masks(4))
-    )
-
-
-def detector(loss: Loss, **rx: Any) -> Graph:
-    graph = Graph()
-    norm = graph.add_node(MinMaxNormalizer(), name="norm")
-    pca = graph.add_node(TrainablePCA(3, trainable=True), parent=norm, name="pca")
-    graph.add_node(RXGlobal(**rx), parent=pca, name="rx")
-    graph.add_node(RXLogitHead(), parent="rx", name="head")
-    graph.add_leaf_node(loss, parent="head")
-    return graph
-
-
-def autoencoder(decoder: str = "tied", **pca: Any) -> Graph:
-    graph = Graph()
-    graph.add_node(MinMaxNormalizer(), name="norm")
-    graph.add_node(TrainablePCA(3, trainable=True, **pca), parent="norm", name="pca")
-    graph.add_node(
-        PCADecoder(tied_to="pca") if decoder == "tied" else LinearDecoder(encoder="pca"),
-        parent="pca",
-        name="decoder",
-    )
-    return graph
+from tests.graphs import autoencoder, data, detector, masks, settings
 
 
 def test_bce_is_scikit_learns_log_loss_over_all_pixels() -> None:
@@ -101,18 +58,6 @@ def test_bce_without_masks_names_leaf_and_key() -> None:
         detector(AnomalyBCEWithLogits()).train(Batches(as_batches(random_cubes(4))), settings(1))
 
 
-def test_head_starts_at_mean_plus_two_deviations_and_keeps_its_scale_positive() -> None:
-    graph = detector(AnomalyBCEWithLogits())
-    graph.train(data(), settings())
-    scores = graph.run(random_cubes(8), ["rx"])["rx"].double()
-    head = graph.nodes["head"]
-    assert isinstance(head, RXLogitHead)
-    assert float(head.bias.detach()) == pytest.approx(float(scores.mean() + 2 * scores.std()), rel=1e-5)
-    assert float(head.scale.detach()) == pytest.approx(1.0)
-    graph.train(data(), settings(20, lr=1.0))
-    assert float(head.scale.detach()) > 0
-
-
 @pytest.mark.parametrize("decoder", ["tied", "linear"])
 def test_reconstruction_is_the_mean_squared_error_of_what_entered_the_encoder(decoder: str) -> None:
     graph = autoencoder(decoder)
@@ -134,21 +79,6 @@ def test_labels_can_be_the_target_and_must_fit() -> None:
     wrong = Batches(as_batches(random_cubes(2)), as_batches(random_cubes(2), labels=torch.zeros(2)))
     with pytest.raises(GraphError, match="expected a target of shape"):
         graph.train(wrong, settings())
-
-
-@pytest.mark.parametrize("decoder", ["tied", "linear"])
-def test_reconstruction_trains_back_to_the_optimum(decoder: str) -> None:
-    """The principal components are the best linear code: training comes back to them when pushed off."""
-    graph = autoencoder(decoder)
-    graph.add_leaf_node(MSEReconstructionLoss(), parent="decoder")
-    best = float(graph.train(data(), settings()).callback_metrics["val/loss/total"])
-    pca = graph.nodes["pca"]
-    assert isinstance(pca, TrainablePCA)
-    pca.set_state(components=pca.components + 0.2 * torch.randn(3, 7))
-    pushed = float(graph.train(data(), settings()).callback_metrics["val/loss/total"])
-    trained = float(graph.train(data(), settings(60)).callback_metrics["val/loss/total"])
-    assert pushed > 1.2 * best
-    assert trained < best + 0.2 * (pushed - best)
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])

@@ -2,7 +2,6 @@
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -30,28 +29,9 @@ from cuvis_ai.training.metrics import (
     ExplainedVarianceMetric,
     ScoreStatisticsMetric,
 )
-from cuvis_ai.training.threshold import Threshold
 from tests.anomaly.test_rx_detector import SCENES, as_cube, read_scene
 from tests.cubes import Batches, as_batches, random_cubes
-
-STATISTICS_ONLY = TrainingConfig(trainer=TrainerConfig(max_epochs=0, enable_progress_bar=False))
-
-
-def masks(n: int, every: int = 7) -> torch.Tensor:
-    return (torch.arange(n * 30) % every == 0).view(n, 6, 5)
-
-
-def rx_graph(*leaves: Any) -> Graph:
-    graph = Graph()
-    rx = graph.add_node(RXGlobal(), name="rx")
-    for leaf in leaves:
-        graph.add_leaf_node(leaf, parent=rx)
-    return graph
-
-
-def values_of(graph: Graph, train: Any, val: Any) -> dict[str, float]:
-    trainer = graph.train(Batches(train, val), STATISTICS_ONLY)
-    return {k.removeprefix("val/metric/"): float(v) for k, v in trainer.callback_metrics.items()}
+from tests.graphs import STATISTICS_ONLY, masks, rx_graph, values_of
 
 
 def expected_detection(scores: np.ndarray, truth: np.ndarray, k: float = 2.0) -> dict[str, float]:
@@ -222,66 +202,6 @@ def test_evaluate_gives_losses_too() -> None:
     graph.train(datamodule, STATISTICS_ONLY)
     values = graph.evaluate(datamodule)
     assert values["test/loss/total"] == pytest.approx(2 * values["test/loss/bce"])
-
-
-@pytest.mark.parametrize(
-    ("threshold", "expected"),
-    [
-        (Threshold(), lambda s: s.mean() + 2 * s.std(ddof=1)),
-        (Threshold("mean_std", 3.0), lambda s: s.mean() + 3 * s.std(ddof=1)),
-        (Threshold("quantile", 0.9), lambda s: np.quantile(s, 0.9)),
-        (Threshold("value", 4.0), lambda s: 4.0),
-    ],
-)
-def test_threshold_follows_its_rule_without_masks(threshold: Threshold, expected: Any) -> None:
-    graph = rx_graph(threshold)
-    if threshold.rule != "value":
-        with pytest.raises(NotFittedError, match="has no value yet"):
-            _ = threshold.value
-    cubes = random_cubes(4, seed=1)
-    values = values_of(graph, as_batches(random_cubes(8)), as_batches(cubes))
-    scores = graph(cubes).output
-    want = expected(scores.double().numpy().ravel())
-    assert threshold.value == pytest.approx(want, rel=1e-5)
-    assert values["threshold"] == pytest.approx(threshold.value)
-    assert torch.equal(threshold(scores), scores > threshold.value)
-
-
-def test_best_f1_threshold_gives_the_best_f1(tmp_path: Path) -> None:
-    threshold = Threshold("best_f1")
-    graph = rx_graph(threshold, AnomalyDetectionMetrics())
-    cubes, mask = random_cubes(4, seed=1), masks(4)
-    values = values_of(graph, as_batches(random_cubes(8)), as_batches(cubes, mask=mask))
-    scores = graph(cubes).output
-    found = f1_score(mask.flatten(), threshold(scores).flatten())
-    every = [f1_score(mask.flatten(), (scores > s).flatten()) for s in scores.flatten()]
-    assert found == pytest.approx(max(every))
-    assert values["anomaly_f1_max"] == pytest.approx(found)
-    assert values["anomaly_f1_max_threshold"] == pytest.approx(threshold.value)
-    graph.save_to_file(tmp_path / "graph.zip")
-    loaded = Graph.load_from_file(tmp_path / "graph.zip").leaves["threshold"]
-    assert isinstance(loaded, Threshold)
-    assert loaded.value == threshold.value
-    loaded.value = 3.25
-    assert loaded.value == 3.25
-
-
-def test_threshold_stays_as_it_is_outside_validation() -> None:
-    threshold = Threshold()
-    graph = rx_graph(threshold)
-    datamodule = Batches(
-        as_batches(random_cubes(8)), as_batches(random_cubes(2)), as_batches(random_cubes(2, seed=9))
-    )
-    graph.train(datamodule, STATISTICS_ONLY)
-    threshold.value = 1.5
-    graph.evaluate(datamodule)
-    assert threshold.value == 1.5
-
-
-@pytest.mark.parametrize("arguments", [("median",), ("quantile", 1.5), ("best_f1", 1.0), ("value",)])
-def test_impossible_thresholds_are_refused(arguments: tuple[Any, ...]) -> None:
-    with pytest.raises(ConfigError, match="Threshold: "):
-        Threshold(*arguments)
 
 
 def test_minmax_before_rx_changes_no_ranking() -> None:

@@ -1,106 +1,22 @@
-"""The pass planner: the fewest passes, the same result as fitting node after node."""
+"""The statistical phase: what is fitted, from which pixels, in how many passes."""
 
 import weakref
 from collections.abc import Iterator
-from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.errors import GraphError, NotFittedError
 from cuvis_ai.functional.affine import pixels_of
-from cuvis_ai.node.base import FittedNode, Node, require_fitted
+from cuvis_ai.node.base import Node
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
-from cuvis_ai.training.config import TrainerConfig, TrainingConfig
-from cuvis_ai.training.engine.planner import plan
 from cuvis_ai.training.engine.statistics import _stream
 from tests.cubes import Batches, as_batches, random_cubes
-
-STATISTICS_ONLY = TrainingConfig(trainer=TrainerConfig(max_epochs=0, enable_progress_bar=False))
-
-
-class MeanRemover(Node):
-    """A node of a user's own, by the plain protocol: opaque to the planner."""
-
-    state_shapes: ClassVar = {"level": "c"}
-    level: torch.Tensor
-
-    def initialize_from_data(self, cubes: Iterator[torch.Tensor]) -> None:
-        total, n = torch.zeros(7, dtype=torch.float64), 0
-        for cube in cubes:
-            assert bool(cube.isfinite().all())
-            total += pixels_of(cube).double().sum(0)
-            n += len(pixels_of(cube))
-        self.set_state(level=(total / n).reshape(-1))
-
-    def forward(self, cube: torch.Tensor) -> torch.Tensor:
-        require_fitted(self)
-        return cube - self.level[:, None, None]
-
-
-def graph_of(*nodes: Node) -> Graph:
-    graph = Graph()
-    previous = None
-    for i, node in enumerate(nodes):
-        previous = graph.add_node(node, parent=previous, name=f"n{i}")
-    return graph
-
-
-def passes(graph: Graph) -> list[tuple[str, ...]]:
-    return [one.fits for one in plan(graph._members.execution)]
-
-
-CHAINS = [
-    ("minmax pca rx", [MinMaxNormalizer, lambda: TrainablePCA(3), RXGlobal], [("n0", "n1", "n2")]),
-    ("minmax minmax", [MinMaxNormalizer, MinMaxNormalizer], [("n0", "n1")]),
-    ("pca pca", [lambda: TrainablePCA(4), lambda: TrainablePCA(2, whiten=True)], [("n0", "n1")]),
-    ("extrema behind a pca", [lambda: TrainablePCA(4), MinMaxNormalizer, RXGlobal], [("n0",), ("n1", "n2")]),
-    ("behind rx", [RXGlobal, MinMaxNormalizer], [("n0",), ("n1",)]),
-    ("own node between", [MinMaxNormalizer, MeanRemover, RXGlobal], [("n0",), ("n1",), ("n2",)]),
-    ("per-cube normalizer", [lambda: MinMaxNormalizer(use_running_stats=False), RXGlobal], [("n1",)]),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("chain", "expected"), [row[1:] for row in CHAINS], ids=[row[0] for row in CHAINS])
-def test_plan(chain, expected) -> None:  # type: ignore[no-untyped-def]
-    assert passes(graph_of(*(make() for make in chain))) == expected
-
-
-@pytest.mark.parametrize(("chain", "expected"), [row[1:] for row in CHAINS], ids=[row[0] for row in CHAINS])
-def test_each_pass_reads_the_data_once_and_the_result_is_that_of_fitting_in_turn(chain, expected) -> None:  # type: ignore[no-untyped-def]
-    cubes = random_cubes(8)
-    batches = as_batches(cubes)
-    graph = graph_of(*(make() for make in chain))
-    n_passes = len(passes(graph))
-    datamodule = Batches(batches)
-    graph.train(datamodule, STATISTICS_ONLY)
-    assert datamodule.sets["train"].reads == n_passes * len(batches)
-    entering = cubes.double()
-    for i, make in enumerate(chain):
-        alone = make().double()
-        fit_alone(alone, entering)
-        for key, value in alone.state_dict().items():
-            got = graph.nodes[f"n{i}"].state_dict()[key].double()
-            torch.testing.assert_close(got, value, rtol=2e-4, atol=2e-4)
-        entering = alone(entering)
-
-
-def fit_alone(node: Node, cube: torch.Tensor) -> None:
-    if isinstance(node, FittedNode) and node.sketch is not None:
-        sketch = node.sketch()
-        sketch.update(pixels_of(cube))
-        node.finalize(sketch)
-    elif node.requires_initial_fit:
-        node.initialize_from_data(iter([cube]))
-
-
-def test_minmax_pca_rx_makes_exactly_one_pass() -> None:
-    datamodule = Batches(as_batches(random_cubes(8)))
-    graph_of(MinMaxNormalizer(), TrainablePCA(3), RXGlobal()).train(datamodule, STATISTICS_ONLY)
-    assert datamodule.sets["train"].reads == 4
+from tests.graphs import STATISTICS_ONLY, MeanRemover, graph_of
 
 
 def test_second_training_makes_no_pass_and_reset_makes_one_again() -> None:
@@ -125,8 +41,6 @@ def test_merged_parents_are_fitted_on_their_concatenation() -> None:
     graph.train(datamodule, STATISTICS_ONLY)
     assert datamodule.sets["train"].reads == 4
     joint = pixels_of(torch.cat([pca(norm(cubes)), norm(cubes)], 1)).double().numpy()
-    import numpy as np
-
     np.testing.assert_allclose(graph.nodes["rx"].cov, np.cov(joint, rowvar=False), atol=1e-5)
     np.testing.assert_allclose(graph.nodes["rx"].mu, joint.mean(0), atol=1e-5)
 

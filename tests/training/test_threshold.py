@@ -1,0 +1,76 @@
+"""A threshold follows its rule, and changes at the end of a validation in training alone."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import f1_score
+
+from cuvis_ai.errors import ConfigError, NotFittedError
+from cuvis_ai.pipeline.graph import Graph
+from cuvis_ai.training.metrics import AnomalyDetectionMetrics
+from cuvis_ai.training.threshold import Threshold
+from tests.cubes import Batches, as_batches, random_cubes
+from tests.graphs import STATISTICS_ONLY, masks, rx_graph, values_of
+
+
+@pytest.mark.parametrize(
+    ("threshold", "expected"),
+    [
+        (Threshold(), lambda s: s.mean() + 2 * s.std(ddof=1)),
+        (Threshold("mean_std", 3.0), lambda s: s.mean() + 3 * s.std(ddof=1)),
+        (Threshold("quantile", 0.9), lambda s: np.quantile(s, 0.9)),
+        (Threshold("value", 4.0), lambda s: 4.0),
+    ],
+)
+def test_threshold_follows_its_rule_without_masks(threshold: Threshold, expected: Any) -> None:
+    graph = rx_graph(threshold)
+    if threshold.rule != "value":
+        with pytest.raises(NotFittedError, match="has no value yet"):
+            _ = threshold.value
+    cubes = random_cubes(4, seed=1)
+    values = values_of(graph, as_batches(random_cubes(8)), as_batches(cubes))
+    scores = graph(cubes).output
+    want = expected(scores.double().numpy().ravel())
+    assert threshold.value == pytest.approx(want, rel=1e-5)
+    assert values["threshold"] == pytest.approx(threshold.value)
+    assert torch.equal(threshold(scores), scores > threshold.value)
+
+
+def test_best_f1_threshold_gives_the_best_f1(tmp_path: Path) -> None:
+    threshold = Threshold("best_f1")
+    graph = rx_graph(threshold, AnomalyDetectionMetrics())
+    cubes, mask = random_cubes(4, seed=1), masks(4)
+    values = values_of(graph, as_batches(random_cubes(8)), as_batches(cubes, mask=mask))
+    scores = graph(cubes).output
+    found = f1_score(mask.flatten(), threshold(scores).flatten())
+    every = [f1_score(mask.flatten(), (scores > s).flatten()) for s in scores.flatten()]
+    assert found == pytest.approx(max(every))
+    assert values["anomaly_f1_max"] == pytest.approx(found)
+    assert values["anomaly_f1_max_threshold"] == pytest.approx(threshold.value)
+    graph.save_to_file(tmp_path / "graph.zip")
+    loaded = Graph.load_from_file(tmp_path / "graph.zip").leaves["threshold"]
+    assert isinstance(loaded, Threshold)
+    assert loaded.value == threshold.value
+    loaded.value = 3.25
+    assert loaded.value == 3.25
+
+
+def test_threshold_stays_as_it_is_outside_validation() -> None:
+    threshold = Threshold()
+    graph = rx_graph(threshold)
+    datamodule = Batches(
+        as_batches(random_cubes(8)), as_batches(random_cubes(2)), as_batches(random_cubes(2, seed=9))
+    )
+    graph.train(datamodule, STATISTICS_ONLY)
+    threshold.value = 1.5
+    graph.evaluate(datamodule)
+    assert threshold.value == 1.5
+
+
+@pytest.mark.parametrize("arguments", [("median",), ("quantile", 1.5), ("best_f1", 1.0), ("value",)])
+def test_impossible_thresholds_are_refused(arguments: tuple[Any, ...]) -> None:
+    with pytest.raises(ConfigError, match="Threshold: "):
+        Threshold(*arguments)
