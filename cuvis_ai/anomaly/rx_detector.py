@@ -114,12 +114,9 @@ class RXGlobal(FittedNode, AffineNode):
     def _derived(self, path: Affine | None) -> Moments:
         """Return the moments of what enters now, as if of two pixels."""
         # covariance() divides by n − 1: with n = 2 the scatter is the covariance.
-        state = (
-            torch.tensor(2),
-            self.upstream_mean.cpu().double().sum(0),
-            self.upstream_cov.cpu().double().sum(0),
+        upstream = Moments(
+            2, self.upstream_mean.cpu().double().sum(0), self.upstream_cov.cpu().double().sum(0)
         )
-        upstream = Moments().restored(state)
         if path is not None:
             check_channels(self, upstream.channels, path.in_channels)
         return upstream if path is None else upstream.through(path)

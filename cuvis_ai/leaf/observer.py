@@ -24,7 +24,7 @@ Kind = Callable[[], Sketch]
 
 @dataclass(frozen=True)
 class Observed:
-    """A sketch that somebody needs.
+    """A sketch that was asked for.
 
     Attributes:
         point: what it is a sketch of.
