@@ -102,9 +102,8 @@ class RXGlobal(FittedNode, AffineNode):
         """Return whether the statistics follow, with stats="follow"."""
         return self.stats == "follow"
 
-    def remember(self, upstream: Sketch) -> None:
+    def remember(self, upstream: Moments) -> None:
         """Store the moments from which the statistics are derived."""
-        assert isinstance(upstream, Moments)
         set_state(
             self,
             upstream_mean=_split(upstream.mean, self.mu.dtype),
@@ -134,8 +133,7 @@ class RXGlobal(FittedNode, AffineNode):
         set_state(self, mu=now.mean, cov=now.covariance(), whitening=factor)
 
     @override
-    def finalize(self, sketch: Sketch) -> None:
-        assert isinstance(sketch, Moments)
+    def finalize(self, sketch: Moments) -> None:
         covariance = sketch.covariance()
         factor, condition = whitening(covariance, self.eps, self.mu.dtype)
         channels = len(covariance)

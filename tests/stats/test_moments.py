@@ -109,11 +109,11 @@ def test_invalid_and_non_finite_pixels_are_passed_over(kind: type[Sketch], bad: 
     spoilt[3, 2] = spoilt[400, 5] = bad
     valid = torch.ones(500, dtype=torch.bool)
     valid[10:20] = False
-    kept = valid.clone()
-    kept[[3, 400]] = False
+    chosen = valid.clone()
+    chosen[[3, 400]] = False
     got = kind()
     got.update(spoilt, valid)
-    expected = sketch_of(kind, x[kept])
+    expected = sketch_of(kind, x[chosen])
     assert got.count == 488
     for g, e in zip(state_of(got), state_of(expected), strict=True):
         torch.testing.assert_close(g, e, rtol=1e-12, atol=1e-12)

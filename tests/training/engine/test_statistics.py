@@ -51,15 +51,15 @@ def graph_of(*nodes: Node) -> Graph:
 
 
 def passes(graph: Graph) -> list[tuple[str, ...]]:
-    return [one.fits for one in plan(graph._members.execution)]
+    return [tuple(fits) for fits in plan(graph._members.execution)]
 
 
 CHAINS = [
     ("minmax pca rx", [MinMaxNormalizer, lambda: TrainablePCA(3), RXGlobal], [("n0", "n1", "n2")]),
     ("minmax minmax", [MinMaxNormalizer, MinMaxNormalizer], [("n0", "n1")]),
     ("pca pca", [lambda: TrainablePCA(4), lambda: TrainablePCA(2, whiten=True)], [("n0", "n1")]),
-    ("extrema behind a pca", [lambda: TrainablePCA(4), MinMaxNormalizer, RXGlobal], [("n0",), ("n1", "n2")]),
-    ("behind rx", [RXGlobal, MinMaxNormalizer], [("n0",), ("n1",)]),
+    ("extrema after a pca", [lambda: TrainablePCA(4), MinMaxNormalizer, RXGlobal], [("n0",), ("n1", "n2")]),
+    ("after rx", [RXGlobal, MinMaxNormalizer], [("n0",), ("n1",)]),
     ("own node between", [MinMaxNormalizer, MeanRemover, RXGlobal], [("n0",), ("n1",), ("n2",)]),
     ("per-cube normalizer", [lambda: MinMaxNormalizer(use_running_stats=False), RXGlobal], [("n1",)]),
 ]  # fmt: skip
