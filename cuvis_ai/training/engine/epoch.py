@@ -208,10 +208,14 @@ def observed_by(
     observer: Observer, wanted: Mapping[str, Observation], parent: Node, execution: Execution
 ) -> dict[str, Observed]:
     """Ask an observer for the sketches that a leaf needs; return what it gave, by the leaf's names."""
-    points = {name: points_of([one.where], parent, execution)[one.where] for name, one in wanted.items()}
     # A dense map leaves fewer channels than it takes: cheaper to take the sketch after it.
     return {
-        name: observer.observe(points[name], one.sketch, truth=one.truth, least=Structure.CHANNELWISE)
+        name: observer.observe(
+            points_of([one.where], parent, execution)[one.where],
+            one.sketch,
+            truth=one.truth,
+            least=Structure.CHANNELWISE,
+        )
         for name, one in wanted.items()
     }
 

@@ -36,15 +36,12 @@ def plan(execution: Execution) -> list[list[str]]:
             if ready and ancestors(point) & set(pending) <= set(fits):
                 fits.append(name)
         # A node of the plain protocol gets a pass of its own, as soon as all before it are fitted.
-        fits = fits or [_next_plain(execution, pending)]
+        fits = fits or [
+            next(name for name in pending if not ancestors(fit_point(execution, name)) & set(pending))
+        ]
         passes.append(fits)
         pending = [name for name in pending if name not in fits]
     return passes
-
-
-def _next_plain(execution: Execution, pending: list[str]) -> str:
-    ancestors = execution.topology.ancestors
-    return next(name for name in pending if not ancestors(fit_point(execution, name)) & set(pending))
 
 
 def from_sketches(execution: Execution, fits: list[str]) -> bool:

@@ -86,8 +86,8 @@ def train(
     if config.seed is not None:
         seed_everything(config.seed, workers=True, verbose=False)
     losses = Losses(parts.execution, parts.losses, parts.composites)
-    gradients = _has_gradient_phase(parts, losses, config.trainer.max_epochs)
-    trainer = make_trainer(config.trainer, max_epochs=config.trainer.max_epochs if gradients else 0)
+    max_epochs = _epochs_with_gradients(parts, losses, config.trainer.max_epochs)
+    trainer = make_trainer(config.trainer, max_epochs=max_epochs)
     recorder = Recorder(parts.monitors, active=trainer.is_global_zero)
     pictures = Pictures(
         parts.execution,
@@ -109,7 +109,7 @@ def train(
         epoch, step = position_of(held)
         allocate(parts.execution, parts.leaves, held)
         logger.info("Going on from %s, which holds %d of %d epochs", checkpoint, epoch, trainer.max_epochs)
-    if gradients and trainer.is_global_zero:
+    if max_epochs and trainer.is_global_zero:
         check_checkpoint_folders(config.trainer)
     recorder.setup(
         Run(
@@ -184,8 +184,8 @@ def _expected_warnings() -> Iterator[None]:
         yield
 
 
-def _has_gradient_phase(parts: Parts, losses: Losses, max_epochs: int) -> bool:
-    """Return whether gradients are wanted and possible; warn if only wanted."""
+def _epochs_with_gradients(parts: Parts, losses: Losses, max_epochs: int) -> int:
+    """Return the epochs that were asked for, 0 where nothing can be trained; warn then."""
     reached = losses.reached()
     trainable = [name for name, node in parts.execution.nodes.items() if node.trainable]
     possible = any(name in reached for name in trainable) or any(
@@ -194,7 +194,7 @@ def _has_gradient_phase(parts: Parts, losses: Losses, max_epochs: int) -> bool:
     if max_epochs and not possible:
         reason = "no node is trainable" if not trainable else "no loss depends on a trainable node"
         logger.warning("max_epochs=%d, but %s: only the statistical phase runs", max_epochs, reason)
-    return bool(max_epochs) and possible
+    return max_epochs if possible else 0
 
 
 def _plain(config: TrainingConfig) -> dict[str, Any]:
