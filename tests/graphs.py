@@ -10,7 +10,6 @@ from cuvis_ai.anomaly.rx_logit_head import RXLogitHead
 from cuvis_ai.functional.affine import pixels_of
 from cuvis_ai.leaf.bases import Loss
 from cuvis_ai.node.base import Node, require_fitted
-from cuvis_ai.node.base.state import set_state
 from cuvis_ai.node.decoder import LinearDecoder, PCADecoder
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
@@ -85,7 +84,7 @@ class MeanRemover(Node):
             assert bool(cube.isfinite().all())
             total += pixels_of(cube).double().sum(0)
             n += len(pixels_of(cube))
-        set_state(self, level=(total / n).reshape(-1))
+        self.set_state(level=(total / n).reshape(-1))
 
     def forward(self, cube: torch.Tensor) -> torch.Tensor:
         require_fitted(self)

@@ -101,9 +101,8 @@ class RXGlobal(FittedNode, AffineNode):
         """Return whether the statistics follow, with stats="follow"."""
         return self.stats == "follow"
 
-    def remember(self, upstream: Sketch) -> None:
+    def remember(self, upstream: Moments) -> None:
         """Store the moments from which the statistics are derived."""
-        assert isinstance(upstream, Moments)
         self.set_state(
             upstream_mean=_split(upstream.mean, self.mu.dtype),
             upstream_cov=_split(upstream.covariance(), self.mu.dtype),
@@ -112,12 +111,9 @@ class RXGlobal(FittedNode, AffineNode):
     def _derived(self, path: Affine | None) -> Moments:
         """Return the moments of what enters now, as if of two pixels."""
         # covariance() divides by n − 1: with n = 2 the scatter is the covariance.
-        state = (
-            torch.tensor(2),
-            self.upstream_mean.cpu().double().sum(0),
-            self.upstream_cov.cpu().double().sum(0),
+        upstream = Moments(
+            2, self.upstream_mean.cpu().double().sum(0), self.upstream_cov.cpu().double().sum(0)
         )
-        upstream = Moments().restored(state)
         if path is not None:
             check_channels(self, upstream.channels, path.in_channels)
         return upstream if path is None else upstream.through(path)
@@ -135,8 +131,7 @@ class RXGlobal(FittedNode, AffineNode):
         self.set_state(mu=now.mean, cov=now.covariance(), whitening=factor)
 
     @override
-    def finalize(self, sketch: Sketch) -> None:
-        assert isinstance(sketch, Moments)
+    def finalize(self, sketch: Moments) -> None:
         covariance = sketch.covariance()
         factor, condition = whitening(covariance, self.eps, self.mu.dtype)
         channels = len(covariance)

@@ -84,8 +84,7 @@ class RXLogitHead(FittedNode, AffineNode):
         return 1
 
     @override
-    def finalize(self, sketch: Sketch) -> None:
-        assert isinstance(sketch, ChannelMoments)
+    def finalize(self, sketch: ChannelMoments) -> None:
         check_channels(self, 1, sketch.channels)
         mean, std = float(sketch.mean), float(sketch.variance().sqrt())
         self.set_state(**self._state(above_mean(mean, std, 2.0)))

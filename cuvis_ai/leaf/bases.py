@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cuvis_ai.errors import GraphError
-from cuvis_ai.leaf.reading import Observation, Read, View
+from cuvis_ai.leaf.reading import Observation, Read, Sketches, View
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.base.arguments import require
 from cuvis_ai.stats import Sketch
@@ -80,7 +80,7 @@ class Loss(Leaf):
         """Return to the unfitted state."""
         return
 
-    def finalize(self, sketch: Sketch) -> None:
+    def finalize(self, sketch: Any) -> None:
         """Set what is fitted."""
         raise NotImplementedError(f"{type(self).__name__} declares a sketch but no `finalize`.")
 
@@ -121,12 +121,12 @@ class Metric(Leaf):
         """Return the sketches that `compute` needs, by a name of the metric's own; none for weights alone."""
         return {}
 
-    def fit(self, sketches: Mapping[str, Sketch]) -> None:
+    def fit(self, sketches: Sketches) -> None:
         """Set what a validation in training decides; nothing, unless the metric has a state."""
         return
 
     @abstractmethod
-    def compute(self, parent: Node, sketches: Mapping[str, Sketch]) -> dict[str, float]:
+    def compute(self, parent: Node, sketches: Sketches) -> dict[str, float]:
         """Return the epoch's values by the name in `<stage>/metric/<name>`; changes nothing."""
 
 
@@ -174,7 +174,7 @@ class Visualization(Leaf):
         return
 
     @abstractmethod
-    def draw(self, parent: Node, sketches: Mapping[str, Sketch]) -> list[Picture]:
+    def draw(self, parent: Node, sketches: Sketches) -> list[Picture]:
         """Return the pictures of the epoch."""
 
 

@@ -6,7 +6,7 @@ from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.leaf.reading import Observation, Read
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.base.abilities import Projection, Projects
-from cuvis_ai.stats import ChannelMoments, Moments, Sketch
+from cuvis_ai.stats import ChannelMoments, Moments
 
 VARIANCE_OBSERVATIONS = {
     "input": Observation(Read.INPUT, ChannelMoments),
@@ -25,10 +25,8 @@ def projection_of(parent: Node, leaf: Leaf) -> Projection:
     return parent.projection()
 
 
-def explained_by(projection: Projection, entering: Sketch, scores: Sketch) -> ExplainedVariance:
+def explained_by(projection: Projection, entering: ChannelMoments, scores: Moments) -> ExplainedVariance:
     """Return the shares of the input's variance that components explain, from sketches of both sides."""
-    assert isinstance(entering, ChannelMoments)
-    assert isinstance(scores, Moments)
     # The covariance of W (x − m), before any whitening. Both denominators are n: they cancel.
     inverse = projection.inverse_scale.detach().cpu().double()
     covariance = inverse[:, None] * scores.covariance(ddof=0) * inverse

@@ -24,7 +24,7 @@ Kind = Callable[[], Sketch]
 
 @dataclass(frozen=True)
 class Observed:
-    """A sketch that somebody needs.
+    """A sketch that was asked for.
 
     Attributes:
         point: what it is a sketch of.
@@ -53,7 +53,6 @@ class Observer:
         self.paths = paths
         # For each sketch that is taken its parts, one a thread.
         self._parts: dict[_Key, list[Sketch]] = {}
-        self._merged: dict[_Key, Sketch] = {}
 
     def observe(
         self,
@@ -117,12 +116,14 @@ class Observer:
 
     def finish(self) -> None:
         """Put the parts of all threads and ranks together; all ranks call this at the same time."""
-        for key, parts in self._parts.items():
-            self._merged[key] = merged_over_ranks(reduce(lambda a, b: a.merge(b), parts))
+        self._parts = {
+            key: [merged_over_ranks(reduce(lambda a, b: a.merge(b), parts))]
+            for key, parts in self._parts.items()
+        }
 
     def taken(self, observed: Observed) -> Sketch:
         """Return a sketch as it was taken, at its base, after `finish`."""
-        return self._merged[observed.base, observed.kind, observed.truth]
+        return self._parts[observed.base, observed.kind, observed.truth][0]
 
     def sketch(self, observed: Observed) -> Sketch:
         """Return a sketch of the point that is meant, after `finish`."""

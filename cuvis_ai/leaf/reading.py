@@ -1,6 +1,6 @@
 """What leaves read of a graph, and at which points."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -64,6 +64,10 @@ class Observation:
     truth: Truth = Truth.UNUSED
 
 
+Sketches = Mapping[str, Any]
+"""Sketches by the name under which a leaf asked for them, each of the class it asked for."""
+
+
 @dataclass
 class Evaluation:
     """What a batch gave.
@@ -110,15 +114,18 @@ def points_of(reads: Iterable[Read], parent: Node, paths: Paths) -> dict[Read, P
 
 
 def view_of(
-    points: Mapping[Read, Point],
-    reads: Iterable[Read],
+    reads: Collection[Read],
     parent: Node,
+    paths: Paths,
     evaluation: Evaluation | None,
     batch: Mapping[str, Any],
 ) -> View:
     """Return what a batch shows to a leaf; keys that the batch lacks are left out."""
-    values = {read: evaluation.values[point] for read, point in points.items() if evaluation is not None}
-    for read in reads:
-        if read in BATCH_KEYS and batch.get(BATCH_KEYS[read]) is not None:
-            values[read] = batch[BATCH_KEYS[read]]
-    return View(parent, values, None if evaluation is None else evaluation.valid)
+    values = {
+        read: batch[key] for read, key in BATCH_KEYS.items() if read in reads and batch.get(key) is not None
+    }
+    if evaluation is None:
+        return View(parent, values)
+    points = points_of(reads, parent, paths)
+    cubes = {read: evaluation.values[point] for read, point in points.items()}
+    return View(parent, {**cubes, **values}, evaluation.valid)

@@ -133,8 +133,7 @@ class LinearDecoder(FittedNode, AffineNode):
         self._encoder = (encoder,)
 
     @override
-    def finalize(self, sketch: Sketch) -> None:
-        assert isinstance(sketch, Moments)
+    def finalize(self, sketch: Moments) -> None:
         [encoder] = self._encoder
         c = encoder.affine().in_channels  # the first channels of the sketch are the encoder's input
         joint = sketch.covariance()

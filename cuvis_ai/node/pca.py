@@ -106,8 +106,7 @@ class TrainablePCA(FittedNode, AffineNode):
         return self.n_components
 
     @override
-    def finalize(self, sketch: Sketch) -> None:
-        assert isinstance(sketch, Moments)
+    def finalize(self, sketch: Moments) -> None:
         most = min(len(sketch.mean), sketch.count)
         if self.n_components > most:
             raise GraphError(

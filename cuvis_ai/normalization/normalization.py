@@ -75,8 +75,7 @@ class MinMaxNormalizer(FittedNode, AffineNode):
         return in_channels
 
     @override
-    def finalize(self, sketch: Sketch) -> None:
-        assert isinstance(sketch, Extrema)
+    def finalize(self, sketch: Extrema) -> None:
         self.set_state(running_min=sketch.low, running_max=sketch.high)
         constant = (self.running_max == self.running_min).nonzero().flatten().tolist()
         if constant:

@@ -9,21 +9,23 @@ variances", 1979, eq. 2.1.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar, Self
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from typing_extensions import override
 
 from cuvis_ai.functional.affine import Affine
 from cuvis_ai.stats.blocks import all_finite, as_array, mean_of, subtract
-from cuvis_ai.stats.sketch import PixelFlags, PixelTruth, Sketch, Structure, finite_rows, selected
+from cuvis_ai.stats.sketch import NO_CHANNELS, PixelSketch, Structure
 from cuvis_ai.types import PixelMatrix
 
 
-class CentredMoments(Sketch):
+@dataclass(eq=False)
+class CentredMoments(PixelSketch):
     """Count n, mean m and a centred second moment S; what S is, the two kinds below decide.
 
     State:
@@ -32,12 +34,13 @@ class CentredMoments(Sketch):
     """
 
     least_count: ClassVar[int] = 2
+    mean: Float[Tensor, " c"] = NO_CHANNELS
+    second: Tensor = NO_CHANNELS
+    _scratch: Float[Tensor, " m"] = field(default=NO_CHANNELS, init=False, repr=False)
 
-    def __init__(self) -> None:
-        self._count = 0
-        self.mean: Float[Tensor, " c"] = torch.empty(0, dtype=torch.float64)
-        self.second: Tensor = torch.empty(0, dtype=torch.float64)
-        self._scratch: Float[Tensor, " m"] = torch.empty(0, dtype=torch.float64)
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the memory that blocks share: a copy has its own."""
+        return {**vars(self), "_scratch": NO_CHANNELS}
 
     @staticmethod
     @abstractmethod
@@ -50,41 +53,31 @@ class CentredMoments(Sketch):
         """Return S of a single pixel at `delta`."""
 
     @property
-    def count(self) -> int:
-        """Pixels seen."""
-        return self._count
-
-    @property
+    @override
     def channels(self) -> int:
-        """Channels of the pixels seen; 0 before the first."""
         return len(self.mean)
 
     @np.errstate(invalid="ignore", over="ignore")  # sums of non-finite pixels are looked at, then left out
-    def update(
-        self, pixels: PixelMatrix, valid: PixelFlags | None = None, truth: PixelTruth | None = None
-    ) -> None:
-        """Take in pixels (n, c).
+    @override
+    def _take(self, pixels: PixelMatrix) -> bool:
+        """Take in pixels (n, c) if all are finite; return whether they are.
 
         With shifted pixels y = x − m and their mean d, S grows by Σ y yᵀ − d dᵀ n² / (N + n), which
         equals a merge with the block's own centred moments and loses no more digits.
         """
-        pixels = selected(pixels.detach(), valid)
-        n = len(pixels)
-        if n == 0:
-            return
-        self.check_channels(pixels.shape[1])
         shifted, mean = self._shifted(pixels)
         delta = mean_of(shifted)
-        if not all_finite(delta) and len(clean := finite_rows(pixels)) < n:
-            self.update(clean)
-            return
-        total = self._count + n
+        if not (all_finite(delta) or bool(torch.isfinite(pixels).all())):
+            return False
+        n = len(pixels)
+        total = self.count + n
         second = self._second_of(shifted)
-        if self._count:
+        if self.count:
             second += self.second
         self.second = second.sub_(self._outer(delta), alpha=n * (n / total))
         self.mean = mean + delta * (n / total)
-        self._count = total
+        self.count = total
+        return True
 
     def _shifted(self, pixels: PixelMatrix) -> tuple[Float[Tensor, "n c"], Float[Tensor, " c"]]:
         """Return the pixels less the mean so far, or their own, in float64; and that mean.
@@ -93,11 +86,11 @@ class CentredMoments(Sketch):
         """
         if pixels.is_cuda:
             copy = pixels.double()
-            mean = self.mean if self._count else mean_of(copy)
+            mean = self.mean if self.count else mean_of(copy)
             return copy.sub_(mean.to(copy.device)), mean
         copy = self._buffer_for(pixels)
         np.copyto(copy.numpy(), as_array(pixels))
-        mean = self.mean if self._count else mean_of(copy)
+        mean = self.mean if self.count else mean_of(copy)
         subtract(copy.numpy(), mean.numpy(), out=copy.numpy())
         return copy, mean
 
@@ -108,26 +101,24 @@ class CentredMoments(Sketch):
         flat = self._scratch[: n * channels]
         return flat.view(n, channels) if pixels.stride(1) == 1 else flat.view(channels, n).T
 
-    def merge(self, other: Self) -> Self:
-        """Return the moments of both streams."""
-        if not (self.count and other.count):
-            return self if self.count else other
+    @override
+    def _merged(self, other: Self) -> Self:
         total = self.count + other.count
         delta = other.mean - self.mean
         mean = self.mean + delta * (other.count / total)
         second = self.second + other.second + self._outer(delta) * (self.count * other.count / total)
-        return self.restored((torch.tensor(total), mean, second))
+        return type(self)(total, mean, second)
 
-    def tensors(self) -> tuple[Tensor, ...]:
-        """Count, mean, S."""
-        return torch.tensor(self.count), self.mean, self.second
+    @override
+    def through(self, affine: Affine) -> Self:
+        """Return the moments after an affine map, W (m − center) + bias and W S Wᵀ; differentiable."""
+        affine = affine.double()
+        mean = affine.linear(self.mean - affine.center) + affine.bias
+        return type(self)(self.count, mean, self._mapped_second(affine.weight))
 
-    def restored(self, tensors: Sequence[Tensor]) -> Self:
-        """Return moments that hold (count, mean, S)."""
-        new = type(self)()
-        count, new.mean, new.second = tensors
-        new._count = int(count)
-        return new
+    @abstractmethod
+    def _mapped_second(self, weight: Tensor) -> Tensor:
+        """Return S after a map of that weight."""
 
 
 class Moments(CentredMoments):
@@ -151,16 +142,11 @@ class Moments(CentredMoments):
     def _outer(delta: Float[Tensor, " c"]) -> Tensor:
         return torch.outer(delta, delta)
 
-    def through(self, affine: Affine) -> Self:
-        """Return the moments behind an affine map, W (m − center) + bias and W S Wᵀ; differentiable."""
-        affine = affine.double()
-        if affine.channelwise:
-            mean = affine.weight * (self.mean - affine.center) + affine.bias
-            second = affine.weight[:, None] * self.second * affine.weight
-        else:
-            mean = affine.weight @ (self.mean - affine.center) + affine.bias
-            second = affine.weight @ self.second @ affine.weight.T
-        return self.restored((torch.tensor(self.count), mean, second))
+    @override
+    def _mapped_second(self, weight: Tensor) -> Tensor:
+        if weight.ndim == 1:
+            return weight[:, None] * self.second * weight
+        return weight @ self.second @ weight.T
 
 
 class ChannelMoments(CentredMoments):
@@ -180,8 +166,6 @@ class ChannelMoments(CentredMoments):
     def _outer(delta: Float[Tensor, " c"]) -> Tensor:
         return delta.square()
 
-    def through(self, affine: Affine) -> Self:
-        """Return the moments behind a channelwise map."""
-        affine = affine.double()
-        mean = affine.weight * (self.mean - affine.center) + affine.bias
-        return self.restored((torch.tensor(self.count), mean, affine.weight.square() * self.second))
+    @override
+    def _mapped_second(self, weight: Tensor) -> Tensor:
+        return weight.square() * self.second

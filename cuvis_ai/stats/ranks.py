@@ -1,6 +1,5 @@
 """Merging of sketches and sums over the ranks of a distributed run."""
 
-from collections.abc import Sequence
 from functools import reduce
 from typing import TypeVar
 
@@ -19,9 +18,9 @@ def merged_over_ranks(sketch: S) -> S:
     """
     if not _distributed():
         return sketch
-    gathered: list[Sequence[Tensor]] = [()] * dist.get_world_size()
-    dist.all_gather_object(gathered, sketch.tensors())
-    return reduce(lambda merged, part: merged.merge(part), map(sketch.restored, gathered))
+    gathered = [sketch] * dist.get_world_size()
+    dist.all_gather_object(gathered, sketch)
+    return reduce(lambda merged, part: merged.merge(part), gathered)
 
 
 def sum_over_ranks(tensor: Tensor) -> Tensor:

@@ -1,15 +1,16 @@
 """The distribution of scores by class, for detection metrics and quantiles."""
 
-from collections.abc import Iterable, Sequence
-from typing import ClassVar, NoReturn, Self
+from collections.abc import Iterable
+from copy import copy
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import override
 
 from cuvis_ai.errors import ConfigError, GraphError
-from cuvis_ai.functional.affine import Affine
 from cuvis_ai.functional.detection import Confusion, Curve
 from cuvis_ai.stats.extrema import Extrema
 from cuvis_ai.stats.moments import ChannelMoments
@@ -72,14 +73,14 @@ class ScoreDistribution(Sketch):
         self._waiting: list[tuple[Tensor, Tensor]] = []
 
     @property
+    @override
     def count(self) -> int:
-        """Pixels seen."""
         self._settle()
         return self._moments.count
 
     @property
+    @override
     def channels(self) -> int:
-        """1, or 0 before the first pixel."""
         return min(self.count, 1)
 
     @property
@@ -127,10 +128,10 @@ class ScoreDistribution(Sketch):
         self._waiting = []
         for part, weight in zip(scores.split(CHUNK), weights.split(CHUNK), strict=True):
             finite = torch.isfinite(part)
-            kept = part[finite]
-            self._moments.update(kept[:, None])
-            self._extrema.update(kept[:, None])
-            keys = sortable(kept.numpy()) >> self._dropped
+            usable = part[finite]
+            self._moments.update(usable[:, None])
+            self._extrema.update(usable[:, None])
+            keys = sortable(usable.numpy()) >> self._dropped
             self._absorb(histograms_by_class(keys, weight[finite].numpy()))
 
     def _absorb(self, histograms: Iterable[Histogram]) -> None:
@@ -141,10 +142,9 @@ class ScoreDistribution(Sketch):
                 self._histograms = tuple(coarser(histogram, 1) for histogram in self._histograms)
                 self._dropped += 1
 
+    @override
     def merge(self, other: Self) -> Self:
-        """Return the distribution of both streams."""
-        # Copies, so that neither changes when the whole is updated later.
-        whole, other = self.restored(self.tensors()), self.restored(other.tensors())
+        whole, other = copy(self), copy(other)  # in which nothing waits
         whole._moments = whole._moments.merge(other._moments)
         whole._extrema = whole._extrema.merge(other._extrema)
         whole._dropped = max(self._dropped, other._dropped)
@@ -152,28 +152,10 @@ class ScoreDistribution(Sketch):
         whole._absorb(coarser(x, whole._dropped - other._dropped) for x in other._histograms)
         return whole
 
-    def through(self, affine: Affine) -> NoReturn:
-        """Raise a `GraphError`: scores are rounded and cannot be mapped afterwards."""
-        raise GraphError(
-            "score distribution: expected to be taken where it is wanted, got a map to be carried "
-            "through. Observe the output of the node whose scores are meant."
-        )
-
-    def tensors(self) -> tuple[Tensor, ...]:
-        """Dropped bits; keys and sums of three histograms; the moments' three; the extrema's three."""
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy, also one for other ranks, holds: all pixels sorted, none waiting."""
         self._settle()
-        columns = (torch.from_numpy(column) for histogram in self._histograms for column in histogram)
-        return (torch.tensor(self._dropped), *columns, *self._moments.tensors(), *self._extrema.tensors())
-
-    def restored(self, tensors: Sequence[Tensor]) -> Self:
-        """Return a distribution with the same limits that holds what `tensors` gave."""
-        new = type(self)(exact_limit=self.exact_limit, bins=self.bins)
-        new._dropped = int(tensors[0])
-        keys, sums = ([column.numpy() for column in tensors[start:7:2]] for start in (1, 2))
-        new._histograms = tuple(map(Histogram, keys, sums))
-        new._moments = new._moments.restored(tensors[7:10])
-        new._extrema = new._extrema.restored(tensors[10:13])
-        return new
+        return {**vars(self), "_waiting": []}
 
     def quantile(self, q: float) -> float:
         """Return the score below which a share q of all scores lies; NaN without any.

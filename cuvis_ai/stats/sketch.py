@@ -6,13 +6,16 @@ objects serve the statistical phase, the metrics of an epoch and the ranks of a 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from copy import copy
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar, Self
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from typing_extensions import override
 
 from cuvis_ai.errors import GraphError
 from cuvis_ai.functional.affine import Affine
@@ -38,8 +41,12 @@ class Structure(IntEnum):
     """No map at all: for a sketch that can only be taken where it is wanted."""
 
 
+NO_CHANNELS = torch.empty(0, dtype=torch.float64)
+"""A channel statistic before the first pixel; never written to."""
+
+
 class Sketch(ABC):
-    """A mergeable summary of a stream of pixels.
+    """A mergeable summary of a stream of pixels; ranks exchange it pickled.
 
     A pixel that is not `valid`, or has a non-finite band, is passed over. `merge` of two parts
     equals, to rounding, the sketch of the whole, for any split and order.
@@ -82,17 +89,12 @@ class Sketch(ABC):
     def merge(self, other: Self) -> Self:
         """Return the sketch of both streams; neither is changed."""
 
-    @abstractmethod
     def through(self, affine: Affine) -> Self:
         """Return the sketch of the mapped stream, exact for maps as special as `carried_by`."""
-
-    @abstractmethod
-    def tensors(self) -> tuple[Tensor, ...]:
-        """The sketch as plain CPU tensors, for ranks to exchange."""
-
-    @abstractmethod
-    def restored(self, tensors: Sequence[Tensor]) -> Self:
-        """Return a sketch set up like this one that holds what `tensors` gave."""
+        raise GraphError(
+            f"{type(self).__name__}: expected to be taken where it is wanted, got a map to be carried "
+            "through. Observe the output of the node whose values are meant."
+        )
 
     def check_channels(self, got: int) -> None:
         """Raise a `GraphError` if pixels have other channels than those before."""
@@ -103,12 +105,48 @@ class Sketch(ABC):
             )
 
 
+@dataclass(eq=False)
+class PixelSketch(Sketch):
+    """A sketch that makes no difference between normal and anomalous pixels.
+
+    State:
+        count: pixels seen.
+    """
+
+    count: int = 0
+
+    @override
+    def update(
+        self, pixels: PixelMatrix, valid: PixelFlags | None = None, truth: PixelTruth | None = None
+    ) -> None:
+        pixels = selected(pixels.detach(), valid)
+        if len(pixels) == 0:
+            return
+        self.check_channels(pixels.shape[1])
+        if not self._take(pixels):
+            self.update(finite_rows(pixels))
+
+    @abstractmethod
+    def _take(self, pixels: PixelMatrix) -> bool:
+        """Take in pixels (n, c) if all are finite; return whether they are."""
+
+    @override
+    def merge(self, other: Self) -> Self:
+        if not (self.count and other.count):
+            return copy(self if self.count else other)
+        return self._merged(other)
+
+    @abstractmethod
+    def _merged(self, other: Self) -> Self:
+        """Return the sketch of both streams, neither of which is empty."""
+
+
 def selected(values: Tensor, valid: PixelFlags | None, buffer: Tensor | None = None) -> Tensor:
     """Return the values (n, ...) of valid pixels: all of them as they are, or a copy of some in `buffer`."""
     if valid is None or bool(valid.all()):
         return values
-    kept = valid.nonzero()[:, 0].to(values.device)
-    return torch.index_select(values, 0, kept, out=None if buffer is None else buffer[: len(kept)])
+    rows = valid.nonzero()[:, 0].to(values.device)
+    return torch.index_select(values, 0, rows, out=None if buffer is None else buffer[: len(rows)])
 
 
 def finite_rows(pixels: PixelMatrix) -> Float[Tensor, "m c"]:
@@ -131,7 +169,7 @@ def update_all(
     for start in range(0, len(pixels), length):
         block = slice(start, start + length)
         here = None if valid is None else valid[block]
-        kept = selected(pixels[block], here, buffer)
+        chosen = selected(pixels[block], here, buffer)
         its_truth = None if truth is None else selected(truth[block], here)
         for sketch in sketches:
-            sketch.update(kept, None, its_truth)
+            sketch.update(chosen, None, its_truth)

@@ -131,8 +131,7 @@ class AnomalyBCEWithLogits(Loss):
         self.positive_weight = torch.full_like(self.positive_weight, given)
 
     @override
-    def finalize(self, sketch: Sketch) -> None:
-        assert isinstance(sketch, ClassCounts)
+    def finalize(self, sketch: ClassCounts) -> None:
         if sketch.positive == 0:
             raise GraphError(
                 f"{self.label}: pos_weight='balanced': expected anomalous pixels in the training masks, got "

@@ -21,10 +21,10 @@ from cuvis_ai.functional.detection import (
 from cuvis_ai.functional.thresholds import above_mean
 from cuvis_ai.leaf.bases import Metric, require_score
 from cuvis_ai.leaf.components import VARIANCE_OBSERVATIONS, explained_by, projection_of
-from cuvis_ai.leaf.reading import Observation, Read, Truth
+from cuvis_ai.leaf.reading import Observation, Read, Sketches, Truth
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.base.arguments import require
-from cuvis_ai.stats import ScoreDistribution, Sketch
+from cuvis_ai.stats import ScoreDistribution
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class ExplainedVarianceMetric(Metric):
         return VARIANCE_OBSERVATIONS
 
     @override
-    def compute(self, parent: Node, sketches: Mapping[str, Sketch]) -> dict[str, float]:
+    def compute(self, parent: Node, sketches: Sketches) -> dict[str, float]:
         if sketches["input"].count == 0:
             return {}
         shares = explained_by(projection_of(parent, self), sketches["input"], sketches["scores"])
@@ -62,7 +62,7 @@ class ComponentOrthogonalityMetric(Metric):
         projection_of(parent, self)
 
     @override
-    def compute(self, parent: Node, sketches: Mapping[str, Sketch]) -> dict[str, float]:
+    def compute(self, parent: Node, sketches: Sketches) -> dict[str, float]:
         components = projection_of(parent, self).components.detach().cpu().double()
         return {"component_orthogonality_error": float(orthogonality_error(components))}
 
@@ -83,9 +83,8 @@ class ScoreStatisticsMetric(Metric):
         return {"scores": Observation(Read.OUTPUT, ScoreDistribution)}
 
     @override
-    def compute(self, parent: Node, sketches: Mapping[str, Sketch]) -> dict[str, float]:
-        scores = sketches["scores"]
-        assert isinstance(scores, ScoreDistribution)
+    def compute(self, parent: Node, sketches: Sketches) -> dict[str, float]:
+        scores: ScoreDistribution = sketches["scores"]
         if scores.count == 0:
             return {}
         values = {"mean": scores.mean, "std": scores.std, "min": scores.low, "max": scores.high}
@@ -133,9 +132,8 @@ class AnomalyDetectionMetrics(Metric):
         return {"scores": Observation(Read.OUTPUT, ScoreDistribution, Truth.REQUIRED)}
 
     @override
-    def compute(self, parent: Node, sketches: Mapping[str, Sketch]) -> dict[str, float]:
-        scores = sketches["scores"]
-        assert isinstance(scores, ScoreDistribution)
+    def compute(self, parent: Node, sketches: Sketches) -> dict[str, float]:
+        scores: ScoreDistribution = sketches["scores"]
         if scores.count == 0:
             if not self._warned:
                 logger.warning('%s: no batch["mask"], so anomaly metrics are left out', self.label)

@@ -12,10 +12,10 @@ from cuvis_ai.errors import GraphError, NotFittedError
 from cuvis_ai.functional.detection import best_f1
 from cuvis_ai.functional.thresholds import above_mean
 from cuvis_ai.leaf.bases import Metric, require_score
-from cuvis_ai.leaf.reading import Observation, Read, Truth
+from cuvis_ai.leaf.reading import Observation, Read, Sketches, Truth
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.base.arguments import require
-from cuvis_ai.stats import ScoreDistribution, Sketch
+from cuvis_ai.stats import ScoreDistribution
 from cuvis_ai.types import CubeTensor
 
 Rule = Literal["mean_std", "quantile", "best_f1", "value"]
@@ -90,14 +90,12 @@ class Threshold(Metric):
         return {"scores": Observation(Read.OUTPUT, ScoreDistribution, truth)}
 
     @override
-    def fit(self, sketches: Mapping[str, Sketch]) -> None:
+    def fit(self, sketches: Sketches) -> None:
         if self.rule != "value":
-            scores = sketches["scores"]
-            assert isinstance(scores, ScoreDistribution)
-            self.value = self._by_rule(scores)
+            self.value = self._by_rule(sketches["scores"])
 
     @override
-    def compute(self, parent: Node, sketches: Mapping[str, Sketch]) -> dict[str, float]:
+    def compute(self, parent: Node, sketches: Sketches) -> dict[str, float]:
         return {} if bool(self.stored.isnan()) else {"threshold": self.value}
 
     def _by_rule(self, scores: ScoreDistribution) -> float:

@@ -29,15 +29,16 @@ def test_reads_are_points_of_the_parent() -> None:
 
 
 def test_a_view_shows_what_was_asked_for_and_no_more() -> None:
-    node = decoded()._members.node("norm")
+    members = decoded()._members
+    node, paths = members.node("norm"), members.execution
     cube, mask = torch.ones(1, 2, 3, 3), torch.zeros(1, 3, 3, dtype=torch.bool)
     evaluation = Evaluation({CUBE: cube, ("norm",): 2 * cube}, valid=~mask)
-    view = view_of({Read.OUTPUT: ("norm",)}, {Read.OUTPUT, Read.MASK}, node, evaluation, {"mask": mask})
+    view = view_of({Read.OUTPUT, Read.MASK}, node, paths, evaluation, {"mask": mask})
     assert view.values.keys() == {Read.OUTPUT, Read.MASK}
     assert torch.equal(view[Read.OUTPUT], 2 * cube)
     assert view[Read.MASK] is mask
     assert view.valid is evaluation.valid
-    empty = view_of({}, {Read.MASK}, node, None, {})
+    empty = view_of({Read.MASK}, node, paths, None, {})
     assert (dict(empty.values), empty.valid) == ({}, None)
 
 

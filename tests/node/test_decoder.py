@@ -8,7 +8,6 @@ import torch
 
 from cuvis_ai.errors import NotFittedError
 from cuvis_ai.functional.affine import pixels_of
-from cuvis_ai.node.base.state import set_state
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
@@ -65,7 +64,7 @@ def test_reconstruction_trains_back_to_the_optimum(decoder: str) -> None:
     best = float(graph.train(data(), settings()).callback_metrics["val/loss/total"])
     pca = graph.nodes["pca"]
     assert isinstance(pca, TrainablePCA)
-    set_state(pca, components=pca.components + 0.2 * torch.randn(3, 7))
+    pca.set_state(components=pca.components + 0.2 * torch.randn(3, 7))
     pushed = float(graph.train(data(), settings()).callback_metrics["val/loss/total"])
     trained = float(graph.train(data(), settings(60)).callback_metrics["val/loss/total"])
     assert pushed > 1.2 * best

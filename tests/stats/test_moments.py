@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -28,6 +29,10 @@ def sketch_of(kind: Callable[[], Sketch], *parts: torch.Tensor) -> Sketch:
     for part in parts:
         sketch.update(part)
     return sketch
+
+
+def state_of(sketch: Sketch) -> list[torch.Tensor]:
+    return [torch.as_tensor(getattr(sketch, field.name)) for field in fields(sketch) if field.init]
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e4, 1e6])
@@ -66,7 +71,7 @@ def test_any_split_order_and_merge_gives_the_whole(
     whole = sketch_of(kind, x)
     assert merged.count == whole.count == 500
     assert merged.channels == 6
-    for got, expected in zip(merged.tensors(), whole.tensors(), strict=True):
+    for got, expected in zip(state_of(merged), state_of(whole), strict=True):
         scale = max(float(expected.abs().max()), 1.0)
         assert float((got - expected).abs().max()) <= 1e-11 * scale
 
@@ -74,9 +79,9 @@ def test_any_split_order_and_merge_gives_the_whole(
 @pytest.mark.parametrize("kind", KINDS)
 def test_merging_changes_neither_part(kind: type[Sketch]) -> None:
     a, b = sketch_of(kind, pixels(seed=1)), sketch_of(kind, pixels(seed=2))
-    before = [t.clone() for t in (*a.tensors(), *b.tensors())]
+    before = [t.clone() for t in (*state_of(a), *state_of(b))]
     a.merge(b)
-    assert all(torch.equal(x, y) for x, y in zip((*a.tensors(), *b.tensors()), before, strict=True))
+    assert all(torch.equal(x, y) for x, y in zip((*state_of(a), *state_of(b)), before, strict=True))
     assert a.merge(kind()).count == kind().merge(a).count == 500
 
 
@@ -92,7 +97,7 @@ def test_blocks_with_few_many_or_no_valid_pixels_are_as_the_valid_ones_alone(kin
     update_all([got], x, valid)
     expected = sketch_of(kind, x[valid])
     assert got.count == int(valid.sum())
-    for g, e in zip(got.tensors(), expected.tensors(), strict=True):
+    for g, e in zip(state_of(got), state_of(expected), strict=True):
         torch.testing.assert_close(g, e, rtol=1e-12, atol=1e-9)
 
 
@@ -104,13 +109,13 @@ def test_invalid_and_non_finite_pixels_are_passed_over(kind: type[Sketch], bad: 
     spoilt[3, 2] = spoilt[400, 5] = bad
     valid = torch.ones(500, dtype=torch.bool)
     valid[10:20] = False
-    kept = valid.clone()
-    kept[[3, 400]] = False
+    chosen = valid.clone()
+    chosen[[3, 400]] = False
     got = kind()
     got.update(spoilt, valid)
-    expected = sketch_of(kind, x[kept])
+    expected = sketch_of(kind, x[chosen])
     assert got.count == 488
-    for g, e in zip(got.tensors(), expected.tensors(), strict=True):
+    for g, e in zip(state_of(got), state_of(expected), strict=True):
         torch.testing.assert_close(g, e, rtol=1e-12, atol=1e-12)
     unmasked = kind()
     unmasked.update(spoilt)
@@ -140,7 +145,7 @@ def test_carried_sketch_is_the_sketch_of_the_mapped_pixels(kind: type[Sketch], c
         pytest.skip("exact through channelwise maps alone")
     x = pixels().double()
     carried, direct = sketch_of(kind, x).through(affine), sketch_of(kind, affine(x))
-    for got, expected in zip(carried.tensors(), direct.tensors(), strict=True):
+    for got, expected in zip(state_of(carried), state_of(direct), strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-8)
 
 

@@ -1,6 +1,5 @@
 """What updates of sketches have in common: which pixels are taken, and in which blocks."""
 
-from collections.abc import Sequence
 from typing import ClassVar, Self
 
 import numpy as np
@@ -9,7 +8,6 @@ import torch
 from torch import Tensor
 
 from cuvis_ai.errors import GraphError
-from cuvis_ai.functional.affine import Affine
 from cuvis_ai.stats import Extrema, Moments, Sketch, Structure, update_all
 from cuvis_ai.stats.blocks import block_length
 from cuvis_ai.stats.sketch import finite_rows, selected
@@ -40,15 +38,6 @@ class Seen(Sketch):
     def merge(self, other: Self) -> Self:
         raise NotImplementedError
 
-    def through(self, affine: Affine) -> Self:
-        raise NotImplementedError
-
-    def tensors(self) -> tuple[Tensor, ...]:
-        raise NotImplementedError
-
-    def restored(self, tensors: Sequence[Tensor]) -> Self:
-        raise NotImplementedError
-
 
 def pixels(n: int, c: int = 6) -> Tensor:
     return torch.from_numpy(np.random.default_rng(0).normal(size=(n, c)))
@@ -65,11 +54,11 @@ def test_each_sketch_sees_each_valid_pixel_once_with_its_truth(with_valid: bool)
     valid = flags(len(x)) if with_valid else None
     sketches = [Seen(), Seen()]
     update_all(sketches, x, valid, truth)
-    kept = slice(None) if valid is None else valid
+    chosen = slice(None) if valid is None else valid
     for sketch in sketches:
         assert max(map(len, sketch.pixels)) <= length
-        assert torch.equal(torch.cat(sketch.pixels), x[kept])
-        assert torch.equal(torch.cat(sketch.truth), truth[kept])
+        assert torch.equal(torch.cat(sketch.pixels), x[chosen])
+        assert torch.equal(torch.cat(sketch.truth), truth[chosen])
 
 
 def test_selected_pixels_are_themselves_where_all_are_valid_and_a_copy_otherwise() -> None:

@@ -1,7 +1,7 @@
 """What some nodes can do besides mapping cubes, as protocols of methods."""
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -9,7 +9,6 @@ from torch import Tensor
 
 from cuvis_ai.functional.affine import Affine
 from cuvis_ai.node.base.node import Node
-from cuvis_ai.stats import Sketch
 
 
 class Projection(NamedTuple):
@@ -62,7 +61,7 @@ class Follows(Protocol):
     def follows(self) -> bool:
         """Return whether it does."""
 
-    def remember(self, upstream: Sketch) -> None:
+    def remember(self, upstream: Any) -> None:
         """Store the sketch from which the statistics are derived."""
 
     def followed(self, path: Affine | None) -> Affine:

@@ -114,8 +114,8 @@ class FittedNode(Node):
         """The statistics that the node is fitted from; None if its arguments leave nothing to fit."""
 
     @abstractmethod
-    def finalize(self, sketch: Sketch) -> None:
-        """Set the fitted state from the sketch of everything that entered the node."""
+    def finalize(self, sketch: Any) -> None:
+        """Set the fitted state from the sketch of everything that entered; it is of the class asked for."""
 
     def initial_state(self) -> Mapping[str, Tensor]:
         """Return the state that is known without data."""

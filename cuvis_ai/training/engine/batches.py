@@ -1,10 +1,10 @@
-"""How batches reach the two phases: each sample once for statistics, none at all where nobody reads one."""
+"""How batches reach the two phases: each sample once for statistics, none where no cube is read."""
 
 from collections.abc import Iterable, Sized
 from typing import Any, Protocol, cast, runtime_checkable
 
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
 
@@ -20,7 +20,7 @@ class SharesStatistics(Protocol):
 
 
 class CountedBatches(LightningDataModule):
-    """Another data module's batches, as bare numbers in the stages in which nobody reads a cube.
+    """Another data module's batches, as bare numbers in the stages in which no cube is read.
 
     Args:
         inner: the data module.
@@ -34,27 +34,13 @@ class CountedBatches(LightningDataModule):
             inner.allow_zero_length_dataloader_with_multiple_devices
         )
         self.reads = {"train": train, "val": val}
-
-    def prepare_data(self) -> None:
-        """As the inner one."""
-        self.inner.prepare_data()
+        for hook in ("prepare_data", "teardown", "state_dict", "load_state_dict"):
+            setattr(self, hook, getattr(inner, hook))
 
     def setup(self, stage: str) -> None:
         """As the inner one, which sees the same trainer."""
         self.inner.trainer = self.trainer
         self.inner.setup(stage)
-
-    def teardown(self, stage: str) -> None:
-        """As the inner one."""
-        self.inner.teardown(stage)
-
-    def state_dict(self) -> dict[str, Any]:
-        """As the inner one."""
-        return self.inner.state_dict()
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As the inner one."""
-        self.inner.load_state_dict(state_dict)
 
     def train_dataloader(self) -> Iterable[Any]:
         """The training batches, or as many numbers."""
@@ -69,19 +55,14 @@ class CountedBatches(LightningDataModule):
         exists = any_rank_has_batches(cast(Trainer, self.trainer), loader)
         return loader if self.reads["val"] and sized_and_filled(loader) else _numbers(int(exists))
 
-    def test_dataloader(self) -> Iterable[Any]:
-        """As the inner one."""
-        loader: Iterable[Any] = self.inner.test_dataloader()
-        return loader
-
 
 def _numbers_like(loader: Sized) -> Iterable[int]:
     """Return as many numbers as a loader has batches, for Lightning to share out if it would the loader."""
     n = len(loader)
     if n and isinstance(getattr(loader, "sampler", None), DistributedSampler):
         # Batches of this rank already: a sampler of that class is left alone.
-        kept = DistributedSampler(range(n), num_replicas=1, rank=0, shuffle=False)  # type: ignore[arg-type,var-annotated]
-        return DataLoader(range(n), batch_size=None, sampler=kept)  # type: ignore[arg-type]
+        own = DistributedSampler(range(n), num_replicas=1, rank=0, shuffle=False)  # type: ignore[arg-type,var-annotated]
+        return DataLoader(range(n), batch_size=None, sampler=own)  # type: ignore[arg-type]
     return _numbers(n)
 
 
@@ -131,21 +112,14 @@ def any_rank_has_batches(trainer: Trainer, loader: object) -> bool:
     return bool(trainer.strategy.reduce_boolean_decision(sized_and_filled(loader), all=False))
 
 
-class CheckMonitoredValues(Callback):
-    """Refuses, before data are read, callbacks that wait for a validation value where there is none."""
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Look at every callback that has a `monitor`."""
-        datamodule = cast(CountedBatches, trainer.datamodule)  # type: ignore[attr-defined]  # likewise
-        if stage != "fit" or any_rank_has_batches(trainer, datamodule.val_dataloader()):
-            return
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a connector
-        for callback in callbacks:
-            if not isinstance(callback, EarlyStopping | ModelCheckpoint):
-                continue
-            monitor = callback.monitor
-            if monitor and monitor.startswith(("val/", "val_")):
-                raise ConfigError(
-                    f"{type(callback).__name__}: monitor={monitor!r}: expected a validation set, the data "
-                    f"module has none. Add one, or monitor 'train/loss/total'."
-                )
+def check_monitored_values(trainer: Trainer, source: CountedBatches) -> None:
+    """Raise a `ConfigError`, before data are read, if a callback waits for a validation value in vain."""
+    if any_rank_has_batches(trainer, source.val_dataloader()):
+        return
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by a connector
+        monitor = callback.monitor if isinstance(callback, EarlyStopping | ModelCheckpoint) else None
+        if monitor and monitor.startswith(("val/", "val_")):
+            raise ConfigError(
+                f"{type(callback).__name__}: monitor={monitor!r}: expected a validation set, the data "
+                f"module has none. Add one, or monitor 'train/loss/total'."
+            )

@@ -5,6 +5,7 @@ Logged names are made here and nowhere else.
 """
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 import torch
@@ -13,9 +14,9 @@ from torch import Tensor
 from cuvis_ai.errors import GraphError, NonFiniteLossError
 from cuvis_ai.execution.execution import Execution
 from cuvis_ai.execution.topology import snake_case, unique_name
-from cuvis_ai.leaf.bases import Attached, CompositeLoss, Loss, Metric
+from cuvis_ai.leaf.bases import Attached, CompositeLoss, Loss, Metric, Visualization
 from cuvis_ai.leaf.observer import Observed, Observer
-from cuvis_ai.leaf.reading import BATCH_KEYS, Evaluation, Observation, Read, points_of, view_of
+from cuvis_ai.leaf.reading import BATCH_KEYS, Evaluation, Observation, points_of, view_of
 from cuvis_ai.node.base import Node
 from cuvis_ai.stats import Sketch, Structure
 from cuvis_ai.stats.ranks import sum_over_ranks
@@ -31,6 +32,14 @@ def free_name(name: str, parent: Node, taken: Iterable[str]) -> str:
     """Return `name`; for a second leaf of that name, with its parent's name before it."""
     names = set(taken)
     return name if name not in names else unique_name(f"{parent.name}_{name}", names)
+
+
+def points_read(
+    attached: Iterable[Attached[Loss] | Attached[Visualization]], execution: Execution
+) -> tuple[Point, ...]:
+    """Return where leaves read, besides what they observe; each point once."""
+    points = (points_of(one.leaf.reads(), one.parent, execution).values() for one in attached)
+    return tuple(dict.fromkeys(chain.from_iterable(points)))
 
 
 class Losses:
@@ -54,11 +63,7 @@ class Losses:
 
     def points(self) -> tuple[Point, ...]:
         """Where the losses read."""
-        points = (point for one in self.by_name.values() for point in self._points(one).values())
-        return tuple(dict.fromkeys(points))
-
-    def _points(self, one: Attached[Loss]) -> dict[Read, Point]:
-        return points_of(one.leaf.reads(), one.parent, self.execution)
+        return points_read(self.by_name.values(), self.execution)
 
     @property
     def read_data(self) -> bool:
@@ -71,7 +76,7 @@ class Losses:
 
     def _loss(self, one: Attached[Loss], evaluation: Evaluation | None, batch: Mapping[str, Any]) -> Tensor:
         reads = one.leaf.reads()
-        view = view_of(self._points(one), reads, one.parent, evaluation, batch)
+        view = view_of(reads, one.parent, self.execution, evaluation, batch)
         for read in reads - view.values.keys():
             raise GraphError(
                 f'{one.leaf.label}: expected batch["{BATCH_KEYS[read]}"], got keys {sorted(batch)}. '
@@ -101,35 +106,10 @@ class Losses:
         for one in self.by_name.values():
             assert one.parent.name is not None
             parent = one.parent.name
-            points = [*self._points(one).values(), (parent,)] if one.leaf.reads() else []
+            points = [*points_read([one], self.execution), (parent,)] if one.leaf.reads() else []
             found.add(parent)
             found.update(*(topology.ancestors(point) for point in points))
         return found
-
-
-class LossGuard:
-    """Notices losses that are not finite, on the device: looking at the flags is left to `raise_if_seen`."""
-
-    def __init__(self, losses: Losses) -> None:
-        self.losses = losses
-        self._seen: Tensor | None = None
-
-    def look_at(self, values: Mapping[str, Tensor]) -> None:
-        """Record which losses of a batch are not finite."""
-        bad = ~torch.isfinite(torch.stack([value.detach() for value in values.values()]))
-        self._seen = bad if self._seen is None else self._seen | bad
-
-    def raise_if_seen(self, epoch: int) -> None:
-        """Raise a `NonFiniteLossError` that names the leaves, if any loss was not finite so far."""
-        if self._seen is None or not bool(self._seen.any()):
-            return
-        losses = list(self.losses.by_name.values())
-        named = ", ".join(one.leaf.label for one, bad in zip(losses, self._seen.tolist(), strict=True) if bad)
-        raise NonFiniteLossError(
-            f"{named}: NaN or infinite in epoch {epoch + 1}. Lower the learning rate, clip gradients with "
-            f"gradient_clip_val, or look for extreme values in the data. Training stopped; no checkpoint was "
-            f"written since."
-        )
 
 
 class LossMeans:
@@ -158,6 +138,17 @@ class LossMeans:
             n = n_valid if self.losses.by_name[name].leaf.reads() else 1
             sums[0] += value.detach() * n
             sums[1] += n
+
+    def raise_if_not_finite(self, epoch: int) -> None:
+        """Raise a `NonFiniteLossError` that names the leaves, if any loss of the epoch was not finite."""
+        bad = [name for name, sums in self.sums.items() if not bool(sums.isfinite().all())]
+        named = ", ".join(self.losses.by_name[name].leaf.label for name in bad)
+        if named:
+            raise NonFiniteLossError(
+                f"{named}: NaN or infinite in epoch {epoch + 1}. Lower the learning rate, clip gradients "
+                f"with gradient_clip_val, or look for extreme values in the data. Training stopped; no "
+                f"checkpoint was written since."
+            )
 
     def compute(self, stage: str) -> dict[str, float]:
         """Return the values by logged name, and `<stage>/loss/total`, their weighted sum."""
@@ -217,10 +208,14 @@ def observed_by(
     observer: Observer, wanted: Mapping[str, Observation], parent: Node, execution: Execution
 ) -> dict[str, Observed]:
     """Ask an observer for the sketches that a leaf needs; return what it gave, by the leaf's names."""
-    points = {name: points_of([one.where], parent, execution)[one.where] for name, one in wanted.items()}
     # A dense map leaves fewer channels than it takes: cheaper to take the sketch after it.
     return {
-        name: observer.observe(points[name], one.sketch, truth=one.truth, least=Structure.CHANNELWISE)
+        name: observer.observe(
+            points_of([one.where], parent, execution)[one.where],
+            one.sketch,
+            truth=one.truth,
+            least=Structure.CHANNELWISE,
+        )
         for name, one in wanted.items()
     }
 

@@ -6,8 +6,9 @@ device and the ranks are known, and the parameters it makes reach the optimizer.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -20,10 +21,11 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from cuvis_ai.leaf.reading import Evaluation
 from cuvis_ai.node.base import freeze
 from cuvis_ai.training.config import TrainingConfig
-from cuvis_ai.training.engine.epoch import Losses, LossGuard, LossMeans, logged, n_valid
+from cuvis_ai.training.engine.batches import CountedBatches, check_monitored_values, statistics_batches
+from cuvis_ai.training.engine.epoch import Losses, LossMeans, logged, n_valid
 from cuvis_ai.training.engine.evaluation_epoch import EvaluationEpoch
-from cuvis_ai.training.engine.facts import weights_and_gradients
-from cuvis_ai.training.engine.optimizers import optimizer_of, scheduler_of
+from cuvis_ai.training.engine.facts import dataset_facts, weights_and_gradients
+from cuvis_ai.training.engine.optimizers import optimizer_of
 from cuvis_ai.training.engine.parts import Parts
 from cuvis_ai.training.engine.pictures import Pictures
 from cuvis_ai.training.engine.resume import random_state, restore_random_state
@@ -43,11 +45,10 @@ class GraphModule(LightningModule):
         pictures: what is drawn of validation epochs.
         recorder: where values go.
         config: the settings.
-        gradient_phase: whether gradients will be computed; else only the statistical phase runs.
-        training_batches: starts a pass over this rank's training data, for the statistical phase.
-        check_data: raises if the data do not suit the graph.
         evaluated_split: what a test run logs as its stage.
     """
+
+    _epoch: EvaluationEpoch
 
     def __init__(
         self,
@@ -57,9 +58,6 @@ class GraphModule(LightningModule):
         recorder: Recorder,
         config: TrainingConfig,
         *,
-        gradient_phase: bool,
-        training_batches: Callable[[], Iterable[Any]],
-        check_data: Callable[[], None],
         evaluated_split: str = "test",
     ) -> None:
         super().__init__()
@@ -71,32 +69,35 @@ class GraphModule(LightningModule):
         self.pictures = pictures
         self.recorder = recorder
         self.config = config
-        self.gradient_phase = gradient_phase
-        self.training_batches = training_batches
-        self.check_data = check_data
         self.evaluated_split = evaluated_split
         self.best: tuple[float, int] | None = None
         self._scheduler: ReduceLROnPlateau | None = None
         self._scheduler_state: dict[str, Any] | None = None
-        self._guard = LossGuard(losses)
-        self._train_means: LossMeans | None = None
-        self._epoch: EvaluationEpoch | None = None
+        self._train_means = LossMeans(losses, torch.device("cpu"))
 
     # The two phases.
 
     def setup(self, stage: str) -> None:
-        """Run the statistical phase, then turn the fitted state of trainable nodes into parameters."""
+        """Run the statistical phase, then turn the fitted state of trainable nodes into parameters.
+
+        Without epochs to train, the statistical phase is all that runs.
+        """
         if stage != "fit":
             return
-        self.check_data()
+        source = cast(CountedBatches, self.trainer.datamodule)  # type: ignore[attr-defined]  # set by a connector
+        check_monitored_values(self.trainer, source)
+        self.parts.check_data(source.inner)
+        if self.recorder.active:
+            self.recorder.text("data set", dataset_facts(source.inner))
         device = self.trainer.strategy.root_device
         self.nodes.to(device)
         self.leaves.to(device)
         fit_statistics(
-            self.execution, self.losses.unfitted(), self.training_batches, device,
+            self.execution, self.losses.unfitted(),
+            lambda: statistics_batches(self.trainer, source.inner), device,
             show_progress=self.config.trainer.enable_progress_bar and self.trainer.is_global_zero,
         )  # fmt: skip
-        if self.gradient_phase:
+        if self.trainer.max_epochs:
             self._prepare_nodes()
         elif self.trainer.world_size > 1:
             # DistributedDataParallel refuses a module without gradients, and wraps it before zero epochs too.
@@ -118,27 +119,26 @@ class GraphModule(LightningModule):
 
     def configure_optimizers(self) -> Optimizer | None:
         """Return the optimizer of everything that requires a gradient."""
-        named = self.named_parameters() if self.gradient_phase else ()
+        named = self.named_parameters() if self.trainer.max_epochs else ()
         optimizer = optimizer_of(self.config.optimizer, named)
         if optimizer is not None:
-            self._scheduler = scheduler_of(self.config.scheduler, optimizer)
+            self._scheduler = ReduceLROnPlateau(optimizer, **asdict(self.config.scheduler))
             if self._scheduler_state is not None:
                 self._scheduler.load_state_dict(self._scheduler_state)
         return optimizer
 
     # Lightning saves a checkpoint before it steps a plateau scheduler of its own, which would make
-    # a resumed run differ; so this one is stepped and kept here.
+    # a resumed run differ; so this one is stepped and stored here.
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what resuming needs besides weights; refuse weights after a non-finite loss."""
-        self._guard.raise_if_seen(self.current_epoch)
+        self._train_means.raise_if_not_finite(self.current_epoch)
         state = None if self._scheduler is None else dict(self._scheduler.state_dict())
-        sums = {} if self._train_means is None else self._train_means.sums
         stopped = self.trainer.should_stop and self.trainer.early_stopping_callback is not None
         checkpoint["cuvis_ai"] = {
             "scheduler": state,
             "best": self.best,
-            "sums": sums,
+            "sums": self._train_means.sums,
             "random": random_state(),
             "stopped": stopped,
         }
@@ -171,16 +171,14 @@ class GraphModule(LightningModule):
         points = self.losses.points() if self.losses.read_data else ()
         evaluation, batch = self._evaluated(batch, points)
         values = self.losses(evaluation, batch)
-        assert self._train_means is not None
         self._train_means.update(values, n_valid(evaluation))
-        self._guard.look_at(values)
         total = self.losses.total(values)
         if (self.global_step + 1) % self.config.trainer.log_every_n_steps == 0:
             self._log_step({**values, "total": total.detach()})
         return total
 
     def _log_step(self, values: Mapping[str, Tensor]) -> None:
-        self._guard.raise_if_seen(self.current_epoch)
+        self._train_means.raise_if_not_finite(self.current_epoch)
         fetched = torch.stack([value.detach().float() for value in values.values()]).tolist()
         named = {
             logged("train", "loss", f"{name}_step"): value
@@ -199,11 +197,10 @@ class GraphModule(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the training losses of the epoch."""
-        self._guard.raise_if_seen(self.current_epoch)
-        assert self._train_means is not None
+        self._train_means.raise_if_not_finite(self.current_epoch)
         values = self._train_means.compute("train")
         if not self.has_validation:
-            self._finish_epoch_loss(values)
+            self._finish_epoch_loss(values.get(logged("train", "loss", "total")))
         optimizer = self.trainer.optimizers[0]
         values[logged("train", "metric", "learning_rate")] = optimizer.param_groups[0]["lr"]
         self._publish(values, "train")
@@ -213,55 +210,43 @@ class GraphModule(LightningModule):
         self.execution.refresh_followers()
         self.pictures.close()
 
-    def _start_evaluation(self) -> EvaluationEpoch:
-        self._epoch = EvaluationEpoch(self.parts, self.losses, self.pictures, self.device)
-        return self._epoch
-
-    def _evaluation_step(self, batch: Any) -> None:
-        assert self._epoch is not None
-        self._epoch.update(*self._evaluated(batch, self._epoch.points()))
-
     def on_validation_epoch_start(self) -> None:
         """Start the losses, metrics and pictures of the epoch; a sanity check draws nothing."""
-        epoch = self._start_evaluation()
+        self.on_test_epoch_start()
         if not self.trainer.sanity_checking:
             fitting = self.trainer.state.fn == TrainerFn.FITTING
             following = self.current_epoch + self.config.trainer.check_val_every_n_epoch
             last = not fitting or following >= self.config.trainer.max_epochs
-            self.pictures.start(epoch.observer, last=last)
+            self.pictures.start(self._epoch.observer, last=last)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Take in a batch."""
-        self._evaluation_step(batch)
+        self._epoch.update(*self._evaluated(batch, self._epoch.points()))
 
     def on_validation_epoch_end(self) -> None:
         """Log losses and metrics, and step the scheduler; not for the sanity check."""
         if self.trainer.sanity_checking:
             return
-        assert self._epoch is not None
-        self._guard.raise_if_seen(self.current_epoch)
+        self._train_means.raise_if_not_finite(self.current_epoch)
         values = self._epoch.compute("val", fit=True)
         self._publish(values, "val")
         self.pictures.finish(
             self._epoch.observer, "val", epoch=self.current_epoch, global_step=self.global_step
         )
-        if logged("val", "loss", "total") in values:
-            # The tutorial's checkpoint file name asks for it under this name.
-            self.log("val_loss", values[logged("val", "loss", "total")])
+        total = values.get(logged("val", "loss", "total"))
+        if total is not None:
+            self.log("val_loss", total)  # the tutorial's checkpoint file name asks for it under this name
         if self.trainer.state.fn == TrainerFn.FITTING:
-            self._finish_epoch_loss(values)
+            self._finish_epoch_loss(total)
 
     def on_test_epoch_start(self) -> None:
         """Start the losses and metrics of the epoch."""
-        self._start_evaluation()
+        self._epoch = EvaluationEpoch(self.parts, self.losses, self.pictures, self.device)
 
-    def test_step(self, batch: Any, batch_idx: int) -> None:
-        """Take in a batch."""
-        self._evaluation_step(batch)
+    test_step = validation_step
 
     def on_test_epoch_end(self) -> None:
         """Log losses and metrics."""
-        assert self._epoch is not None
         self._publish(self._epoch.compute(self.evaluated_split, fit=False), self.evaluated_split)
 
     # What the hooks share.
@@ -269,7 +254,7 @@ class GraphModule(LightningModule):
     @property
     def has_validation(self) -> bool:
         """Whether the data module has validation batches."""
-        return bool(self.trainer.num_val_batches and sum(self.trainer.num_val_batches))
+        return sum(self.trainer.num_val_batches) > 0
 
     def _evaluated(self, batch: Any, points: Iterable[Point]) -> tuple[Evaluation | None, Mapping[str, Any]]:
         """Evaluate a batch at `points`; a batch that is a bare number stands for one that is not read."""
@@ -278,9 +263,8 @@ class GraphModule(LightningModule):
         batch = checked_batch(batch, self.device, self.execution.dtype)
         return self.execution.evaluate(batch["cube"], points, batch.get("valid")), batch
 
-    def _finish_epoch_loss(self, values: Mapping[str, float]) -> None:
+    def _finish_epoch_loss(self, total: float | None) -> None:
         """Step the scheduler on the total that is watched, and remember the best."""
-        total = next((v for name, v in values.items() if name.endswith("/loss/total")), None)
         if total is None:
             return
         if self.best is None or total < self.best[0]:

@@ -1,13 +1,12 @@
-"""The optimizer and the learning rate's schedule that the settings describe."""
+"""The optimizer that the settings describe."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from cuvis_ai.training.config import OptimizerConfig, SchedulerConfig
+from cuvis_ai.training.config import OptimizerConfig
 
 _OPTIMIZERS: dict[str, Callable[[OptimizerConfig], tuple[type[Optimizer], dict[str, Any]]]] = {
     "adam": lambda c: (Adam, {"betas": c.betas}),
@@ -34,10 +33,3 @@ def optimizer_of(settings: OptimizerConfig, named: Iterable[tuple[str, nn.Parame
         [group for group in groups if group["params"]],
         lr=settings.lr, weight_decay=settings.weight_decay, **extra,  # type: ignore[call-arg]
     )  # fmt: skip
-
-
-def scheduler_of(settings: SchedulerConfig, optimizer: Optimizer) -> ReduceLROnPlateau:
-    """Return what reduces the optimizer's learning rate."""
-    return ReduceLROnPlateau(
-        optimizer, factor=settings.factor, patience=settings.patience, min_lr=settings.min_lr
-    )

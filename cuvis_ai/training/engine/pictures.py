@@ -9,9 +9,9 @@ import torch
 from cuvis_ai.execution.execution import Execution
 from cuvis_ai.leaf.bases import Attached, Picture, Visualization
 from cuvis_ai.leaf.observer import Observed, Observer
-from cuvis_ai.leaf.reading import Evaluation, Read, points_of, view_of
+from cuvis_ai.leaf.reading import Evaluation, view_of
 from cuvis_ai.stats import Sketch
-from cuvis_ai.training.engine.epoch import observed_by, sketches_of
+from cuvis_ai.training.engine.epoch import observed_by, points_read, sketches_of
 from cuvis_ai.training.monitors import Recorder
 from cuvis_ai.types import Point
 
@@ -93,20 +93,15 @@ class Pictures:
 
     def points(self) -> tuple[Point, ...]:
         """Where the leaves that collect in this epoch read, besides what they observe."""
-        points = (point for one in self._collecting for point in self._points(one).values())
-        return tuple(dict.fromkeys(points))
-
-    def _points(self, one: Attached[Visualization]) -> dict[Read, Point]:
-        return points_of(one.leaf.reads(), one.parent, self.execution)
+        return points_read(self._collecting, self.execution)
 
     @torch.no_grad()
     def collect(self, evaluation: Evaluation | None, batch: Mapping[str, Any]) -> None:
         """Show a batch to the leaves; without an evaluation, to those that read weights alone."""
         for one in self._collecting:
-            points = self._points(one)
-            if evaluation is not None or not points:
-                view = view_of(points, one.leaf.reads(), one.parent, evaluation, batch)
-                one.leaf.collect(view, batch)
+            reads = one.leaf.reads()
+            if evaluation is not None or not reads:
+                one.leaf.collect(view_of(reads, one.parent, self.execution, evaluation, batch), batch)
 
     def finish(self, observer: Observer, stage: str, *, epoch: int, global_step: int) -> None:
         """Draw what is due at the end of a validation epoch."""

@@ -5,8 +5,6 @@ that input carry the sketch exactly, it is taken there and carried along, so Min
 one pass: extrema and moments of the cube, then D Σ D after the normalizer, W Σ Wᵀ after the PCA.
 """
 
-from dataclasses import dataclass
-
 from cuvis_ai.execution.execution import Execution
 from cuvis_ai.node.base import FittedNode, Node
 from cuvis_ai.node.base.abilities import Decodes
@@ -14,22 +12,12 @@ from cuvis_ai.stats import Sketch
 from cuvis_ai.types import Point
 
 
-@dataclass(frozen=True)
-class Pass:
-    """One pass over the training data.
+def plan(execution: Execution) -> list[list[str]]:
+    """Return the passes that fit every unfitted node, as few as possible.
 
-    Attributes:
-        fits: nodes that are fitted at its end, in topological order.
-        from_sketches: whether they are fitted from sketches; else it is one node, which is fitted by
-            `initialize_from_data`.
+    Each is the nodes that are fitted at its end, in topological order: from sketches, or a single one
+    by `initialize_from_data`.
     """
-
-    fits: tuple[str, ...]
-    from_sketches: bool
-
-
-def plan(execution: Execution) -> list[Pass]:
-    """Return the passes that fit every unfitted node, as few as possible."""
     nodes, ancestors = execution.nodes, execution.topology.ancestors
     pending = [
         name
@@ -48,15 +36,17 @@ def plan(execution: Execution) -> list[Pass]:
             if ready and ancestors(point) & set(pending) <= set(fits):
                 fits.append(name)
         # A node of the plain protocol gets a pass of its own, as soon as all before it are fitted.
-        one = Pass(tuple(fits), True) if fits else Pass((_next_plain(execution, pending),), False)
-        passes.append(one)
-        pending = [name for name in pending if name not in one.fits]
+        fits = fits or [
+            next(name for name in pending if not ancestors(fit_point(execution, name)) & set(pending))
+        ]
+        passes.append(fits)
+        pending = [name for name in pending if name not in fits]
     return passes
 
 
-def _next_plain(execution: Execution, pending: list[str]) -> str:
-    ancestors = execution.topology.ancestors
-    return next(name for name in pending if not ancestors(fit_point(execution, name)) & set(pending))
+def from_sketches(execution: Execution, fits: list[str]) -> bool:
+    """Return whether a pass takes sketches, from which nodes, and losses of the first pass, are fitted."""
+    return all(sketch_of(execution.nodes[name]) is not None for name in fits)
 
 
 def sketch_of(node: Node) -> type[Sketch] | None:

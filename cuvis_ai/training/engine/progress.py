@@ -18,7 +18,7 @@ class EpochProgressBar(ProgressBar):
 
     def __init__(self) -> None:
         super().__init__()
-        self._bar: tqdm[Any] | None = None
+        self._bar: tqdm[Any] = tqdm(disable=True)
         self._enabled = True
 
     def enable(self) -> None:
@@ -41,12 +41,10 @@ class EpochProgressBar(ProgressBar):
         )
 
     def _advance(self, *args: Any, **kwargs: Any) -> None:
-        if self._bar is not None:
-            self._bar.update()
+        self._bar.update()
 
     def _close(self, *args: Any, **kwargs: Any) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self._bar.close()
 
     def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
         """Open the epoch's bar."""
@@ -55,7 +53,7 @@ class EpochProgressBar(ProgressBar):
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
         """Advance, with the loss last logged."""
         loss = trainer.progress_bar_metrics.get("loss")
-        if self._bar is not None and loss is not None:
+        if loss is not None:
             self._bar.set_postfix_str(f"loss={loss:.4g}", refresh=False)
         self._advance()
 

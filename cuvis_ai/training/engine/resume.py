@@ -7,7 +7,7 @@ import random
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,15 +24,6 @@ logger = logging.getLogger(__name__)
 
 LAST = "last"
 """The `ckpt_path` that stands for the newest checkpoint of a run."""
-
-
-class Position(NamedTuple):
-    """Where a checkpoint was written."""
-
-    epoch: int
-    """The first epoch, counted from 0, that was not finished."""
-    step: int
-    """Optimizer steps so far."""
 
 
 class WholeFiles(TorchCheckpointIO):
@@ -128,7 +119,7 @@ def find_checkpoint(ckpt_path: str | Path | None, config: TrainerConfig) -> Path
         logger.warning("%s was written in the middle of a step. Left out; looking for an earlier one.", path)
     # As Lightning does: a script that is started again and again with `last` needs no other first start.
     logger.warning(
-        "ckpt_path='last': no checkpoint in %s yet: training starts anew",
+        "ckpt_path='last': no checkpoint in %s yet: training starts from the beginning",
         ", ".join(str(folder) for folder in folders),
     )
     return None
@@ -191,10 +182,10 @@ def _check_forms(checkpoint: Mapping[str, Any]) -> None:
             raise ValueError(f"{name}: expected a tensor as large as it says")
 
 
-def position_of(checkpoint: Mapping[str, Any]) -> Position:
-    """Return where a checkpoint was written."""
+def position_of(checkpoint: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the first epoch, counted from 0, that was not finished, and the optimizer steps so far."""
     loop = checkpoint["loops"]["fit_loop"]
-    return Position(int(loop["epoch_progress"]["current"]["processed"]), int(checkpoint["global_step"]))
+    return int(loop["epoch_progress"]["current"]["processed"]), int(checkpoint["global_step"])
 
 
 def allocate(execution: Execution, leaves: nn.ModuleDict, checkpoint: Mapping[str, Any]) -> None:
@@ -251,5 +242,5 @@ def log_way_back(config: TrainerConfig, *, epoch: int) -> None:
             where,
         )
         return
-    done = position_of(read_checkpoint(path)).epoch
+    done = position_of(read_checkpoint(path))[0]
     logger.warning('%s. To go on after epoch %d, pass ckpt_path="last" (%s).', where, done, path)

@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from itertools import chain
 from typing import Any
 
 import torch
@@ -18,21 +19,17 @@ from cuvis_ai.leaf.observer import Observed, Observer
 from cuvis_ai.leaf.reading import Evaluation, Truth
 from cuvis_ai.node.base import FittedNode, Node, mark_initialized, reset
 from cuvis_ai.node.base.abilities import follower
-from cuvis_ai.stats import Sketch
-from cuvis_ai.training.engine.planner import Pass, fit_point, plan, sketch_of
+from cuvis_ai.training.engine.planner import fit_point, from_sketches, plan, sketch_of
 from cuvis_ai.types import CUBE, CubeTensor
 
 logger = logging.getLogger(__name__)
-
-Batches = Callable[[], Iterable[Any]]
-"""Starts one pass over the training data of this rank."""
 
 
 @torch.no_grad()
 def fit_statistics(
     execution: Execution,
     losses: Sequence[Loss],
-    batches: Batches,
+    batches: Callable[[], Iterable[Any]],
     device: torch.device,
     *,
     show_progress: bool,
@@ -50,42 +47,39 @@ def fit_statistics(
         GraphError: there is no data, no valid pixel, or a node does not fit its input.
     """
     passes = plan(execution)
-    if losses and not (passes and passes[0].from_sketches):
-        passes = [Pass((), True), *passes]
+    if losses and not (passes and from_sketches(execution, passes[0])):
+        passes = [[], *passes]
     if not passes:
         return
     logger.info("Phase 1: Initializing statistical nodes...")
     start = time.perf_counter()
-    complete = False
     try:
-        for number, one in enumerate(passes, 1):
+        for number, fits in enumerate(passes, 1):
             title = f"Statistics, pass {number} of {len(passes)}"
             stream = _stream(batches(), execution, device, title, show_progress=show_progress)
-            if one.from_sketches:
-                _fit_from_sketches(execution, one, losses if number == 1 else (), stream, device)
+            if from_sketches(execution, fits):
+                _fit_from_sketches(execution, fits, losses if number == 1 else (), stream)
             else:
-                _fit_plain(execution, one.fits[0], stream)
-            for name in one.fits:
+                _fit_plain(execution, fits[0], stream)
+            for name in fits:
                 _report(execution.nodes[name])
-        complete = True
-    finally:
-        if not complete:
-            for name in (name for one in passes for name in one.fits):
-                reset(execution.nodes[name])
+    except BaseException:  # also where the user interrupts: no graph is left half fitted
+        for name in chain.from_iterable(passes):
+            reset(execution.nodes[name])
+        raise
     logger.info("Phase 1 complete in %.1f seconds", time.perf_counter() - start)
 
 
 def _fit_from_sketches(
     execution: Execution,
-    one: Pass,
+    fits: list[str],
     losses: Sequence[Loss],
     stream: Iterable[Mapping[str, Any]],
-    device: torch.device,
 ) -> None:
     observer = Observer(execution)
     of_nodes = {
         name: observer.observe(fit_point(execution, name), kind)
-        for name in one.fits
+        for name in fits
         if (kind := sketch_of(execution.nodes[name])) is not None
     }
     of_losses = {
@@ -110,19 +104,15 @@ def _fit_from_sketches(
 def _finalize(node: Node, observer: Observer, observed: Observed) -> None:
     assert isinstance(node, FittedNode)
     taken = observer.taken(observed)
-    _check_count(node, taken)
+    if taken.count < taken.least_count:
+        raise GraphError(
+            f"{node.label}: expected at least {taken.least_count} valid training pixels, got "
+            f"{taken.count}. Likely causes: the training set is empty, its `valid` mask is False "
+            f"everywhere, or every pixel has a NaN or infinite band."
+        )
     if (following := follower(node)) is not None:
         following.remember(taken)
     node.finalize(observer.sketch(observed))
-
-
-def _check_count(node: Node, sketch: Sketch) -> None:
-    if sketch.count < sketch.least_count:
-        raise GraphError(
-            f"{node.label}: expected at least {sketch.least_count} valid training pixels, got "
-            f"{sketch.count}. Likely causes: the training set is empty, its `valid` mask is False "
-            f"everywhere, or every pixel has a NaN or infinite band."
-        )
 
 
 def _fit_plain(execution: Execution, name: str, stream: Iterable[Mapping[str, Any]]) -> None:

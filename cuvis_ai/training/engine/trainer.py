@@ -10,20 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from cuvis_ai.errors import GraphError
 from cuvis_ai.node.base import require_fitted
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
 from cuvis_ai.training.engine.batches import (
-    CheckMonitoredValues,
     CountedBatches,
     any_rank_has_batches,
     sized_and_filled,
-    statistics_batches,
 )
 from cuvis_ai.training.engine.epoch import Losses
-from cuvis_ai.training.engine.facts import dataset_facts, outline_of
+from cuvis_ai.training.engine.facts import outline_of
 from cuvis_ai.training.engine.lightning_module import GraphModule
 from cuvis_ai.training.engine.parts import Parts
 from cuvis_ai.training.engine.pictures import Pictures
@@ -45,8 +43,7 @@ logger = logging.getLogger(__name__)
 
 def make_trainer(config: TrainerConfig, *, max_epochs: int) -> Trainer:
     """Return a Lightning trainer that writes nothing unless a callback asks for it."""
-    callbacks: list[Callback] = [CheckMonitoredValues(), *config.callbacks]
-    callbacks += last_epoch_keeper(callbacks)
+    callbacks = [*config.callbacks, *last_epoch_keeper(config.callbacks)]
     if config.enable_progress_bar:
         callbacks.append(EpochProgressBar())
     return Trainer(
@@ -89,8 +86,8 @@ def train(
     if config.seed is not None:
         seed_everything(config.seed, workers=True, verbose=False)
     losses = Losses(parts.execution, parts.losses, parts.composites)
-    gradients = _has_gradient_phase(parts, losses, config.trainer.max_epochs)
-    trainer = make_trainer(config.trainer, max_epochs=config.trainer.max_epochs if gradients else 0)
+    max_epochs = _epochs_with_gradients(parts, losses, config.trainer.max_epochs)
+    trainer = make_trainer(config.trainer, max_epochs=max_epochs)
     recorder = Recorder(parts.monitors, active=trainer.is_global_zero)
     pictures = Pictures(
         parts.execution,
@@ -104,16 +101,7 @@ def train(
         train=losses.read_data,
         val=losses.read_data or pictures.read_data or any(one.leaf.observes() for one in parts.metrics),
     )
-    module = GraphModule(
-        parts,
-        losses,
-        pictures,
-        recorder,
-        config,
-        gradient_phase=gradients,
-        training_batches=lambda: statistics_batches(trainer, datamodule),
-        check_data=lambda: _look_at_data(parts, datamodule, recorder),
-    )
+    module = GraphModule(parts, losses, pictures, recorder, config)
     checkpoint = find_checkpoint(ckpt_path, config.trainer)
     epoch = step = None
     if checkpoint is not None:
@@ -121,7 +109,7 @@ def train(
         epoch, step = position_of(held)
         allocate(parts.execution, parts.leaves, held)
         logger.info("Going on from %s, which holds %d of %d epochs", checkpoint, epoch, trainer.max_epochs)
-    if gradients and trainer.is_global_zero:
+    if max_epochs and trainer.is_global_zero:
         check_checkpoint_folders(config.trainer)
     recorder.setup(
         Run(
@@ -135,7 +123,7 @@ def train(
     recorder.graph(outline_of(parts.execution, parts.leaves))
     complete = False
     try:
-        _run(trainer, module, source, checkpoint, gradients=gradients)
+        _run(trainer, module, source, checkpoint)
         if trainer.global_step == step:
             # Lightning then ends without its hooks.
             logger.info("The checkpoint is of the end of the run: nothing was left to train")
@@ -146,13 +134,6 @@ def train(
         if not complete and trainer.is_global_zero and trainer.global_step:
             log_way_back(config.trainer, epoch=trainer.current_epoch)
     return trainer
-
-
-def _look_at_data(parts: Parts, datamodule: LightningDataModule, recorder: Recorder) -> None:
-    """Refuse data that do not suit the graph; tell monitors what the others are."""
-    parts.check_data(datamodule)
-    if recorder.active:
-        recorder.text("data set", dataset_facts(datamodule))
 
 
 def evaluate(
@@ -168,37 +149,21 @@ def evaluate(
         raise GraphError(f"evaluate: expected cubes in the split `{split}`, got none. Check the data module.")
     losses = Losses(parts.execution, parts.losses, parts.composites)
     recorder = Recorder([])
-    module = GraphModule(
-        parts,
-        losses,
-        Pictures(parts.execution, (), recorder),
-        recorder,
-        config,
-        gradient_phase=False,
-        training_batches=lambda: loader,
-        check_data=lambda: None,
-        evaluated_split=split,
-    )
+    pictures = Pictures(parts.execution, (), recorder)
+    module = GraphModule(parts, losses, pictures, recorder, config, evaluated_split=split)
     trainer = make_trainer(replace(config.trainer, callbacks=[]), max_epochs=0)
     with _expected_warnings():
         trainer.test(module, dataloaders=loader, verbose=False)
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
-def _run(
-    trainer: Trainer,
-    module: GraphModule,
-    source: CountedBatches,
-    checkpoint: Path | None,
-    *,
-    gradients: bool,
-) -> None:
+def _run(trainer: Trainer, module: GraphModule, source: CountedBatches, checkpoint: Path | None) -> None:
     start = time.perf_counter()
     with _expected_warnings():
         trainer.fit(module, datamodule=source, ckpt_path=checkpoint, weights_only=True)
-        if not gradients and any_rank_has_batches(trainer, source.val_dataloader()):
+        if not trainer.max_epochs and any_rank_has_batches(trainer, source.val_dataloader()):
             trainer.validate(module, datamodule=source, verbose=False)
-    if gradients:
+    if trainer.max_epochs:
         logger.info("Training complete in %s", _duration(time.perf_counter() - start))
         if module.best is not None:
             kind = "validation" if module.has_validation else "training"
@@ -219,8 +184,8 @@ def _expected_warnings() -> Iterator[None]:
         yield
 
 
-def _has_gradient_phase(parts: Parts, losses: Losses, max_epochs: int) -> bool:
-    """Return whether gradients are wanted and possible; warn if only wanted."""
+def _epochs_with_gradients(parts: Parts, losses: Losses, max_epochs: int) -> int:
+    """Return the epochs that were asked for, 0 where nothing can be trained; warn then."""
     reached = losses.reached()
     trainable = [name for name, node in parts.execution.nodes.items() if node.trainable]
     possible = any(name in reached for name in trainable) or any(
@@ -229,7 +194,7 @@ def _has_gradient_phase(parts: Parts, losses: Losses, max_epochs: int) -> bool:
     if max_epochs and not possible:
         reason = "no node is trainable" if not trainable else "no loss depends on a trainable node"
         logger.warning("max_epochs=%d, but %s: only the statistical phase runs", max_epochs, reason)
-    return bool(max_epochs) and possible
+    return max_epochs if possible else 0
 
 
 def _plain(config: TrainingConfig) -> dict[str, Any]:

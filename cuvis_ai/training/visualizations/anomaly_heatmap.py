@@ -8,10 +8,10 @@ from typing_extensions import override
 
 from cuvis_ai.functional.thresholds import above_mean
 from cuvis_ai.leaf.bases import Picture, Visualization, require_score
-from cuvis_ai.leaf.reading import Observation, Read, View
+from cuvis_ai.leaf.reading import Observation, Read, Sketches, View
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.base.arguments import require
-from cuvis_ai.stats import ChannelMoments, Sketch
+from cuvis_ai.stats import ChannelMoments
 from cuvis_ai.training.visualizations.drawing.histograms import draw_heatmap, scale_of
 from cuvis_ai.training.visualizations.scene import SceneChoice
 
@@ -69,9 +69,8 @@ class AnomalyHeatmap(Visualization):
         self._scene.offer(view[Read.OUTPUT], view, batch)
 
     @override
-    def draw(self, parent: Node, sketches: Mapping[str, Sketch]) -> list[Picture]:
+    def draw(self, parent: Node, sketches: Sketches) -> list[Picture]:
         scene, moments = self._scene.chosen, sketches["scores"]
-        assert isinstance(moments, ChannelMoments)
         if scene is None or moments.count < 2:
             return []
         mean, std = float(moments.mean), float(moments.variance().sqrt())

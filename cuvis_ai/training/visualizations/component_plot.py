@@ -7,9 +7,8 @@ from typing_extensions import override
 
 from cuvis_ai.leaf.bases import Picture, Visualization
 from cuvis_ai.leaf.components import projection_of
-from cuvis_ai.leaf.reading import View
+from cuvis_ai.leaf.reading import Sketches, View
 from cuvis_ai.node.base import Node
-from cuvis_ai.stats import Sketch
 from cuvis_ai.training.visualizations.drawing.mean_spectra import draw_components
 from cuvis_ai.training.visualizations.scene import array
 
@@ -41,7 +40,7 @@ class ComponentPlot(Visualization):
             self._wavelengths = array(batch["wavelengths"])
 
     @override
-    def draw(self, parent: Node, sketches: Mapping[str, Sketch]) -> list[Picture]:
+    def draw(self, parent: Node, sketches: Sketches) -> list[Picture]:
         weights = array(projection_of(parent, self).components)
         figure = draw_components(weights, self._wavelengths)
         axis = {} if self._wavelengths is None else {"wavelengths": self._wavelengths}

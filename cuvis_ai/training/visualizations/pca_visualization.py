@@ -9,10 +9,9 @@ from cuvis_ai.errors import GraphError
 from cuvis_ai.functional.affine import pixels_of
 from cuvis_ai.leaf.bases import Picture, Visualization
 from cuvis_ai.leaf.components import VARIANCE_OBSERVATIONS, explained_by, projection_of
-from cuvis_ai.leaf.reading import Observation, Read, View
+from cuvis_ai.leaf.reading import Observation, Read, Sketches, View
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.base.arguments import require
-from cuvis_ai.stats import Sketch
 from cuvis_ai.training.visualizations.drawing.composite import draw_scene
 from cuvis_ai.training.visualizations.drawing.projection import Subsample, draw_scatter
 from cuvis_ai.training.visualizations.scene import SceneChoice, array, classes_of
@@ -71,7 +70,7 @@ class PCAVisualization(Visualization):
         self._scene.offer(scores, view, batch)
 
     @override
-    def draw(self, parent: Node, sketches: Mapping[str, Sketch]) -> list[Picture]:
+    def draw(self, parent: Node, sketches: Sketches) -> list[Picture]:
         scene = self._scene.chosen
         if scene is None:
             return []

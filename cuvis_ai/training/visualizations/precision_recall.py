@@ -9,9 +9,9 @@ from typing_extensions import override
 
 from cuvis_ai.functional.detection import average_precision, best_f1
 from cuvis_ai.leaf.bases import Picture, Visualization, require_score
-from cuvis_ai.leaf.reading import Observation, Read, Truth
+from cuvis_ai.leaf.reading import Observation, Read, Sketches, Truth
 from cuvis_ai.node.base import Node
-from cuvis_ai.stats import ScoreDistribution, Sketch
+from cuvis_ai.stats import ScoreDistribution
 from cuvis_ai.training.visualizations.drawing.curves import OperatingPoint, draw_precision_recall
 
 _MOST_POINTS = 4000
@@ -37,9 +37,8 @@ class PrecisionRecallPlot(Visualization):
         return {"scores": Observation(Read.OUTPUT, ScoreDistribution, Truth.REQUIRED)}
 
     @override
-    def draw(self, parent: Node, sketches: Mapping[str, Sketch]) -> list[Picture]:
-        scores = sketches["scores"]
-        assert isinstance(scores, ScoreDistribution)
+    def draw(self, parent: Node, sketches: Sketches) -> list[Picture]:
+        scores: ScoreDistribution = sketches["scores"]
         quality = quality_of(scores)
         if quality is None:
             return []

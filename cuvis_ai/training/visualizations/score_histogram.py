@@ -9,10 +9,10 @@ from typing_extensions import override
 
 from cuvis_ai.functional.thresholds import above_mean
 from cuvis_ai.leaf.bases import Picture, Visualization, require_score
-from cuvis_ai.leaf.reading import Observation, Read, Truth, View
+from cuvis_ai.leaf.reading import Observation, Read, Sketches, Truth, View
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.base.arguments import require
-from cuvis_ai.stats import ScoreDistribution, Sketch
+from cuvis_ai.stats import ScoreDistribution
 from cuvis_ai.training.visualizations.drawing.histograms import bin_edges, draw_histogram
 
 
@@ -58,9 +58,9 @@ class ScoreHistogram(Visualization):
         self._truth_known |= batch.get("mask") is not None
 
     @override
-    def draw(self, parent: Node, sketches: Mapping[str, Sketch]) -> list[Picture]:
-        scores, threshold = sketches["scores"], None
-        assert isinstance(scores, ScoreDistribution)
+    def draw(self, parent: Node, sketches: Sketches) -> list[Picture]:
+        scores: ScoreDistribution = sketches["scores"]
+        threshold = None
         if scores.count == 0:
             return []
         counts = counts_of(scores, self.bins)

@@ -6,9 +6,9 @@ from typing import Any
 from typing_extensions import override
 
 from cuvis_ai.leaf.bases import Picture, Visualization
-from cuvis_ai.leaf.reading import Observation, Read, Truth, View
+from cuvis_ai.leaf.reading import Observation, Read, Sketches, Truth, View
 from cuvis_ai.node.base import Node
-from cuvis_ai.stats import ChannelMoments, ChannelMomentsByClass, Sketch
+from cuvis_ai.stats import ChannelMoments, ChannelMomentsByClass
 from cuvis_ai.training.visualizations.drawing.mean_spectra import Spectra, draw_spectra
 from cuvis_ai.training.visualizations.scene import array
 
@@ -40,9 +40,8 @@ class SpectraPlot(Visualization):
             self._wavelengths = array(batch["wavelengths"])
 
     @override
-    def draw(self, parent: Node, sketches: Mapping[str, Sketch]) -> list[Picture]:
-        moments = sketches["spectra"]
-        assert isinstance(moments, ChannelMomentsByClass)
+    def draw(self, parent: Node, sketches: Sketches) -> list[Picture]:
+        moments: ChannelMomentsByClass = sketches["spectra"]
         if moments.count == 0:
             return []
         spectra = {"normal": spectra_of(moments.normal), "anomalous": spectra_of(moments.anomalous)}

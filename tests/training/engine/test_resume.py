@@ -205,7 +205,7 @@ def test_last_looks_below_the_root_folder_where_lightning_writes(
 def test_last_without_a_checkpoint_yet_starts_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     train(tmp_path / "rows", data(), max_epochs=1)
     train(tmp_path / "rows", data(), ModelCheckpoint(tmp_path / "kept"), ckpt_path="last", max_epochs=1)
-    assert f"no checkpoint in {tmp_path / 'kept'} yet: training starts anew" in caplog.text
+    assert f"no checkpoint in {tmp_path / 'kept'} yet: training starts from the beginning" in caplog.text
     assert len(list((tmp_path / "rows").glob("metrics*.jsonl"))) == 2
 
 
