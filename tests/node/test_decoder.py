@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from cuvis_ai.errors import NotFittedError
+from cuvis_ai.errors import ConfigError, GraphError, NotFittedError
 from cuvis_ai.functional.affine import pixels_of
+from cuvis_ai.node.decoder import LinearDecoder, PCADecoder
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
@@ -69,3 +70,26 @@ def test_reconstruction_trains_back_to_the_optimum(decoder: str) -> None:
     trained = float(graph.train(data(), settings(60)).callback_metrics["val/loss/total"])
     assert pushed > 1.2 * best
     assert trained < best + 0.2 * (pushed - best)
+
+
+def test_a_tied_decoder_is_the_transpose_of_its_encoder() -> None:
+    """x̂ = mean + Wᵀ (z / scale)."""
+    graph = Graph()
+    pca = graph.add_node(TrainablePCA(3, whiten=True), name="pca")
+    graph.add_node(PCADecoder(tied_to=pca), parent=pca)
+    graph.train(Batches(as_batches(random_cubes(8))), STATISTICS_ONLY)
+    pca.set_state(components=torch.randn(3, 7))
+    cube = random_cubes(seed=1)
+    expected = pca.mean + pixels_of(pca(cube)) / pca.scale @ pca.components
+    torch.testing.assert_close(pixels_of(graph(cube).output), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_encoders_that_cannot_be_decoded_are_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="PCADecoder: tied_to: expected a node that is in a graph"):
+        PCADecoder(tied_to=TrainablePCA(3))
+    graph = Graph()
+    graph.add_node(MinMaxNormalizer(use_running_stats=False), name="norm")
+    with pytest.raises(GraphError, match="expected a node with components.*MinMaxNormalizer `norm`"):
+        graph.add_node(PCADecoder(tied_to="norm"), parent="norm")
+    with pytest.raises(GraphError, match="expected a node with an affine form.*MinMaxNormalizer `norm`"):
+        graph.add_node(LinearDecoder(encoder="norm"), parent="norm")

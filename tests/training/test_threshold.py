@@ -74,3 +74,30 @@ def test_threshold_stays_as_it_is_outside_validation() -> None:
 def test_impossible_thresholds_are_refused(arguments: tuple[Any, ...]) -> None:
     with pytest.raises(ConfigError, match="Threshold: "):
         Threshold(*arguments)
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+@pytest.mark.parametrize("rule", ["mean_std", "quantile", "best_f1"])
+def test_evaluation_of_any_split_leaves_the_value_as_it_is(rule: Any, split: Any) -> None:
+    threshold = Threshold(rule)
+    graph = rx_graph(threshold)
+    sets = (as_batches(random_cubes(n, seed=n), mask=masks(n)) for n in (8, 4, 2))
+    datamodule = Batches(*sets)
+    graph.train(datamodule, STATISTICS_ONLY)
+    assert threshold.value != pytest.approx(3.2)
+    threshold.value = 3.2
+    graph.evaluate(datamodule, split=split)
+    assert threshold.value == pytest.approx(3.2)
+
+
+def test_a_fixed_number_needs_no_training() -> None:
+    threshold = Threshold("value", 3.0)
+    scores = torch.tensor([2.0, 3.0, 4.0, float("nan")]).view(1, 1, 2, 2)
+    assert threshold(scores).flatten().tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parameter"), [(("mean_std",), 2.0), (("quantile",), 0.99), (("best_f1",), None)]
+)
+def test_parameters_have_the_documented_defaults(arguments: tuple[Any, ...], parameter: float | None) -> None:
+    assert Threshold(*arguments).parameter == parameter
