@@ -51,7 +51,6 @@ def imports_of_ours(tree: ast.AST) -> Iterator[ast.stmt]:
 # Files and functions.
 
 
-@pytest.mark.xfail(strict=False, reason="the house is being moved")
 def test_no_file_is_long() -> None:
     lengths = {shown(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
     assert not {path: n for path, n in lengths.items() if n > MOST_LINES}
@@ -64,7 +63,6 @@ def lines_of_code(function: Function, source: list[str]) -> int:
     return sum(bool(line.strip()) and not line.lstrip().startswith("#") for line in lines)
 
 
-@pytest.mark.xfail(strict=False, reason="the house is being moved")
 def test_no_function_is_long() -> None:
     lengths = {
         f"{shown(path)}: {function.name}": lines_of_code(
@@ -76,7 +74,6 @@ def test_no_function_is_long() -> None:
     assert not {name: n for name, n in lengths.items() if n > MOST_LINES_OF_A_FUNCTION}
 
 
-@pytest.mark.xfail(strict=False, reason="the house is being moved")
 def test_no_file_name_is_used_twice() -> None:
     counts = Counter(path.name for path in MODULES if path.name != "__init__.py")
     assert not {name for name, count in counts.items() if count > 1}
@@ -165,7 +162,6 @@ def defines_something(path: Path) -> bool:
     return any(isinstance(node, (*Function.__args__, ast.ClassDef)) for node in ast.walk(parsed(path)))
 
 
-@pytest.mark.xfail(strict=False, reason="test files are being added")
 def test_tests_mirror_the_package() -> None:
     """cuvis_ai/a/b.py is tested by tests/a/test_b.py."""
     tested = {

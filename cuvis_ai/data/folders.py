@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from cuvis_ai.data.format_search import FORMATS
-from cuvis_ai.data.pictures import SUFFIXES as PICTURES
+from cuvis_ai.data.mask_pictures import SUFFIXES as PICTURES
 from cuvis_ai.errors import ConfigError, DatasetNotFoundError
 
 SPLIT_FILE = "splits.json"

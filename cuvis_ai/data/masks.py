@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cuvis_ai.data import pictures
+from cuvis_ai.data import mask_pictures
 from cuvis_ai.data.cube import read_cube
 from cuvis_ai.data.format_search import format_of
 from cuvis_ai.data.sources.contents import Array
@@ -109,8 +109,8 @@ def _labels(path: Path, shape: tuple[int, int], key: str | None, *, indices: boo
     """Return values (h, w), and whether they are colours."""
     if not path.exists():
         raise DatasetNotFoundError(f"{path}: expected a mask, got no such file. Correct the path.")
-    if path.suffix.lower() in pictures.SUFFIXES:
-        return pictures.read_picture(path, shape, indices=indices)
+    if path.suffix.lower() in mask_pictures.SUFFIXES:
+        return mask_pictures.read_picture(path, shape, indices=indices)
     try:
         labels = _stored(path, shape, key)
     except (CubeFormatError, DatasetNotFoundError, MissingExtraError):

@@ -103,23 +103,10 @@ def train(
     )
     module = GraphModule(parts, losses, pictures, recorder, config)
     checkpoint = find_checkpoint(ckpt_path, config.trainer)
-    epoch = step = None
-    if checkpoint is not None:
-        held = read_checkpoint(checkpoint)
-        epoch, step = position_of(held)
-        allocate(parts.execution, parts.leaves, held)
-        logger.info("Going on from %s, which holds %d of %d epochs", checkpoint, epoch, trainer.max_epochs)
+    epoch, step = _allocated(parts, checkpoint, trainer)
     if max_epochs and trainer.is_global_zero:
         check_checkpoint_folders(config.trainer)
-    recorder.setup(
-        Run(
-            name=parts.name,
-            settings=_plain(config),
-            structure=parts.structure,
-            resumed_epoch=epoch,
-            resumed_step=step,
-        )
-    )
+    recorder.setup(_run_facts(parts, config, epoch, step))
     recorder.graph(outline_of(parts.execution, parts.leaves))
     complete = False
     try:
@@ -134,6 +121,27 @@ def train(
         if not complete and trainer.is_global_zero and trainer.global_step:
             log_way_back(config.trainer, epoch=trainer.current_epoch)
     return trainer
+
+
+def _run_facts(parts: Parts, config: TrainingConfig, epoch: int | None, step: int | None) -> Run:
+    return Run(
+        name=parts.name,
+        settings=_plain(config),
+        structure=parts.structure,
+        resumed_epoch=epoch,
+        resumed_step=step,
+    )
+
+
+def _allocated(parts: Parts, checkpoint: Path | None, trainer: Trainer) -> tuple[int | None, int | None]:
+    """Let nodes take the shapes that a checkpoint holds; return epoch and step where it was written."""
+    if checkpoint is None:
+        return None, None
+    held = read_checkpoint(checkpoint)
+    epoch, step = position_of(held)
+    allocate(parts.execution, parts.leaves, held)
+    logger.info("Going on from %s, which holds %d of %d epochs", checkpoint, epoch, trainer.max_epochs)
+    return epoch, step
 
 
 def evaluate(

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from cuvis_ai.data.mask_pictures import read_picture
 from cuvis_ai.data.masks import read_mask
-from cuvis_ai.data.pictures import read_picture
 from cuvis_ai.errors import CubeFormatError
 
 MARKED = np.zeros((6, 8), dtype=bool)
