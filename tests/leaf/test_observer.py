@@ -1,5 +1,6 @@
 """Sketches are taken once, at the furthest point that carries them, and read where they are meant."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -103,12 +104,20 @@ def test_truth_reaches_those_who_ask_for_it(graph: Graph) -> None:
     torch.testing.assert_close(by_class.anomalous.variance(ddof=0), rare.var(0, correction=0))
 
 
+@pytest.fixture(params=[1, 3])
+def threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Set torch's threads for a while; were they only patched, the pool's threads would differ later."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("threads", [1, 3])
 def test_layouts_threads_and_invalid_pixels_change_no_statistic(
-    graph: Graph, layout: torch.memory_format, threads: int, monkeypatch: pytest.MonkeyPatch
+    graph: Graph, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     monkeypatch.setattr("cuvis_ai.stats.blocks.LEAST_SHARE", 7)
     execution = graph._members.execution
     cubes = random_cubes(3, seed=3).contiguous(memory_format=layout)
