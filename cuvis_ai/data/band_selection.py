@@ -1,6 +1,7 @@
 """`BandSelection`: which bands of a data set are kept, and their wavelengths."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -78,6 +79,12 @@ class BandSelection:
             by_header=bad_bands is None,
         )
 
+    def without(self, bands: NDArray[np.int64]) -> Self:
+        """Return the selection without some of its bands, positions in the files."""
+        keep = ~np.isin(self.kept, bands)
+        wavelengths = None if self.wavelengths is None else self.wavelengths[keep]
+        return replace(self, kept=self.kept[keep], wavelengths=wavelengths)
+
     @property
     def selector(self) -> NDArray[np.int64] | slice:
         """The kept bands as an index of the last axis; a slice where nothing lies between them."""
@@ -110,5 +117,13 @@ class BandSelection:
             if len(flagged):
                 raise CubeFormatError(
                     f"{cube.path}: expected good bands where {self.reference} has them, got bands "
-                    f"{flagged.tolist()} flagged bad. Pass `bad_bands=[…]` with what to drop in all cubes."
+                    f"{listed(flagged)} flagged bad. Pass `bad_bands=[…]` with what to drop in all cubes."
                 )
+
+
+def listed(bands: "Sequence[int] | NDArray[np.int64]") -> str:
+    """Return band numbers as text: all of a few, of many the first and the last ones."""
+    words = [str(int(band)) for band in bands]
+    if len(words) > 12:
+        words = [*words[:6], f"… ({len(words)} in all) …", *words[-3:]]
+    return f"[{', '.join(words)}]"

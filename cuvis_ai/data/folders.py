@@ -4,6 +4,7 @@ from pathlib import Path
 
 from cuvis_ai.data.format_search import FORMATS
 from cuvis_ai.data.masks import PICTURES
+from cuvis_ai.data.sources.name_order import by_number
 from cuvis_ai.errors import ConfigError, DatasetNotFoundError
 
 SPLIT_FILE = "splits.json"
@@ -73,14 +74,15 @@ def _is_coco(path: Path) -> bool:
 
 
 def find_cubes(folder: Path) -> list[Path]:
-    """Return the cubes that lie directly in a folder, in file-name order; masks are left out."""
-    return sorted(
+    """Return the cubes that lie directly in a folder, in file-name order (`a2` before `a10`), no masks."""
+    cubes = [
         path
         for path in folder.iterdir()
         if path.suffix.lower() in _CUBE_SUFFIXES
         and not path.name.startswith(".")
         and not cube_name(path).endswith(MASK_ENDING)
-    )
+    ]
+    return sorted(cubes, key=by_number)
 
 
 def cube_name(path: Path) -> str:

@@ -15,6 +15,7 @@ from cuvis_ai.data.formats import cu3s
 from cuvis_ai.data.loading.dataset import CubeItem
 from cuvis_ai.data.mask_sources import MaskSource, coco_image_ids, coco_mask, coco_masks
 from cuvis_ai.data.options import CubeArguments
+from cuvis_ai.data.sources.name_order import by_number
 from cuvis_ai.data.splits import Id, divided, with_unlisted_as_normal
 from cuvis_ai.errors import DatasetNotFoundError, import_extra
 
@@ -135,7 +136,7 @@ class LentilsAnomaly(CubeDataModule):
 
 
 def _sessions(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.cu3s"))
+    return sorted(folder.glob("*.cu3s"), key=by_number)
 
 
 def _image_ids(names: Sequence[str], annotations: Path, normal: tuple[Category, ...]) -> list[int | None]:

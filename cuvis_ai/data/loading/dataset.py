@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,33 +12,17 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from cuvis_ai.data.band_selection import BandSelection
-from cuvis_ai.data.cube import Cube, read_cube
+from cuvis_ai.data.cube import Cube, open_cube
 from cuvis_ai.data.loading.collate import Sample
+from cuvis_ai.data.loading.pixels import Window, read_window
 from cuvis_ai.data.mask_sources import MaskSource, no_anomaly
 from cuvis_ai.data.options import ReadingOptions
 from cuvis_ai.errors import CubeFormatError
 
 logger = logging.getLogger(__name__)
 
-_BLOCK_BYTES = 8 * 2**20
-"""Rows are converted in blocks of about this size, so that temporaries stay small beside the cube."""
-
-READ_ERRORS = (CubeFormatError, OSError, ValueError, EOFError)
-"""What the decoding libraries raise on damaged files."""
-
-
-class Window(NamedTuple):
-    """A rectangle of pixels in a cube."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        """The rectangle as an index of the first two axes."""
-        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+READ_ERRORS = (CubeFormatError, OSError, ValueError, EOFError, MemoryError)
+"""What is raised on damaged files; a damaged shape asks for more memory than there is."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -132,7 +116,7 @@ class CubeDataset(Dataset[Sample]):
     def _open(self, item: CubeItem) -> Cube:
         """The item's cube; the last one is cached, since the tiles of one scene follow each other."""
         if self._opened is None or self._opened[:2] != (item.path, item.key):
-            self._opened = (item.path, item.key, read_cube(item.path, key=item.key))
+            self._opened = (item.path, item.key, open_item(item, self.reading))
         return self._opened[2]
 
     def _blank(self, item: CubeItem) -> Sample:
@@ -163,69 +147,9 @@ class CubeDataset(Dataset[Sample]):
         return sample
 
 
-def read_window(
-    cube: Cube, window: Window, bands: BandSelection, reading: ReadingOptions
-) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
-    """Return a window's kept bands as float32 (h, w, c), and where its pixels are valid.
-
-    A pixel is invalid when any kept band is not finite (after the conversion), equals the no-data
-    value, or reaches the saturation level. The second value is None where every pixel is valid.
-
-    Raises:
-        CubeFormatError: the window leaves the cube, or the values are not real numbers.
-    """
-    source = cube.dtype
-    if source.kind not in "fiub":
-        raise CubeFormatError(
-            f"{cube.path}: expected real numbers, got {source}. Export the cube as real values."
-        )
-    rows, columns = window.slices
-    if rows.stop > cube.shape[0] or columns.stop > cube.shape[1]:
-        raise CubeFormatError(
-            f"{cube.path}: expected a window inside {cube.shape[:2]} pixels, got {window}. "
-            "The file changed since the data set was set up: set it up again."
-        )
-    no_data = _as_stored(cube.no_data if reading.no_data is None else reading.no_data, source)
-    pixels = np.empty((window.height, window.width, len(bands.kept)), dtype=np.float32)
-    valid = np.ones((window.height, window.width), dtype=bool)
-    step = max(1, _BLOCK_BYTES // max(1, window.width * bands.n_bands * source.itemsize))
-    for start in range(0, window.height, step):
-        stop = min(start + step, window.height)
-        block = cube.values[rows.start + start : rows.start + stop, columns, bands.selector]
-        with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, hence invalid
-            pixels[start:stop] = block
-        good = valid[start:stop]
-        if no_data is not None:
-            good &= ~(block == no_data).any(axis=2)
-        if reading.saturation is not None:
-            good &= ~(block >= reading.saturation).any(axis=2)
-        if source.kind == "f":
-            good &= _finite_pixels(pixels[start:stop])
-    return pixels, None if valid.all() else valid
-
-
-def _as_stored(no_data: float | None, dtype: np.dtype[Any]) -> Any:
-    """The no-data value as the file's number type holds it; None where it cannot."""
-    if no_data is None or not np.isfinite(no_data):
-        return None
-    if dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            return dtype.type(no_data)
-    if dtype.kind == "b" or no_data != int(no_data):
-        return None
-    limits = np.iinfo(dtype)
-    return dtype.type(int(no_data)) if limits.min <= no_data <= limits.max else None
-
-
-def _finite_pixels(pixels: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Where all bands are finite, (h, w)."""
-    # A sum is non-finite if a term is, and costs one read; sums that overflow are looked at again.
-    with np.errstate(over="ignore", invalid="ignore"):
-        finite: NDArray[np.bool_] = np.isfinite(pixels.sum(axis=2))
-    doubtful = ~finite
-    if doubtful.any():
-        finite[doubtful] = np.isfinite(pixels[doubtful]).all(axis=1)
-    return finite
+def open_item(item: CubeItem, reading: ReadingOptions) -> Cube:
+    """Return an item's cube, read as the options say; its doubts are unlogged."""
+    return open_cube(item.path, item.key, axes=reading.axes, wavelengths=reading.wavelengths)
 
 
 def _window_of(source: MaskSource, size: tuple[int, int], window: Window, name: str) -> NDArray[Any]:

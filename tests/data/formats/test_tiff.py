@@ -144,7 +144,7 @@ def test_pages_of_several_sizes_are_refused(tmp_path: Path) -> None:
     Image.fromarray(V[:, :, 0].astype("u2")).save(
         path, save_all=True, append_images=[Image.fromarray(V[:4, :4, 0].astype("u2"))]
     )
-    with pytest.raises(CubeFormatError, match=r"pages of one size.*\(20, 18\) and \(4, 4\)"):
+    with pytest.raises(CubeFormatError, match=r"pages of one size.*\(4, 4, 1\), \(20, 18, 1\)"):
         read_cube(path)
 
 
