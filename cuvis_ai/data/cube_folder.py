@@ -15,7 +15,7 @@ from cuvis_ai.data.folders import (
     find_mask,
     require_folder,
 )
-from cuvis_ai.data.loading.dataset import CubeItem
+from cuvis_ai.data.loading.dataset import CubeItem, mask_in_cube_file
 from cuvis_ai.data.mask_sources import MaskSource, coco_image_ids, coco_mask, coco_masks
 from cuvis_ai.data.masks import read_mask
 from cuvis_ai.data.options import CubeArguments
@@ -119,6 +119,7 @@ class CubeFolder(CubeDataModule):
             mask: MaskSource | None = annotated.get(name)
             if mask_file is not None:
                 mask = partial(read_mask, mask_file, key=self.mask_key, anomalous=self.anomaly_values)
+                mask = mask_in_cube_file(mask, self.reading.axes) if mask_file == path else mask
             items.append(CubeItem(name=name, path=path, key=self.key, mask=mask))
         return items
 

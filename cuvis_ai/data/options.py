@@ -17,23 +17,32 @@ from cuvis_ai.errors import ConfigError
 OnError = Literal["raise", "skip"]
 
 
-class SharedArguments(TypedDict, total=False):
+class PixelArguments(TypedDict, total=False):
+    """Arguments that say which values of a cube count."""
+
+    bad_bands: Sequence[int] | None
+    no_data: float | None
+    saturation: float | None
+
+
+class SharedArguments(PixelArguments, total=False):
     """Arguments that every data module takes; `LoadingOptions` and `ReadingOptions` say what they mean."""
 
     batch_size: int
     num_workers: int
     seed: int | None
-    bad_bands: Sequence[int] | None
-    no_data: float | None
-    saturation: float | None
     on_error: OnError
 
 
-class FileArguments(SharedArguments, total=False):
-    """Arguments of data modules whose files may be of any sensor."""
+class SceneArguments(PixelArguments, total=False):
+    """Arguments that say what one file of any sensor means."""
 
     wavelengths: Sequence[float] | None
     axes: str | None
+
+
+class FileArguments(SharedArguments, SceneArguments, total=False):
+    """Arguments of data modules whose files may be of any sensor."""
 
 
 class CubeArguments(FileArguments, total=False):

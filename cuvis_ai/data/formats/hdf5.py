@@ -34,7 +34,7 @@ _NEVER_WRITTEN = {
     "f4": 9.969209968386869e36,
     "f8": 9.969209968386869e36,
 }
-"""What NetCDF leaves where nothing was written, if the variable says nothing; not for single bytes."""
+"""NetCDF's own fill values; single bytes have none."""
 
 
 def read(path: Path, key: str | None) -> CubeContents:
@@ -120,8 +120,7 @@ class _Found:
         if _is_matlab(node):
             shape, dimensions = shape[::-1], ()
         if self.is_netcdf and not attributes.keys() & {"_FillValue", "_Unsigned"}:
-            fill = _NEVER_WRITTEN.get(node.dtype.str[1:])
-            attributes |= {} if fill is None else {"_FillValue": fill}
+            attributes |= self._never_written(node)
         if said := self._said_by_prisma(node.name):
             attributes |= said
             dimensions = ("y", "band", "x")
@@ -133,6 +132,12 @@ class _Found:
             dimensions=dimensions,
         )
         return upright(member)
+
+    def _never_written(self, node: Any) -> dict[str, Any]:
+        """What NetCDF leaves where nothing was written, if the variable says nothing itself."""
+        said = node.id.get_create_plist().fill_value_defined() == self.h5py.h5d.FILL_VALUE_USER_DEFINED
+        fill = node.fillvalue if said else _NEVER_WRITTEN.get(node.dtype.str[1:])
+        return {} if fill is None else {"_FillValue": fill}
 
     def _said_by_prisma(self, name: str) -> dict[str, Any]:
         """What a PRISMA product's root says of `VNIR_Cube` and `SWIR_Cube`, (rows, bands, columns)."""

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch.utils.data import Dataset
 from cuvis_ai.data.band_selection import BandSelection
 from cuvis_ai.data.cube import Cube, open_cube
 from cuvis_ai.data.loading.collate import Sample
-from cuvis_ai.data.loading.pixels import Window, read_window
+from cuvis_ai.data.loading.pixels import Window, read_window, why_invalid
 from cuvis_ai.data.mask_sources import MaskSource, no_anomaly
 from cuvis_ai.data.options import ReadingOptions
 from cuvis_ai.errors import CubeFormatError
@@ -75,6 +76,7 @@ class CubeDataset(Dataset[Sample]):
         self._failed = torch.zeros(len(self.items), dtype=torch.bool)
         if reading.on_error == "skip":
             self._failed.share_memory_()
+        self._explained = False
         self._opened: tuple[Path, str | None, Cube] | None = None
 
     def __len__(self) -> int:
@@ -105,12 +107,21 @@ class CubeDataset(Dataset[Sample]):
         """Names of the items that could not be read so far."""
         return [self.items[int(i)].name for i in torch.nonzero(self._failed)]
 
+    def why_invalid(self, item: CubeItem) -> str:
+        """Return, in words, which bands or which mask leave an item without a valid pixel."""
+        cube = self._open(item)
+        window = item.window or Window(0, 0, *cube.shape[:2])
+        return why_invalid(cube, window, self.bands.kept, self.reading)
+
     def _read(self, item: CubeItem) -> Sample:
         cube = self._open(item)
         self.bands.check(cube)
         size = cube.shape[:2]
         window = item.window or Window(0, 0, *size)
         pixels, valid = read_window(cube, window, self.bands, self.reading)
+        if valid is not None and not valid.any() and not self._explained:
+            self._explained = True
+            logger.warning("%s: no valid pixel: %s.", item.name, self.why_invalid(item))
         return self._sample(item, pixels, valid, size, window)
 
     def _open(self, item: CubeItem) -> Cube:
@@ -150,6 +161,20 @@ class CubeDataset(Dataset[Sample]):
 def open_item(item: CubeItem, reading: ReadingOptions) -> Cube:
     """Return an item's cube, read as the options say; its doubts are unlogged."""
     return open_cube(item.path, item.key, axes=reading.axes, wavelengths=reading.wavelengths)
+
+
+def mask_in_cube_file(mask: MaskSource, axes: str | None) -> MaskSource:
+    """Return the mask of a cube's own file, rows first: it lies as the cube does if the user says how.
+
+    Args:
+        mask: as the file has it.
+        axes: the user's order of the cube's axes; None: none.
+    """
+    return partial(_turned, mask) if axes and axes.index("w") < axes.index("h") else mask
+
+
+def _turned(mask: MaskSource, size: tuple[int, int]) -> NDArray[Any]:
+    return mask(size[::-1]).T
 
 
 def _window_of(source: MaskSource, size: tuple[int, int], window: Window, name: str) -> NDArray[Any]:

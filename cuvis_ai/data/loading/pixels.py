@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvis_ai.data.band_selection import BandSelection
+from cuvis_ai.data.band_selection import BandSelection, listed
 from cuvis_ai.data.cube import Cube
 from cuvis_ai.data.options import ReadingOptions
 from cuvis_ai.data.sources.contents import PixelMask
@@ -173,6 +173,19 @@ def bands_without_data(
         if not len(bands):
             break
     return bands
+
+
+def why_invalid(cube: Cube, window: Window, bands: NDArray[np.int64], reading: ReadingOptions) -> str:
+    """Return, in words, which bands or which mask leave a window without a valid pixel."""
+    rules = Rules.of(cube, reading)
+    if rules.measured is not None and not rules.measured(*window.slices).any():
+        return "the file's own mask, or its alpha band, leaves out every pixel"
+    values = ", ".join(f"{float(value):g}" for value in rules.no_data)
+    empty = bands_without_data(cube, window, bands, reading)
+    if not len(empty):
+        return "each pixel has a band that is no data, not finite, saturated or outside the declared limits"
+    which = "all bands" if len(empty) == len(bands) else f"the bands {listed(empty)}"
+    return f"{which} hold no data" + (f" (no-data value {values})" if values else "")
 
 
 def _rows_at_once(cube: Cube, window: Window) -> int:
