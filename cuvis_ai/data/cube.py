@@ -73,8 +73,10 @@ class Cube:
         array: DataArray = xarray.DataArray(
             np.asarray(self.values), dims=("y", "x", "band"), coords=coordinates, name=self.path.stem
         )
-        if self.no_data is not None:
-            array.encoding["_FillValue"] = self.dtype.type(self.no_data)
+        with np.errstate(all="ignore"):
+            no_data = [np.asarray(value).astype(self.dtype)[()] for value in self.validity.no_data]
+        if held := [a for a, b in zip(no_data, self.validity.no_data, strict=True) if a == b or b != b]:
+            array.encoding["_FillValue"] = held[0]
         return array
 
 
@@ -103,7 +105,7 @@ def read_cube(
     Raises:
         DatasetNotFoundError: there is no such file.
         CubeFormatError: it cannot be read as a cube, or holds several and no key is given.
-        ConfigError: `axes` is no order of h, w and c.
+        ConfigError: `axes` is no order of h, w and c, or `wavelengths` are not one a band.
         MissingExtraError: an optional package is needed; the message says which.
 
     Example:
@@ -112,6 +114,11 @@ def read_cube(
         (256, 256, 224)
     """
     cube = open_cube(path, key, axes=axes, wavelengths=wavelengths)
+    if wavelengths is not None and len(wavelengths) != cube.shape[2]:
+        raise ConfigError(
+            f"{path}: expected {cube.shape[2]} `wavelengths`, one a band of {cube.shape}, "
+            f"got {len(wavelengths)}. Give the centres of all bands."
+        )
     log_doubts(cube)
     return cube
 

@@ -166,6 +166,11 @@ class CubeDataModule(LightningDataModule, ABC):
         return [int(band) for band in self._dataset("predict").bands.kept]
 
     @property
+    def bands_without_data(self) -> list[int]:
+        """Positions, from 0, of bands that were dropped since the training split has no data in them."""
+        return list(self._dataset("predict").bands.without_data)
+
+    @property
     def wavelengths(self) -> NDArray[np.float64] | None:
         """Centres of the kept bands in nm; None where the files have none."""
         return self._dataset("predict").bands.wavelengths

@@ -121,3 +121,21 @@ def test_as_a_data_array(tmp_path: Path) -> None:
     np.testing.assert_array_equal(array, cube)
     np.testing.assert_array_equal(array.wavelength, [4000, 5000, 6000, 7000, 8000])
     assert array.good_band.values.tolist() == [True, True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "no_data", "held"), [("u1", -9999, False), ("u1", 255, True), ("f4", np.nan, True)]
+)
+def test_a_data_array_has_a_fill_value_that_its_type_holds(
+    tmp_path: Path, dtype: str, no_data: float, held: bool
+) -> None:
+    pytest.importorskip("xarray", reason="to_xarray() needs the extra `xarray`")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["r"] = np.ones((3, 4, 5), dtype)
+        file["r"].attrs["no_data"] = no_data
+    assert ("_FillValue" in read_cube(tmp_path / "a.h5").to_xarray().encoding) == held
+
+
+def test_wavelengths_of_another_count_are_refused(npy: Path) -> None:
+    with pytest.raises(ConfigError, match="expected 5 `wavelengths`.*got 2"):
+        read_cube(npy, wavelengths=[400, 500])

@@ -231,6 +231,7 @@ def test_bands_without_data_in_the_whole_training_split_are_dropped(
         np.save(tmp_path / f"c{i}.npy", cube)
     module = Files(tmp_path, (3, 1, 0), **options)
     assert module.band_indices == [0, 1, 3, 5]
+    assert module.bands_without_data == [2, 4]
     assert "bands [2, 4] hold no data in the whole training split" in caplog.text
     n_valid = [
         int(batch.get("valid", torch.ones(1, 12)).sum())

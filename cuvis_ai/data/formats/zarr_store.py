@@ -1,10 +1,11 @@
 """Zarr stores, folders or zipped, through zarr."""
 
 import base64
+import logging
 import struct
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from cuvis_ai.data.sources.member_contents import cube_contents
 from cuvis_ai.data.sources.members import Member, is_numeric, upright
 from cuvis_ai.errors import CubeFormatError, import_extra
 
+_log = logging.getLogger(__name__)
 _CHUNKS_AT_ONCE = 2
 """Chunks in memory while a block is read; zarr's own 10 take three times the memory, not less time."""
 
@@ -62,11 +64,15 @@ def _named_by_ome(nodes: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     """Return the names of the axes of OME-Zarr's images, which their group says, by array."""
     found = {}
     for group, node in nodes.items():
-        attributes = node.attrs.get("ome", node.attrs)  # from version 0.5 on
-        for image in attributes.get("multiscales", ()) if isinstance(attributes, Mapping) else ():
-            axes = tuple(axis["name"] if isinstance(axis, dict) else axis for axis in image.get("axes", ()))
-            for dataset in image.get("datasets", ()):
-                found[f"{group}/{dataset['path']}".strip("/")] = axes
+        try:
+            for image in node.attrs.get("ome", node.attrs).get(
+                "multiscales", ()
+            ):  # "ome" from version 0.5 on
+                axes = tuple(axis["name"] if isinstance(axis, dict) else axis for axis in image["axes"])
+                for dataset in image["datasets"]:
+                    found[f"{group}/{dataset['path']}".strip("/")] = axes
+        except (AttributeError, KeyError, TypeError) as err:
+            _log.warning("The OME description of `%s` is left out as faulty: %r.", group, err)
     return found
 
 
@@ -78,7 +84,8 @@ def _no_data(node: Any) -> dict[str, Any]:
     """
     said = node.attrs.get("_FillValue")
     if isinstance(said, str) and node.dtype.kind == "f":
-        return {"_FillValue": struct.unpack("<d", base64.standard_b64decode(said))[0]}
+        with suppress(ValueError, struct.error):  # what is no base64 is reported as no number
+            return {"_FillValue": struct.unpack("<d", base64.standard_b64decode(said))[0]}
     fill = node.fill_value
     by_xarray = node.metadata.zarr_format == 2 and "_ARRAY_DIMENSIONS" in node.attrs
     declared = node.metadata.fill_value is not None and (by_xarray or fill != 0)

@@ -117,7 +117,8 @@ def chosen_key(
     Raises:
         CubeFormatError: there is none, or several and no key.
     """
-    listing = ", ".join(f"`{name}` {member.shape}" for name, member in members.items()) or "no numeric array"
+    listing = ", ".join(f"`{name}` {member.shape}" for name, member in list(members.items())[:20])
+    listing += f", … ({len(members)} in all)" if len(members) > 20 else "" if members else "no numeric array"
     if key is not None:
         name = key.strip("/")
         if name not in members:

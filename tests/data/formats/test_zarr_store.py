@@ -175,3 +175,29 @@ def test_a_damaged_store_is_named(tmp_path: Path, changes: dict[str, object]) ->
     (store / "0.0.0").write_bytes(b"no chunk of that size")
     with pytest.raises(CubeFormatError, match=r"a\.zarr"):
         np.asarray(read_cube(store).values)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"multiscales": 5},
+        {"multiscales": [{"axes": 3, "datasets": 4}]},
+        {"ome": "x"},
+        {"multiscales": [{"axes": [{}]}]},
+    ],
+)
+def test_a_faulty_ome_description_is_left_out(
+    tmp_path: Path, attributes: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    group.create_array("0", data=V)
+    group.attrs.update(attributes)
+    np.testing.assert_array_equal(np.asarray(read_cube(tmp_path / "a.zarr").values), V)
+    assert "left out as faulty" in caplog.text
+
+
+def test_a_fill_value_that_is_no_number_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    array = zarr.create_array(tmp_path / "a.zarr", data=V.astype("f4"))
+    array.attrs["_FillValue"] = "none"
+    assert read_cube(tmp_path / "a.zarr").no_data is None
+    assert "expected a number for `_fillvalue`, got 'none'" in caplog.text
