@@ -156,8 +156,8 @@ def _shared_wavelengths(axes: Sequence[Tensor], names: Sequence[str]) -> Tensor:
     for axis, name in zip(axes, names, strict=True):
         if not torch.equal(axis.to(torch.float32), first):
             raise CubeFormatError(
-                f"collate_cubes `{name}`: expected the wavelengths of `{names[0]}`, {listed(first.tolist())} nm, "
-                f"got {listed(axis.tolist())} nm. Put cubes of one spectral axis in a batch."
+                f"collate_cubes `{name}`: expected the wavelengths of `{names[0]}`, "
+                f"{listed(first.tolist())} nm, got {listed(axis.tolist())} nm. Put cubes of one spectral axis in a batch."
             )
     return first
 
