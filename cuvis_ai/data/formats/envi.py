@@ -51,6 +51,29 @@ def read(path: Path, key: str | None) -> CubeContents:
         raise CubeFormatError(
             f"{path}: an ENVI file holds one cube without a name, got key={key!r}. Leave key= out."
         )
+    header_path = _header_of(path)
+    header = _Header(header_path, _fields(header_path))
+    source = _source(header, None if path == header_path else path)
+    wavelengths, bad, no_data = (
+        _optional(header, name) for name in ("wavelength", "bbl", "data ignore value")
+    )
+    if len(set(no_data[0] or ())) > 1:
+        no_data = None, f"expected one number for `data ignore value`, got {no_data[0]}"
+    faults = {"wavelengths": wavelengths[1], "bad_bands": bad[1], "no_data": no_data[1]}
+    return CubeContents(
+        source=source,
+        axes="hwc",
+        fixed=True,
+        wavelengths=wavelengths[0],
+        wavelength_units=header.fields.get("wavelength units"),
+        good_bands=bad[0],
+        validity=Validity(no_data=tuple(no_data[0] or ())[:1]),
+        faults={option: fault for option, fault in faults.items() if fault},
+    )
+
+
+def _header_of(path: Path) -> Path:
+    """Return the header that a path is, or that lies beside it."""
     header_path = path if _is_header(path) else header_beside(path)
     if header_path is None and path.suffix.lower() == ".hdr":
         raise CubeFormatError(f"{path}: expected an ENVI header, whose first line is ENVI, got another file.")
@@ -59,31 +82,7 @@ def read(path: Path, key: str | None) -> CubeContents:
             f"{path}: expected an ENVI header {path.name}.hdr or {path.stem}.hdr beside it, got none. "
             "Copy the header there."
         )
-    header = _Header(header_path, _fields(header_path))
-    source = _source(header, None if path == header_path else path)
-    optional = {
-        option: _optional(header, name)
-        for option, name in (
-            ("wavelengths", "wavelength"),
-            ("bad_bands", "bbl"),
-            ("no_data", "data ignore value"),
-        )
-    }
-    values = {option: value for option, (value, _) in optional.items()}
-    faults = {option: fault for option, (_, fault) in optional.items() if fault}
-    if len(set(values["no_data"] or ())) > 1:
-        faults["no_data"] = f"expected one number for `data ignore value`, got {values['no_data']}"
-        values["no_data"] = None
-    return CubeContents(
-        source=source,
-        axes="hwc",
-        fixed=True,
-        wavelengths=values["wavelengths"],
-        wavelength_units=header.fields.get("wavelength units"),
-        good_bands=values["bad_bands"],
-        validity=Validity(no_data=tuple(values["no_data"] or ())[:1]),
-        faults=faults,
-    )
+    return header_path
 
 
 def _optional(header: "_Header", name: str) -> tuple[list[float] | None, str | None]:

@@ -157,7 +157,8 @@ def _shared_wavelengths(axes: Sequence[Tensor], names: Sequence[str]) -> Tensor:
         if not torch.equal(axis.to(torch.float32), first):
             raise CubeFormatError(
                 f"collate_cubes `{name}`: expected the wavelengths of `{names[0]}`, "
-                f"{listed(first.tolist())} nm, got {listed(axis.tolist())} nm. Put cubes of one spectral axis in a batch."
+                f"{listed(first.tolist())} nm, got {listed(axis.tolist())} nm. "
+                "Put cubes of one spectral axis in a batch."
             )
     return first
 
