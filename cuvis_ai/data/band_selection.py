@@ -1,7 +1,8 @@
 """`BandSelection`: which bands of a data set are kept, and their wavelengths."""
 
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,8 @@ class BandSelection:
     """The file that decided."""
     by_header: bool
     """Whether the reference's own bad-band flags decided, rather than a list."""
+    without_data: tuple[int, ...] = ()
+    """Positions of bands that were dropped since the training split has no data in them."""
 
     @classmethod
     def of(cls, cube: Cube, reading: ReadingOptions) -> Self:
@@ -51,7 +54,7 @@ class BandSelection:
             if unknown:
                 raise ConfigError(
                     f"`bad_bands`: expected positions from 0 to {n_bands - 1}, as {cube.path} has {n_bands} "
-                    f"bands, got {unknown}. Count bands from 0."
+                    f"bands, got {listed(unknown)}. Count bands from 0."
                 )
             bad[np.asarray(list(bad_bands), dtype=np.int64)] = True
         elif cube.bad_bands is not None:
@@ -77,6 +80,13 @@ class BandSelection:
             reference=str(cube.path),
             by_header=bad_bands is None,
         )
+
+    def without(self, bands: NDArray[np.int64]) -> Self:
+        """Return the selection without some of its bands, positions in the files."""
+        keep = ~np.isin(self.kept, bands)
+        wavelengths = None if self.wavelengths is None else self.wavelengths[keep]
+        dropped = tuple(int(band) for band in bands)
+        return replace(self, kept=self.kept[keep], wavelengths=wavelengths, without_data=dropped)
 
     @property
     def selector(self) -> NDArray[np.int64] | slice:
@@ -110,5 +120,13 @@ class BandSelection:
             if len(flagged):
                 raise CubeFormatError(
                     f"{cube.path}: expected good bands where {self.reference} has them, got bands "
-                    f"{flagged.tolist()} flagged bad. Pass `bad_bands=[…]` with what to drop in all cubes."
+                    f"{listed(flagged)} flagged bad. Pass `bad_bands=[…]` with what to drop in all cubes."
                 )
+
+
+def listed(numbers: "Sequence[float] | NDArray[Any]") -> str:
+    """Return bands or wavelengths as text: all of a few, of many the first and the last ones."""
+    words = [f"{float(number):.10g}" for number in numbers]
+    if len(words) > 12:
+        words = [*words[:4], f"… ({len(words)} in all) …", *words[-3:]]
+    return f"[{', '.join(words)}]"

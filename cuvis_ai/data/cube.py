@@ -1,16 +1,26 @@
 """`Cube` and `read_cube`, for files of every format."""
 
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cuvis_ai.data.cube_array import CubeArray
 from cuvis_ai.data.format_search import format_of
+from cuvis_ai.data.sources.axes import ORDERS, OrderedSource, axis_order
+from cuvis_ai.data.sources.contents import CubeContents, Validity
+from cuvis_ai.data.sources.decoding import decoding
 from cuvis_ai.data.wavelengths import Nanometres, nanometres
-from cuvis_ai.errors import CubeFormatError, DatasetNotFoundError
+from cuvis_ai.errors import ConfigError, CubeFormatError, DatasetNotFoundError, import_extra
+
+if TYPE_CHECKING:
+    from xarray import DataArray
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -23,10 +33,17 @@ class Cube:
     """Band centres in nm, (c,)."""
     bad_bands: npt.NDArray[np.bool_] | None = field(repr=False)
     """(c,), True where the file calls a band bad."""
-    no_data: float | None
-    """The value that stands for "not measured"; may be NaN."""
+    validity: Validity = field(repr=False)
+    """Which values and pixels the file calls measurements."""
+    doubts: Mapping[str, str] = field(repr=False)
+    """What was assumed, or left out as faulty, in words, by the option that overrules it."""
     path: Path
     """Where it was read from."""
+
+    @property
+    def no_data(self) -> float | None:
+        """The first value that stands for "not measured"; may be NaN."""
+        return next(iter(self.validity.no_data), None)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -38,21 +55,57 @@ class Cube:
         """The number type of the values."""
         return self.values.dtype
 
+    def to_xarray(self) -> "DataArray":
+        """Return the cube in memory as a DataArray with dimensions y, x and band.
 
-def read_cube(path: str | Path, key: str | int | None = None) -> Cube:
+        Values are those of the file, not scaled; coordinates along `band` are `wavelength` in nm and
+        `good_band`, where the file has them; the no-data value stands in `encoding["_FillValue"]`.
+
+        Raises:
+            MissingExtraError: xarray is not installed.
+        """
+        xarray = import_extra("xarray", "xarray", "Cube.to_xarray()")
+        coordinates: dict[str, Any] = {}
+        if self.wavelengths is not None:
+            coordinates["wavelength"] = ("band", self.wavelengths, {"units": "nm"})
+        if self.bad_bands is not None:
+            coordinates["good_band"] = ("band", ~self.bad_bands)
+        array: DataArray = xarray.DataArray(
+            np.asarray(self.values), dims=("y", "x", "band"), coords=coordinates, name=self.path.stem
+        )
+        with np.errstate(all="ignore"):
+            no_data = [np.asarray(value).astype(self.dtype)[()] for value in self.validity.no_data]
+        if held := [a for a, b in zip(no_data, self.validity.no_data, strict=True) if a == b or b != b]:
+            array.encoding["_FillValue"] = held[0]
+        return array
+
+
+def read_cube(
+    path: str | Path,
+    key: str | int | None = None,
+    *,
+    axes: str | None = None,
+    wavelengths: Sequence[float] | None = None,
+) -> Cube:
     """Return the cube in a file; its values stay on disk until they are indexed.
 
     ENVI (header or data file), MATLAB, .npy, .npz, TIFF, HDF5, NetCDF 4, zarr and .cu3s. Arrays are taken as
-    (h, w, c), unless the file names another axis as the bands, or its wavelengths fit another axis only.
+    (h, w, c), and a TIFF's pages as bands, unless the file says otherwise: by the names of its dimensions,
+    or by wavelengths that fit another axis only. What is assumed so, and optional fields that are left out
+    as faulty, are logged as warnings.
 
     Args:
         path: the file, or a zarr store's folder.
         key: the array's name in a file of several, or the number of a .cu3s session's measurement; None:
             the only array with 3 axes.
+        axes: the order of the array's axes, as its writer saw them, such as "chw": h rows, w columns, c
+            bands; it overrules all but formats that define the order: ENVI, .cu3s, one multi-band TIFF image.
+        wavelengths: band centres in nm, in place of the file's own.
 
     Raises:
         DatasetNotFoundError: there is no such file.
         CubeFormatError: it cannot be read as a cube, or holds several and no key is given.
+        ConfigError: `axes` is no order of h, w and c, or `wavelengths` are not one a band.
         MissingExtraError: an optional package is needed; the message says which.
 
     Example:
@@ -60,31 +113,87 @@ def read_cube(path: str | Path, key: str | int | None = None) -> Cube:
         >>> cube.values[:256, :256].shape  # doctest: +SKIP
         (256, 256, 224)
     """
+    cube = open_cube(path, key, axes=axes, wavelengths=wavelengths)
+    if wavelengths is not None and len(wavelengths) != cube.shape[2]:
+        raise ConfigError(
+            f"{path}: expected {cube.shape[2]} `wavelengths`, one a band of {cube.shape}, "
+            f"got {len(wavelengths)}. Give the centres of all bands."
+        )
+    log_doubts(cube)
+    return cube
+
+
+def log_doubts(cube: Cube, overruled: Collection[str] = ()) -> None:
+    """Log what was assumed about a cube, or left out as faulty, but for what the user's options overrule."""
+    for option, doubt in cube.doubts.items():
+        if option not in overruled:
+            left_out = "" if option == "axes" else f"; {option} left out. Correct the file"
+            _log.warning("%s: %s%s, or pass %s=.", cube.path, doubt, left_out, option)
+
+
+def open_cube(
+    path: str | Path,
+    key: str | int | None = None,
+    *,
+    axes: str | None = None,
+    wavelengths: Sequence[float] | None = None,
+) -> Cube:
+    """Return a cube as `read_cube` does, its doubts unlogged: for one of many files of a data set."""
     path = Path(path)
+    if axes not in (None, *ORDERS):
+        raise ConfigError(f"`axes`: expected one of {', '.join(ORDERS)}, got {axes!r}. Name each axis once.")
     if not path.exists():
         raise DatasetNotFoundError(f"{path}: expected a cube, got no such file or folder. Correct the path.")
-    contents = format_of(path).read(path, None if key is None else str(key))
-    shape = contents.source.shape
-    if 0 in shape:
-        raise CubeFormatError(f"{path}: expected a cube (h, w, c) with at least one value, got {shape}.")
-    wavelengths = None
-    if contents.wavelengths is not None:
-        _check_count(path, "wavelengths", len(contents.wavelengths), shape)
-        wavelengths = nanometres(contents.wavelengths, contents.wavelength_units, str(path))
-    if contents.good_bands is not None:
-        _check_count(path, "bad-band flags (bbl)", len(contents.good_bands), shape)
+    with decoding(path):
+        contents = format_of(path).read(path, None if key is None else str(key))
+    if 0 in contents.source.shape:
+        raise CubeFormatError(
+            f"{path}: expected a cube (h, w, c) with at least one value, got {contents.source.shape}."
+        )
+    centres = contents.wavelengths if wavelengths is None else wavelengths
+    said = contents.axes if contents.fixed or axes is None else axes
+    n_bands = None if centres is None else len(centres)
+    order, doubt = axis_order(contents.source.shape, said, contents.usual_axes, n_bands)
+    values = CubeArray(OrderedSource(path=path, source=contents.source, axes=order))
+    optional = _Optional(path, values.shape[2], dict(contents.faults))
     return Cube(
-        values=CubeArray(contents.source),
-        wavelengths=wavelengths,
-        bad_bands=None if contents.good_bands is None else np.asarray(contents.good_bands) == 0,
-        no_data=contents.no_data,
+        values=values,
+        wavelengths=optional.wavelengths(contents)
+        if wavelengths is None
+        else np.asarray(wavelengths, np.float64),
+        bad_bands=optional.bad_bands(contents.good_bands),
+        validity=contents.validity,
+        doubts=optional.doubts | ({"axes": doubt} if doubt else {}),
         path=path,
     )
 
 
-def _check_count(path: Path, what: str, n: int, shape: tuple[int, int, int]) -> None:
-    if n != shape[2]:
-        raise CubeFormatError(
-            f"{path}: expected {shape[2]} {what}, one a band of the cube {shape}, got {n}. "
-            "Correct the file; a header of another cube is the likeliest cause."
-        )
+@dataclass
+class _Optional:
+    """The fields without which a cube can be read, and what is wrong with them."""
+
+    path: Path
+    n_bands: int
+    doubts: dict[str, str]
+
+    def wavelengths(self, contents: CubeContents) -> Nanometres | None:
+        centres = self._of_bands("wavelengths", contents.wavelengths)
+        if centres is None:
+            return None
+        try:
+            return nanometres(centres, contents.wavelength_units, str(self.path))
+        except CubeFormatError as err:
+            self.doubts["wavelengths"] = str(err).removeprefix(f"{self.path}: ").rstrip(".")
+            return None
+
+    def bad_bands(self, flags: Sequence[float] | None) -> npt.NDArray[np.bool_] | None:
+        flags = self._of_bands("bad_bands", flags)
+        return None if flags is None else np.asarray(flags) == 0
+
+    def _of_bands(self, option: str, values: Sequence[float] | None) -> Sequence[float] | None:
+        """The values, if there is one a band."""
+        if values is None or len(values) == self.n_bands:
+            return values
+        what = {"bad_bands": "bad-band flags (bbl)"}.get(option, option)
+        self.doubts[option] = f"expected {self.n_bands} {what}, one a band, got {len(values)}"
+        return None

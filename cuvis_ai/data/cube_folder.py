@@ -15,7 +15,7 @@ from cuvis_ai.data.folders import (
     find_mask,
     require_folder,
 )
-from cuvis_ai.data.loading.dataset import CubeItem
+from cuvis_ai.data.loading.dataset import CubeItem, mask_in_cube_file
 from cuvis_ai.data.mask_sources import MaskSource, coco_sources
 from cuvis_ai.data.masks import read_mask, require_distinct
 from cuvis_ai.data.options import CubeArguments
@@ -127,6 +127,8 @@ class CubeFolder(CubeDataModule):
         for path, name in zip(find_cubes(folder), _names(root, folder), strict=True):
             mask_file = find_mask(path, mask_folders) or (None if self.mask_key is None else path)
             mask = annotated.get(name) if mask_file is None else partial(read, mask_file)
+            if mask is not None and mask_file == path:
+                mask = mask_in_cube_file(mask, self.reading.axes)
             items.append(CubeItem(name=name, path=path, key=self.key, mask=mask))
         return items
 

@@ -15,11 +15,12 @@ import torch
 from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
 
-from cuvis_ai.data.band_selection import BandSelection
-from cuvis_ai.data.cube import Cube, read_cube
+from cuvis_ai.data.band_selection import BandSelection, listed
+from cuvis_ai.data.cube import Cube, log_doubts
 from cuvis_ai.data.loading.collate import collate_cubes
-from cuvis_ai.data.loading.dataset import READ_ERRORS, CubeDataset, CubeItem
+from cuvis_ai.data.loading.dataset import READ_ERRORS, CubeDataset, CubeItem, open_item
 from cuvis_ai.data.loading.loader import CubeLoader
+from cuvis_ai.data.loading.pixels import Window, bands_without_data
 from cuvis_ai.data.loading.sampler import EpochSampler, rank_and_world_size
 from cuvis_ai.data.options import CubeArguments, flat_signature, split_options
 from cuvis_ai.errors import ConfigError, CubeFormatError
@@ -111,7 +112,8 @@ class CubeDataModule(LightningDataModule, ABC):
                 f"{reference.path}. If each holds a band of one scene, put them into one file: `gdalbuildvrt "
                 "-separate scene.vrt …`, then `gdal_translate scene.vrt scene.tif`."
             )
-        bands = BandSelection.of(reference, self.reading)
+        log_doubts(reference, self.reading.overruling())
+        bands = self._with_data(splits.train, BandSelection.of(reference, self.reading))
         size = reference.shape[:2]
         statistics = self.in_file_order(splits.train)
         for split, items in {**splits._asdict(), "statistics": statistics, "predict": everything}.items():
@@ -189,6 +191,11 @@ class CubeDataModule(LightningDataModule, ABC):
         return [int(band) for band in self._dataset("predict").bands.kept]
 
     @property
+    def bands_without_data(self) -> list[int]:
+        """Positions, from 0, of bands that were dropped since the training split has no data in them."""
+        return list(self._dataset("predict").bands.without_data)
+
+    @property
     def wavelengths(self) -> NDArray[np.float64] | None:
         """Centres of the kept bands in nm; None where the files have none."""
         return self._dataset("predict").bands.wavelengths
@@ -236,11 +243,35 @@ class CubeDataModule(LightningDataModule, ABC):
         self.setup()
         return self._datasets[split]
 
+    def _with_data(self, items: Sequence[CubeItem], bands: BandSelection) -> BandSelection:
+        """The bands but for those in which no training item has a measurement.
+
+        They are looked for in the first rows; only bands without data there are looked for further.
+        """
+        empty = bands.kept
+        for item in items:
+            try:
+                cube = open_item(item, self.reading)
+                bands.check(cube)
+                window = item.window or Window(0, 0, *cube.shape[:2])
+                empty = bands_without_data(cube, window, empty, self.reading)
+            except READ_ERRORS:  # reading the item raises it again, or skips the item
+                continue
+            if not len(empty):
+                return bands
+        if not items or len(empty) == len(bands.kept):
+            return bands
+        logger.warning(
+            "%s: bands %s hold no data in the whole training split and count as bad bands.",
+            *(type(self).__name__, listed(empty)),
+        )
+        return bands.without(empty)
+
     def _first_readable(self, items: Sequence[CubeItem]) -> Cube:
         """The cube that decides on the bands."""
         for item in items:
             try:
-                return read_cube(item.path, key=item.key)
+                return open_item(item, self.reading)
             except READ_ERRORS:
                 if self.reading.on_error == "raise":
                     raise

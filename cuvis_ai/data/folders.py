@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cuvis_ai.data.format_search import FORMATS
 from cuvis_ai.data.mask_pictures import SUFFIXES as PICTURES
+from cuvis_ai.data.sources.name_order import by_number
 from cuvis_ai.errors import ConfigError, DatasetNotFoundError
 
 SPLIT_FILE = "splits.json"
@@ -91,7 +92,7 @@ def find_cubes(folder: Path) -> list[Path]:
             and not path.name.startswith(".")
             and not cube_name(path).endswith(MASK_ENDING)
         ),
-        key=natural_order,
+        key=by_number,
     )
     references = [path for path in found if _REFERENCE.search(cube_name(path).lower())]
     if not references or len(references) == len(found):
@@ -101,12 +102,6 @@ def find_cubes(folder: Path) -> list[Path]:
         *(folder, len(references), references[0].name),
     )
     return [path for path in found if path not in references]
-
-
-def natural_order(path: Path) -> tuple[list[str | int], str]:
-    """Return a key by which file names are sorted, numbers in them as numbers: a2 before a10."""
-    parts = re.split(r"([0-9]+)", path.name)
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)], path.name
 
 
 def cube_name(path: Path) -> str:

@@ -16,13 +16,13 @@ from cuvis_ai.data.folders import (
     cube_name,
     find_annotations,
     find_cubes,
-    natural_order,
     require_folder,
 )
 from cuvis_ai.data.formats import cu3s
 from cuvis_ai.data.loading.dataset import CubeItem
 from cuvis_ai.data.mask_sources import MaskSource, coco_image_ids, coco_mask, coco_masks, log_use
 from cuvis_ai.data.options import CubeArguments
+from cuvis_ai.data.sources.name_order import by_number
 from cuvis_ai.data.splits import Id, divided, numbers_of, with_unlisted_as_normal
 from cuvis_ai.errors import DatasetNotFoundError, import_extra
 
@@ -149,7 +149,7 @@ class LentilsAnomaly(CubeDataModule):
 
 
 def _sessions(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.cu3s"), key=natural_order)
+    return sorted(folder.glob("*.cu3s"), key=by_number)
 
 
 def _image_ids(names: Sequence[str], annotations: Path, normal: tuple[Category, ...]) -> list[ImageId | None]:

@@ -11,27 +11,38 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypedDict, get_args
 
+from cuvis_ai.data.sources.axes import ORDERS
 from cuvis_ai.errors import ConfigError
 
 OnError = Literal["raise", "skip"]
 
 
-class SharedArguments(TypedDict, total=False):
+class PixelArguments(TypedDict, total=False):
+    """Arguments that say which values of a cube count."""
+
+    bad_bands: Sequence[int] | None
+    no_data: float | None
+    saturation: float | None
+
+
+class SharedArguments(PixelArguments, total=False):
     """Arguments that every data module takes; `LoadingOptions` and `ReadingOptions` say what they mean."""
 
     batch_size: int
     num_workers: int
     seed: int | None
-    bad_bands: Sequence[int] | None
-    no_data: float | None
-    saturation: float | None
     on_error: OnError
 
 
-class FileArguments(SharedArguments, total=False):
-    """Arguments of data modules whose files may be of any sensor."""
+class SceneArguments(PixelArguments, total=False):
+    """Arguments that say what one file of any sensor means."""
 
     wavelengths: Sequence[float] | None
+    axes: str | None
+
+
+class FileArguments(SharedArguments, SceneArguments, total=False):
+    """Arguments of data modules whose files may be of any sensor."""
 
 
 class CubeArguments(FileArguments, total=False):
@@ -70,17 +81,26 @@ class ReadingOptions:
     """Positions to drop, from 0, in place of the bands that the header flags; an empty list keeps all."""
     wavelengths: Sequence[float] | None = None
     """Band centres in nm of all bands in the files, in place of the files' own."""
+    axes: str | None = None
+    """Order of the axes of the files' arrays, such as "chw", in place of what the files say or leave open;
+    formats that define it keep it: ENVI, .cu3s, one multi-band TIFF image."""
     no_data: float | None = None
-    """Value that stands for "no data" in any kept band, in place of the files' own."""
+    """Value that stands for "no data" in any kept band (0: in all of them), in place of the files' own."""
     saturation: float | None = None
     """Level from which on a band counts as saturated; None: never."""
     on_error: OnError = "raise"
     """"raise", or "skip": a cube that cannot be read counts as one without a valid pixel and is logged."""
 
+    def overruling(self) -> set[str]:
+        """Return the options that are in place of what files say."""
+        options = ("bad_bands", "wavelengths", "axes", "no_data")
+        return {name for name in options if getattr(self, name) is not None}
+
     def problems(self) -> dict[str, bool]:
         """Return what is expected of each value, and whether it is not so."""
         negative = self.bad_bands is not None and any(band < 0 for band in self.bad_bands)
         return {
+            f"`axes` as one of {', '.join(ORDERS)}, got {self.axes!r}": self.axes not in (None, *ORDERS),
             f"`bad_bands` counted from 0, got {self.bad_bands}": negative,
             f'`on_error` "raise" or "skip", got {self.on_error!r}': self.on_error not in get_args(OnError),
         }

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Unpack
 
 from cuvis_ai.data.folders import cube_name
-from cuvis_ai.data.loading.dataset import CubeItem
+from cuvis_ai.data.loading.dataset import CubeItem, mask_in_cube_file
+from cuvis_ai.data.mask_sources import MaskSource
 from cuvis_ai.data.masks import read_mask, require_distinct
 from cuvis_ai.data.options import FileArguments
 from cuvis_ai.data.tiles import TiledScene
@@ -76,7 +77,7 @@ class SceneTiles(TiledScene):
         mask_file = None if self.mask_key is None else scene
         if self.mask is not None:
             mask_file = _existing(self.mask, "mask")
-        mask = None
+        mask: MaskSource | None = None
         if mask_file is not None:
             mask = partial(
                 read_mask,
@@ -85,6 +86,8 @@ class SceneTiles(TiledScene):
                 anomalous=self.anomaly_values,
                 ignored=self.ignore_values,
             )
+            if mask_file == scene:
+                mask = mask_in_cube_file(mask, self.reading.axes)
         return CubeItem(name=cube_name(scene), path=scene, key=self.key, mask=mask)
 
 

@@ -9,10 +9,10 @@ from typing import Unpack
 
 import numpy as np
 
-from cuvis_ai.data.cube import read_cube
 from cuvis_ai.data.datamodule import CubeDataModule, SplitItems
-from cuvis_ai.data.loading.dataset import CubeItem, Window
+from cuvis_ai.data.loading.dataset import CubeItem, open_item
 from cuvis_ai.data.loading.loader import CubeLoader
+from cuvis_ai.data.loading.pixels import Window
 from cuvis_ai.data.mask_sources import mask_in_memory
 from cuvis_ai.data.options import FileArguments, refuse
 from cuvis_ai.errors import ConfigError
@@ -164,7 +164,7 @@ class TiledScene(CubeDataModule):
     def find_items(self) -> SplitItems:
         """Return the scene's tiles, dealt to the splits."""
         scene = self.find_scene()
-        size = read_cube(scene.path, key=scene.key).shape
+        size = open_item(scene, self.reading).shape
         windows = tile_windows(*size[:2], self.tile)
         counts = [0] * len(windows)
         if scene.mask is not None:

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cuvis_ai.data.band_selection import listed
 from cuvis_ai.errors import ConfigError, CubeFormatError
 from tests.data.files import Files, write_cubes, write_envi
 
@@ -81,3 +82,8 @@ def test_wavelengths_rounded_differently_are_the_same(tmp_path: Path) -> None:
         write_envi(tmp_path / f"{name}.hdr", np.ones((2, 2, 2), dtype=np.int16), **fields)
     (batch,) = Files(tmp_path, (0, 0, 2)).test_dataloader()
     assert batch["wavelengths"].tolist() == pytest.approx([400.37, 500.0])
+
+
+def test_of_many_bands_the_first_and_the_last_are_shown() -> None:
+    assert listed([1, 2.5, 3]) == "[1, 2.5, 3]"
+    assert listed(range(400)) == "[0, 1, 2, 3, … (400 in all) …, 397, 398, 399]"

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from cuvis_ai.data.cube import read_cube
-from cuvis_ai.errors import CubeFormatError, DatasetNotFoundError
+from cuvis_ai.errors import ConfigError, CubeFormatError, DatasetNotFoundError
+from tests.data.files import write_envi
 
 V = np.arange(6 * 7 * 5, dtype=np.int32).reshape(6, 7, 5)
 
@@ -85,3 +86,56 @@ def test_contents_count_more_than_the_suffix(tmp_path: Path, name: str) -> None:
     with h5py.File(path, "w") as file:
         file["cube"] = V
     np.testing.assert_array_equal(np.asarray(read_cube(path).values), V)
+
+
+def test_a_doubtful_order_is_logged_as_it_was_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((30, 12, 10)))
+    assert read_cube(tmp_path / "a.npy").shape == (30, 12, 10)
+    assert "30 rows, 12 columns and 10 bands" in caplog.text
+    caplog.clear()
+    assert read_cube(tmp_path / "a.npy", axes="hwc").shape == (30, 12, 10)
+    assert read_cube(tmp_path / "a.npy", axes="chw").shape == (12, 10, 30)
+    assert read_cube(tmp_path / "a.npy", wavelengths=np.linspace(400, 900, 30)).shape == (12, 10, 30)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("axes", ["hw", "hwb", "hhc", "HWC", ""])
+def test_axes_that_are_no_order_are_refused(tmp_path: Path, axes: str) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((3, 4, 5)))
+    with pytest.raises(ConfigError, match=f"`axes`: expected one of hwc, .* got '{axes}'"):
+        read_cube(tmp_path / "a.npy", axes=axes)
+
+
+def test_as_a_data_array(tmp_path: Path) -> None:
+    pytest.importorskip("xarray", reason="to_xarray() needs the extra `xarray`")
+    cube = np.random.default_rng(0).integers(0, 4000, (3, 4, 5)).astype("i2")
+    fields = {
+        "wavelength": "{4,5,6,7,8}",
+        "wavelength_units": "um",
+        "bbl": "{1,1,0,1,1}",
+        "data_ignore_value": "-9",
+    }
+    write_envi(tmp_path / "a.hdr", cube, **fields)
+    array = read_cube(tmp_path / "a.hdr").to_xarray()
+    assert (array.dims, array.dtype, array.encoding["_FillValue"]) == (("y", "x", "band"), np.int16, -9)
+    np.testing.assert_array_equal(array, cube)
+    np.testing.assert_array_equal(array.wavelength, [4000, 5000, 6000, 7000, 8000])
+    assert array.good_band.values.tolist() == [True, True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "no_data", "held"), [("u1", -9999, False), ("u1", 255, True), ("f4", np.nan, True)]
+)
+def test_a_data_array_has_a_fill_value_that_its_type_holds(
+    tmp_path: Path, dtype: str, no_data: float, held: bool
+) -> None:
+    pytest.importorskip("xarray", reason="to_xarray() needs the extra `xarray`")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["r"] = np.ones((3, 4, 5), dtype)
+        file["r"].attrs["no_data"] = no_data
+    assert ("_FillValue" in read_cube(tmp_path / "a.h5").to_xarray().encoding) == held
+
+
+def test_wavelengths_of_another_count_are_refused(npy: Path) -> None:
+    with pytest.raises(ConfigError, match="expected 5 `wavelengths`.*got 2"):
+        read_cube(npy, wavelengths=[400, 500])

@@ -5,16 +5,20 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+import rasterio
+import scipy.io
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from cuvis_ai.data.cube_folder import CubeFolder
 from cuvis_ai.data.loading.sampler import EpochSampler
 from cuvis_ai.errors import ConfigError, CubeFormatError
 from cuvis_ai.types import Batch
-from tests.data.files import Files, cut_short, names_of, write_cubes
+from tests.data.files import Files, cut_short, names_of, write_cubes, write_envi
 
 
 def test_setup_looks_once_and_serves_every_stage(tmp_path: Path) -> None:
@@ -213,3 +217,125 @@ def test_an_item_in_two_splits_is_refused(tmp_path: Path) -> None:
     write_cubes(tmp_path, 3)
     with pytest.raises(ConfigError, match=r"every item in one split, got \['c02'\] more than once"):
         Files(tmp_path, (3, 0, 1)).setup()
+
+
+@pytest.mark.parametrize(("options", "value"), [({"no_data": -9}, -9), ({}, np.nan), ({"no_data": 0}, 0)])
+def test_bands_without_data_in_the_whole_training_split_are_dropped(
+    tmp_path: Path, options: dict[str, Any], value: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    cubes = np.random.default_rng(0).uniform(1, 9, (4, 3, 4, 6)).astype("f4")
+    cubes[:, :, :, 2] = value
+    cubes[:3, :, :, 4] = value  # these are the training cubes
+    cubes[0, :, :, 5] = value  # the other training cubes have data there
+    for i, cube in enumerate(cubes):
+        np.save(tmp_path / f"c{i}.npy", cube)
+    module = Files(tmp_path, (3, 1, 0), **options)
+    assert module.band_indices == [0, 1, 3, 5]
+    assert module.bands_without_data == [2, 4]
+    assert "bands [2, 4] hold no data in the whole training split" in caplog.text
+    n_valid = [
+        int(batch.get("valid", torch.ones(1, 12)).sum())
+        for batch in Files(tmp_path, (3, 1, 0), batch_size=1, **options).statistics_dataloader()
+    ]
+    assert n_valid == ([12, 12, 12] if value == 0 else [0, 12, 12])
+
+
+def test_without_a_training_split_no_band_is_dropped_and_the_reason_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cube = np.random.default_rng(0).uniform(1, 9, (3, 4, 6)).astype("f4")
+    cube[:, :, 2] = np.nan
+    np.save(tmp_path / "a.npy", cube)
+    (batch,) = Files(tmp_path, (0, 0, 1)).test_dataloader()
+    assert not batch["valid"].any()
+    assert "a: no valid pixel: the bands [2] hold no data" in caplog.text
+
+
+def test_a_doubt_is_logged_once_a_data_set(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_cubes(tmp_path, 5, shape=(30, 12, 10))
+    module = Files(tmp_path, (3, 1, 1))
+    list(module.train_dataloader())
+    list(module.predict_dataloader())
+    assert caplog.text.count("read as 30 rows, 12 columns and 10 bands") == 1
+    caplog.clear()
+    batch = next(iter(Files(tmp_path, (3, 1, 1), axes="chw").train_dataloader()))
+    assert batch["cube"].shape[1:] == (30, 12, 10)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("field", "options"),
+    [
+        ({"wavelength": "{1,2,3}"}, {"wavelengths": [400, 500, 600, 700, 800]}),
+        ({"wavelength": "{a,b,c,d,e}"}, {"wavelengths": [400, 500, 600, 700, 800]}),
+        ({"bbl": "{1,1}"}, {"bad_bands": [2]}),
+        ({"data_ignore_value": "none"}, {"no_data": -1}),
+    ],
+)
+def test_the_users_word_is_heard_before_the_files_is_parsed(
+    tmp_path: Path, field: dict[str, str], options: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    write_envi(tmp_path / "a.hdr", np.ones((3, 4, 5), "f4"), **field)
+    module = Files(tmp_path, (1, 0, 0), **options)
+    assert len(list(module.train_dataloader())) == 1
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def damage_npz(path: Path, cube: np.ndarray) -> None:
+    np.savez_compressed(path, cube=cube)
+    flip(path, 80)
+
+
+def damage_mat(path: Path, cube: np.ndarray) -> None:
+    scipy.io.savemat(path, {"cube": cube}, do_compression=True)
+    flip(path, path.stat().st_size // 2)
+
+
+def damage_hdf5(path: Path, cube: np.ndarray) -> None:
+    with h5py.File(path, "w") as file:
+        file["cube"] = cube
+    flip(path, path.read_bytes().rindex(b"SNOD"))
+
+
+def absurd_hdf5(path: Path, cube: np.ndarray) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("cube", (10**6, 10**6, 5), "f4", chunks=(64, 64, 5))
+
+
+def damage_tiff(path: Path, cube: np.ndarray) -> None:
+    with rasterio.open(
+        path, "w", driver="GTiff", height=3, width=4, count=5, dtype="float32", compress="deflate"
+    ) as file:
+        file.write(cube.transpose(2, 0, 1))
+    path.write_bytes(path.read_bytes()[:-60])
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 0xFF
+    path.write_bytes(content)
+
+
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+@pytest.mark.parametrize(
+    ("suffix", "damage"),
+    [
+        (".npz", damage_npz),
+        (".mat", damage_mat),
+        (".h5", damage_hdf5),
+        (".h5", absurd_hdf5),
+        (".tif", damage_tiff),
+    ],
+)
+def test_whatever_the_decoder_cannot_read_is_skipped_or_named(
+    tmp_path: Path, suffix: str, damage: Any
+) -> None:
+    cube = np.random.default_rng(0).random((3, 4, 5)).astype("f4")
+    np.save(tmp_path / "a.npy", cube)
+    damage(tmp_path / f"b{suffix}", cube)
+    (tmp_path / "splits.json").write_text('{"train": ["a", "b"]}')
+    skipping = CubeFolder(tmp_path, batch_size=1, on_error="skip")
+    assert len(list(skipping.train_dataloader())) == 2
+    assert skipping.skipped == ["b"]
+    with pytest.raises(CubeFormatError, match=rf"b{suffix}"):
+        list(CubeFolder(tmp_path, batch_size=1).train_dataloader())

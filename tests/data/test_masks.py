@@ -65,6 +65,8 @@ def mat73(path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["map"] = LABELS.T
         file["data"] = np.zeros((3, *SHAPE[::-1]))
+        for name in ("map", "data"):
+            file[name].attrs["MATLAB_class"] = np.bytes_("double")
 
 
 def hdf5(path: Path) -> None:

@@ -40,7 +40,7 @@ def test_the_arguments_are_the_fields_of_the_records() -> None:
         (CubeFolder, set()),
         (LentilsAnomaly, set()),
         (SceneTiles, {"pad"}),
-        (IndianPines, {"pad", "wavelengths"}),
+        (IndianPines, {"pad", "wavelengths", "axes"}),
     ],
 )
 def test_a_signature_shows_each_option_with_type_and_default(module: type, left_out: set[str]) -> None:

@@ -3,8 +3,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+import rasterio
 import scipy.io
 from numpy.typing import NDArray
 
@@ -188,3 +190,38 @@ def test_impossible_arguments_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "cube.npy", np.ones((4, 5, 3), dtype=np.float32))
     with pytest.raises(ConfigError, match="`tile`: expected from 1x1 to the scene's 4x5"):
         SceneTiles(tmp_path / "cube.npy", tile=5).setup()
+
+
+@pytest.mark.parametrize("flagged", [True, False])
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+def test_a_tile_as_enmap_has_it_needs_no_argument(tmp_path: Path, flagged: bool) -> None:
+    """224 bands of int16, six of which hold nothing but the no-data value and are flagged."""
+    empty = [130, 131, 132, 133, 134, 135]
+    tile = np.random.default_rng(0).integers(1, 9000, (16, 16, 224), dtype=np.int16)
+    tile[:, :, empty] = -32768
+    path = tmp_path / "enmap.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", height=16, width=16, count=224, dtype="int16", nodata=-32768
+    ) as file:
+        file.write(tile.transpose(2, 0, 1))
+        for band in range(224):
+            file.update_tags(band + 1, wavelength=str(420 + 9 * band), wavelength_units="nm")
+            if flagged:
+                file.update_tags(band + 1, bbl=str(int(band not in empty)))
+    tiles = SceneTiles(path, tile=8)
+    batch = tiles.scene()
+    assert "valid" not in batch
+    assert tiles.band_indices == [band for band in range(224) if band not in empty]
+    assert batch["wavelengths"].tolist() == [420 + 9 * band for band in tiles.band_indices]
+
+
+@pytest.mark.parametrize("axes", ["cwh", "whc", "chw"])
+def test_a_mask_in_the_cubes_own_file_lies_as_the_cube_does(tmp_path: Path, axes: str) -> None:
+    cube = np.random.default_rng(0).random((6, 6, 5)).astype("f4")
+    mask = cube[:, :, 0] > 0.7
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["cube"] = cube.transpose(["hwc".index(letter) for letter in axes])
+        file["mask"] = mask.T if axes.index("w") < axes.index("h") else mask
+    batch = SceneTiles(tmp_path / "a.h5", mask_key="mask", axes=axes, tile=3).scene()
+    np.testing.assert_array_equal(batch["cube"][0].permute(1, 2, 0), cube)
+    np.testing.assert_array_equal(batch["mask"][0], mask)

@@ -34,7 +34,7 @@ def read(path: Path, key: str | None) -> CubeContents:
     values, wavelengths = _measurement(path, int(number), path.stat().st_mtime_ns)
     h, w, c = values.shape
     source = MemberSource(load=partial(_load, path, int(number)), shape=(h, w, c), declared=values.dtype)
-    return CubeContents(source=source, wavelengths=wavelengths, wavelength_units="nm")
+    return CubeContents(source=source, axes="hwc", fixed=True, wavelengths=wavelengths, wavelength_units="nm")
 
 
 def n_measurements(path: Path) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cuvis_ai.data.sources.contents import Array, CubeContents
+from cuvis_ai.data.sources.contents import Array, CubeContents, Validity
 from cuvis_ai.data.sources.cube_format import CubeFormat
 from cuvis_ai.data.sources.raw import RawSource
 from cuvis_ai.errors import CubeFormatError, DatasetNotFoundError
@@ -36,7 +36,7 @@ _TYPES = {
 _ORDERS = {"bsq": (2, 0, 1), "bil": (0, 2, 1), "bip": (0, 1, 2)}
 _DATA_SUFFIXES = ("", ".img", ".dat", ".raw", ".bin", ".hyspex", ".bsq", ".bil", ".bip", ".cube", ".sli")
 _COMMENT = re.compile(r"^[ \t]*;.*$", re.MULTILINE)
-_FIELD = re.compile(r"^[ \t]*([^=\n{}]+?)[ \t]*=(?:\s*\{([^}]*)\}|([^\n]*))", re.MULTILINE)
+_BLANKS = re.compile(r"\s*")
 _log = logging.getLogger(__name__)
 
 
@@ -51,6 +51,29 @@ def read(path: Path, key: str | None) -> CubeContents:
         raise CubeFormatError(
             f"{path}: an ENVI file holds one cube without a name, got key={key!r}. Leave key= out."
         )
+    header_path = _header_of(path)
+    header = _Header(header_path, _fields(header_path))
+    source = _source(header, None if path == header_path else path)
+    wavelengths, bad, no_data = (
+        _optional(header, name) for name in ("wavelength", "bbl", "data ignore value")
+    )
+    if len(set(no_data[0] or ())) > 1:
+        no_data = None, f"expected one number for `data ignore value`, got {no_data[0]}"
+    faults = {"wavelengths": wavelengths[1], "bad_bands": bad[1], "no_data": no_data[1]}
+    return CubeContents(
+        source=source,
+        axes="hwc",
+        fixed=True,
+        wavelengths=wavelengths[0],
+        wavelength_units=header.fields.get("wavelength units"),
+        good_bands=bad[0],
+        validity=Validity(no_data=tuple(no_data[0] or ())[:1]),
+        faults={option: fault for option, fault in faults.items() if fault},
+    )
+
+
+def _header_of(path: Path) -> Path:
+    """Return the header that a path is, or that lies beside it."""
     header_path = path if _is_header(path) else header_beside(path)
     if header_path is None and path.suffix.lower() == ".hdr":
         raise CubeFormatError(f"{path}: expected an ENVI header, whose first line is ENVI, got another file.")
@@ -59,15 +82,15 @@ def read(path: Path, key: str | None) -> CubeContents:
             f"{path}: expected an ENVI header {path.name}.hdr or {path.stem}.hdr beside it, got none. "
             "Copy the header there."
         )
-    header = _Header(header_path, _fields(header_path))
-    source = _source(header, None if path == header_path else path)
-    return CubeContents(
-        source=source,
-        wavelengths=header.numbers("wavelength"),
-        wavelength_units=header.fields.get("wavelength units"),
-        good_bands=header.numbers("bbl"),
-        no_data=header.only_number("data ignore value"),
-    )
+    return header_path
+
+
+def _optional(header: "_Header", name: str) -> tuple[list[float] | None, str | None]:
+    """Return an optional field's numbers, and what is wrong with it, if they cannot be read."""
+    try:
+        return header.numbers(name), None
+    except CubeFormatError:
+        return None, f"expected numbers for `{name}`, got {header.fields[name][:60]!r}"
 
 
 def _is_header(path: Path) -> bool:
@@ -112,12 +135,6 @@ class _Header:
             )
         return int(value)
 
-    def only_number(self, name: str) -> float | None:
-        values = self.numbers(name) or []
-        if len(set(values)) > 1:
-            raise CubeFormatError(f"{self.path}: expected one number for `{name}`, got {values}. Keep one.")
-        return values[0] if values else None
-
     def numbers(self, name: str) -> list[float] | None:
         if name not in self.fields:
             return None
@@ -131,19 +148,41 @@ class _Header:
 
 
 def _fields(path: Path) -> dict[str, str]:
-    """Parse a header; a field given twice counts as given last."""
+    """Parse a header, in one walk over its text; a field given twice counts as given last."""
     content = path.read_bytes()
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("latin-1")
     text = _COMMENT.sub("", "\n".join(text.splitlines()))
-    fields = {}
-    for name, braced, plain in _FIELD.findall(text):
-        if plain.lstrip().startswith("{"):
-            raise CubeFormatError(f"{path}: expected a closing brace for `{name}`, got none. Add it.")
-        fields[" ".join(name.lower().split())] = (braced or plain).strip()
+    fields, line = {}, 0
+    while (equals := text.find("=", line)) >= 0:
+        name = " ".join(text[text.rfind("\n", line, equals) + 1 or line : equals].lower().split())
+        value, end = _value(text, equals + 1)
+        if not name or "{" in name or "}" in name:
+            end = equals
+        else:
+            fields[name] = value
+        line = text.find("\n", end)
+        if line < 0:
+            break
     return fields
+
+
+def _value(text: str, start: int) -> tuple[str, int]:
+    """Return the value that begins at a position, without its braces, and where it ends."""
+    brace = _BLANKS.match(text, start).end()  # type: ignore[union-attr]  # it matches nothing, too
+    if text[brace : brace + 1] != "{":
+        end = text.find("\n", start)
+        end = len(text) if end < 0 else end
+        return text[start:end].strip(), end
+    end = text.find("}", brace)
+    if end >= 0:
+        return text[brace + 1 : end].strip(), end
+    # Not closed: it ends before the next field, and its brace stays, so that it is no number.
+    end = text.rfind("\n", brace, max(text.find("=", brace), brace))
+    end = len(text) if end < 0 else end
+    return text[brace:end].strip(), end
 
 
 def _source(header: _Header, data_path: Path | None) -> RawSource:

@@ -11,72 +11,148 @@ import numpy as np
 
 from cuvis_ai.data.sources.contents import Array, CubeContents
 from cuvis_ai.data.sources.cube_format import CubeFormat
-from cuvis_ai.data.sources.members import Member, cube_contents, is_numeric
+from cuvis_ai.data.sources.mat5 import dense
+from cuvis_ai.data.sources.member_contents import cube_contents
+from cuvis_ai.data.sources.members import Member, is_numeric, upright
 from cuvis_ai.errors import CubeFormatError, import_extra
 
 _CLASSIC = b"CDF"
-SIGNATURES = tuple((start, b"\x89HDF\r\n\x1a\n") for start in (0, 512, 1024, 2048))
+_HDF4 = b"\x0e\x03\x13\x01"
+_SIGNATURES = tuple((start, b"\x89HDF\r\n\x1a\n") for start in (0, 512, 1024, 2048))
 """HDF5 may begin after a header of the file's own."""
+_OTHERS = {
+    _CLASSIC: ("NetCDF 4, got the classic format", "nccopy -k nc4 {name} new.nc"),
+    _HDF4: ("HDF5, got HDF4, an older format", "h4toh5 {name} new.h5"),
+}
+_NEVER_WRITTEN = {
+    "i2": -32767,
+    "u2": 65535,
+    "i4": -2147483647,
+    "u4": 4294967295,
+    "i8": -9223372036854775806,
+    "u8": 18446744073709551614,
+    "f4": 9.969209968386869e36,
+    "f8": 9.969209968386869e36,
+}
+"""NetCDF's own fill values; single bytes have none."""
 
 
 def read(path: Path, key: str | None) -> CubeContents:
     """Return the cube in an HDF5 or NetCDF 4 file; scale factors are not applied.
 
     Raises:
-        CubeFormatError: it holds no data set of 3 axes, or several and no key, or is classic NetCDF.
+        CubeFormatError: it holds no data set of 3 axes, or several and no key, or is NetCDF classic or HDF4.
         MissingExtraError: h5py is not installed.
     """
     return cube_contents(path, members(path), key)
 
 
+def is_hdf5(beginning: bytes) -> bool:
+    """Tell from a file's first 4 kB whether it is HDF5."""
+    return any(beginning.startswith(signature, start) for start, signature in _SIGNATURES)
+
+
 def members(path: Path) -> dict[str, Member]:
     """Return the numeric data sets by their path in the file, axes as their writer saw them."""
     with path.open("rb") as file:
-        if file.read(len(_CLASSIC)) == _CLASSIC:
-            raise CubeFormatError(
-                f"{path}: expected NetCDF 4, got the classic format. Convert it with "
-                f"`nccopy -k nc4 {path.name} new.nc`."
-            )
+        beginning = file.read(4)
+    for signature, (expected, command) in _OTHERS.items():
+        if beginning.startswith(signature):
+            advice = command.format(name=path.name)
+            raise CubeFormatError(f"{path}: expected {expected}. Convert it with `{advice}`.")
     h5py = import_extra("h5py", "hdf5", f"reading {path}")
-    found: dict[str, Member] = {}
-
-    def visit(name: str, node: Any) -> None:
-        # MATLAB keeps what its cells and objects point to in `#refs#` and `#subsystem#`.
-        if (
-            not name.startswith("#")
-            and isinstance(node, h5py.Dataset)
-            and node.shape is not None
-            and is_numeric(node.dtype)
-        ):
-            found[name] = _member(path, name, node)
-
     try:
         with h5py.File(path, "r") as file:
-            file.visititems(visit)
+            found = _Found(path, h5py, file)
+            file.visititems(found.visit)
     except OSError as err:
         raise CubeFormatError(
             f"{path}: expected an HDF5 file ({path.stat().st_size} bytes), got: {err}."
         ) from err
-    return found
+    return found.members
 
 
-def _member(path: Path, name: str, node: Any) -> Member:
-    dimensions = tuple(_dimension_name(axis) for axis in node.dims)
-    shape = tuple(node.shape)
-    if _is_matlab(path, node):
-        shape, dimensions = shape[::-1], ()
-    return Member(
-        shape=shape,
-        load=partial(_load, path, name),
-        dtype=node.dtype,
-        attributes=_readable(node.attrs),
-        dimensions=dimensions,
-    )
+class _Found:
+    """The numeric arrays met on a walk through a file.
+
+    Args:
+        path: the file.
+        h5py: the package.
+        file: the file, opened.
+    """
+
+    def __init__(self, path: Path, h5py: Any, file: Any) -> None:
+        self.path = path
+        self.h5py = h5py
+        self.file = file
+        self.members: dict[str, Member] = {}
+        self.is_netcdf = path.suffix.lower() in (".nc", ".nc4") or "_NCProperties" in file.attrs
+
+    def visit(self, name: str, node: Any) -> None:
+        """Take a node; MATLAB keeps what its cells and objects point to in `#refs#` and `#subsystem#`."""
+        if name.startswith("#"):
+            return
+        if not isinstance(node, self.h5py.Dataset):
+            if "MATLAB_sparse" in node.attrs:
+                self._add_sparse(name, node)
+        elif node.shape is None or "MATLAB_empty" in node.attrs or "MATLAB_sparse" in node.parent.attrs:
+            pass
+        elif is_numeric(node.dtype):
+            self.members[name] = self._member(node)
+        elif self.h5py.check_ref_dtype(node.dtype) is self.h5py.Reference and _is_matlab(node):
+            for i, reference in enumerate(node[()].ravel()):
+                self._visit_cell(f"{name}/{i}", self.file[reference])
+
+    def _visit_cell(self, name: str, target: Any) -> None:
+        """Take what a cell points to: an array, another cell, or a struct with its fields."""
+        self.visit(name, target)
+        if not isinstance(target, self.h5py.Dataset):
+            target.visititems(lambda below, node: self.visit(f"{name}/{below}", node))
+
+    def _add_sparse(self, name: str, group: Any) -> None:
+        shape = (int(group.attrs["MATLAB_sparse"]), len(group["jc"]) - 1)
+        self.members[name] = Member(shape=shape, load=partial(_load_sparse, self.path, group.name))
+
+    def _member(self, node: Any) -> Member:
+        dimensions = tuple(_dimension_name(axis) for axis in node.dims)
+        shape = tuple(node.shape)
+        attributes = _readable(node.attrs)
+        if _is_matlab(node):
+            shape, dimensions = shape[::-1], ()
+        if self.is_netcdf and not attributes.keys() & {"_FillValue", "_Unsigned"}:
+            attributes |= self._never_written(node)
+        if said := self._said_by_prisma(node.name):
+            attributes |= said
+            dimensions = ("y", "band", "x")
+        member = Member(
+            shape=shape,
+            load=partial(_load, self.path, node.name),
+            dtype=node.dtype,
+            attributes=attributes,
+            dimensions=dimensions,
+        )
+        return upright(member)
+
+    def _never_written(self, node: Any) -> dict[str, Any]:
+        """What NetCDF leaves where nothing was written, if the variable says nothing itself."""
+        said = node.id.get_create_plist().fill_value_defined() == self.h5py.h5d.FILL_VALUE_USER_DEFINED
+        fill = node.fillvalue if said else _NEVER_WRITTEN.get(node.dtype.str[1:])
+        return {} if fill is None else {"_FillValue": fill}
+
+    def _said_by_prisma(self, name: str) -> dict[str, Any]:
+        """What a PRISMA product's root says of `VNIR_Cube` and `SWIR_Cube`, (rows, bands, columns)."""
+        part = name.rpartition("/")[2].removesuffix("_Cube").capitalize()
+        centres = self.file.attrs.get(f"List_Cw_{part}") if name.endswith("_Cube") else None
+        if centres is None:
+            return {}
+        flags = self.file.attrs.get(f"List_Cw_{part}_Flags")
+        said = {"wavelengths": centres, "wavelength_units": "nm"}
+        return said if flags is None else said | {"bbl": flags}
 
 
-def _is_matlab(path: Path, node: Any) -> bool:
+def _is_matlab(node: Any) -> bool:
     """MATLAB counts axes from the fastest on, HDF5 from the slowest."""
-    return path.suffix.lower() == ".mat" or "MATLAB_class" in node.attrs
+    return "MATLAB_class" in node.attrs
 
 
 def _dimension_name(axis: Any) -> str | None:
@@ -101,9 +177,20 @@ def _load(path: Path, key: str, *box: slice) -> Array:
     """Return a box of one data set, axes as its writer saw them; chunks that it touches are decoded once."""
     h5py = import_extra("h5py", "hdf5", f"reading {path}")
     with h5py.File(path, "r") as file:
-        if _is_matlab(path, file[key]):
+        if _is_matlab(file[key]):
             return np.asarray(file[key][box[::-1] or ...]).T
         return np.asarray(file[key][box or ...])
+
+
+def _load_sparse(path: Path, key: str) -> Array:
+    """Return MATLAB's sparse matrix with all its zeros."""
+    h5py = import_extra("h5py", "hdf5", f"reading {path}")
+    with h5py.File(path, "r") as file:
+        group = file[key]
+        n_rows, starts = int(group.attrs["MATLAB_sparse"]), group["jc"][()]
+        empty = "data" not in group
+        rows, values = (np.zeros(0) if empty else group[name][()] for name in ("ir", "data"))
+    return dense(n_rows, rows, starts, values)
 
 
 FORMAT = CubeFormat(
@@ -111,5 +198,5 @@ FORMAT = CubeFormat(
     members=members,
     suffixes=(".h5", ".hdf5", ".he5", ".nc", ".nc4"),
     other_suffixes=(".hdf",),
-    signatures=(*SIGNATURES, (0, _CLASSIC)),
+    signatures=(*_SIGNATURES, *((0, signature) for signature in _OTHERS)),
 )

@@ -3,6 +3,7 @@
 Plain arrays, also inside an uncompressed .npz, are read block by block; a compressed .npz is decoded whole.
 """
 
+import math
 import zipfile
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,8 @@ import numpy as np
 
 from cuvis_ai.data.sources.contents import Array, CubeContents
 from cuvis_ai.data.sources.cube_format import CubeFormat
-from cuvis_ai.data.sources.members import Member, cube_contents, decoded, is_numeric
+from cuvis_ai.data.sources.member_contents import cube_contents
+from cuvis_ai.data.sources.members import Member, decoded, is_numeric
 from cuvis_ai.data.sources.raw import RawSource
 from cuvis_ai.errors import CubeFormatError
 
@@ -89,7 +91,13 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Memb
             file.seek(info.header_offset + 26)
             n_name, n_extra = np.frombuffer(file.read(4), "<u2")
         offset = info.header_offset + 30 + int(n_name) + int(n_extra) + n_header
-        load = partial(_load_stored, _raw_source(path, offset, header), load)
+        source = _raw_source(path, offset, header)
+        if source.end > info.header_offset + 30 + int(n_name) + int(n_extra) + info.file_size:
+            raise CubeFormatError(
+                f"{path}: expected {source.end - offset} bytes of `{info.filename}` {shape}, got fewer. "
+                "It is damaged."
+            )
+        load = partial(_load_stored, source, load)
     return Member(shape=shape, load=load, dtype=dtype)
 
 
@@ -112,16 +120,25 @@ def _header(path: Path, file: IO[bytes]) -> _Header:
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
         else:
             shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
-    except ValueError as err:
+    except Exception as err:  # the header is parsed as Python, whose tokenizer raises many errors
         raise CubeFormatError(f"{path}: expected an array in NumPy's format, got: {err}.") from err
+    if any(n < 0 for n in shape):
+        raise CubeFormatError(f"{path}: expected an array's shape, got {shape}. The file is damaged.")
     return shape, fortran, dtype
 
 
 def _decode(path: Path, key: str) -> Array:
-    """Return one array of a .npz file."""
-    with np.load(path, allow_pickle=False) as archive:
-        array: Array = archive[key]
-    return array
+    """Return one array of a .npz file, which must have as many bytes as its shape asks for."""
+    with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as member:
+        shape, fortran, dtype = _header(path, member)
+        n_expected = dtype.itemsize * math.prod(shape)
+        n_bytes = archive.getinfo(f"{key}.npy").file_size - member.tell()
+        if n_bytes != n_expected:
+            raise CubeFormatError(
+                f"{path}: expected {n_expected} bytes of `{key}` {shape}, got {n_bytes}. It is damaged."
+            )
+        values = np.frombuffer(bytearray(member.read()), dtype)
+    return values.reshape(shape, order="F" if fortran else "C")
 
 
 FORMAT = CubeFormat(

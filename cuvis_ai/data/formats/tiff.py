@@ -1,33 +1,38 @@
 """Multi-band TIFF and GeoTIFF through rasterio.
 
-A TIFF of several pages with one band each, as microscopes and array libraries write, is one band a page.
+A TIFF of several pages with one band each, as microscopes and array libraries write, is one band a page,
+unless its description says otherwise.
 """
 
-import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from cuvis_ai.data.sources.contents import Array, CubeContents
+from cuvis_ai.data.sources.contents import Array, CubeContents, Validity
 from cuvis_ai.data.sources.cube_format import CubeFormat
+from cuvis_ai.data.sources.decoding import decoding
+from cuvis_ai.data.sources.name_order import by_number
+from cuvis_ai.data.sources.tiff_tags import good_bands, page_axes, wavelengths
 from cuvis_ai.errors import CubeFormatError, import_extra
 
 _CACHE = 64 << 20
 """Bytes of decoded tiles that GDAL may keep; its default is a twentieth of the machine's memory."""
-_NUMBER = r"(\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)"
-_WITH_UNIT = re.compile(_NUMBER + r"\s*(nm|nanomet\w*|um|µm|μm|micromet\w*|microns?)\b", re.IGNORECASE)
 
 
 def read(path: Path, key: str | None) -> CubeContents:
     """Return the cube in a TIFF file; scales and offsets are not applied.
 
     Wavelengths come from each band's `CENTRAL_WAVELENGTH_UM` (GDAL's IMAGERY domain), its `wavelength`
-    tag, its description ("450.5 nm"), or the file's `wavelength` tag with a list.
+    tag, its description ("450.5 nm"), or the file's `wavelength` tag with a list; bad bands from `bbl`.
+    A band whose colour interpretation is alpha is no band, but the mask of measured pixels, as are GDAL's
+    masks inside the file or beside it (.msk).
 
     Raises:
         CubeFormatError: it is no TIFF file, or its bands differ in size or number type.
@@ -38,29 +43,84 @@ def read(path: Path, key: str | None) -> CubeContents:
             f"{path}: a TIFF file holds one cube without a name, got key={key!r}. Leave key= out."
         )
     with _opened(path, str(path)) as file:
-        pages = tuple(file.subdatasets) if file.count == 1 else ()
-        shape = (file.height, file.width, len(pages) or file.count)
-        names = set(file.dtypes)
-        no_data = file.nodata
-        wavelengths, units = _wavelengths(file)
-    by_page = []
+        if file.count == 1 and file.subdatasets:
+            pages = tuple(sorted(file.subdatasets, key=by_number))
+            return _pages(path, pages, replace(_validity(path, file), measured=None), file.tags())
+        alpha = _alpha(file)
+        bands = tuple(band for band in range(1, file.count + 1) if band != alpha)
+        source = ImageSource(
+            path=path,
+            bands=bands,
+            shape=(file.height, file.width, len(bands)),
+            dtype=_dtype(path, file.dtypes),
+        )
+        (centres, units), flags = wavelengths(file, bands), good_bands(file, bands)
+        return CubeContents(
+            source=source,
+            axes="hwc",
+            fixed=True,
+            wavelengths=centres,
+            wavelength_units=units,
+            good_bands=flags if isinstance(flags, list) else None,
+            validity=_validity(path, file),
+            faults={"bad_bands": flags} if isinstance(flags, str) else {},
+        )
+
+
+def _pages(path: Path, pages: tuple[str, ...], validity: Validity, tags: dict[str, str]) -> CubeContents:
+    """Return the cube of a file with one band, or one row of the scene, a page."""
+    sizes, names, by_page = set(), [], []
     for page in pages:
         with _opened(path, page) as file:
-            if (file.height, file.width, file.count) != (*shape[:2], 1):
-                raise CubeFormatError(
-                    f"{path}: expected pages of one size with one band each, got {shape[:2]} and "
-                    f"{(file.height, file.width)} with {file.count} bands. Save the cube as one image."
-                )
-            names.update(file.dtypes)
-            by_page.append(_wavelengths(file))
-    if pages and len(wavelengths or ()) != len(pages):
-        wavelengths = (
-            [found[0] for found, _ in by_page if found] if all(found for found, _ in by_page) else None
+            sizes.add((file.height, file.width, file.count))
+            names += file.dtypes
+            by_page.append(wavelengths(file, (1,)))
+    if len(sizes) != 1 or max(sizes)[2] != 1:
+        raise CubeFormatError(
+            f"{path}: expected pages of one size with one band each, got (rows, columns, bands) "
+            f"{sorted(sizes)[:4]}. Save the cube as one image."
         )
-    if len(names) != 1 or "complex_int16" in names:
-        raise CubeFormatError(f"{path}: expected one number type for all bands, got {sorted(names)}.")
-    source = TiffSource(path=path, pages=pages, shape=shape, dtype=np.dtype(names.pop()))
-    return CubeContents(source=source, wavelengths=wavelengths, wavelength_units=units, no_data=no_data)
+    height, width, _ = sizes.pop()
+    axes, usual_axes = page_axes(tags.get("TIFFTAG_IMAGEDESCRIPTION", ""))
+    listed = [centres[0] for centres, _ in by_page if centres]
+    return CubeContents(
+        source=PageSource(
+            path=path, pages=pages, shape=(len(pages), height, width), dtype=_dtype(path, names)
+        ),
+        axes=axes,
+        usual_axes=usual_axes,
+        wavelengths=listed if len(listed) == len(pages) else None,
+        wavelength_units=by_page[0][1],
+        validity=validity,
+    )
+
+
+def _dtype(path: Path, names: Sequence[str]) -> "np.dtype[Any]":
+    if len(set(names)) != 1 or "complex_int16" in names:
+        raise CubeFormatError(f"{path}: expected one number type for all bands, got {sorted(set(names))}.")
+    return np.dtype(names[0])
+
+
+def _alpha(file: Any) -> int | None:
+    """Return the number, from 1, of the band that is opacity by its colour interpretation."""
+    kinds = [kind.name for kind in file.colorinterp]
+    return kinds.index("alpha") + 1 if "alpha" in kinds and len(kinds) > 1 else None
+
+
+def _validity(path: Path, file: Any) -> Validity:
+    """Return the no-data value, and a mask that is not made from it."""
+    has_mask = _alpha(file) or "per_dataset" in {flag.name for flag in file.mask_flag_enums[0]}
+    no_data = tuple({value for value in file.nodatavals if value is not None})
+    return Validity(no_data=no_data, measured=partial(_measured, path) if has_mask else None)
+
+
+def _measured(path: Path, rows: slice, columns: slice) -> npt.NDArray[np.bool_]:
+    """Return where a file's own mask, or its alpha band, is not 0."""
+    with decoding(path), _opened(path, str(path)) as file:
+        window = ((rows.start, rows.stop), (columns.start, columns.stop))
+        alpha = _alpha(file)
+        flags = file.read(alpha, window=window) if alpha else file.read_masks(1, window=window)
+        return np.asarray(flags != 0)
 
 
 @contextmanager
@@ -79,35 +139,38 @@ def _opened(path: Path, name: str) -> Iterator[Any]:
             yield file
 
 
-def _wavelengths(file: Any) -> tuple[list[float] | None, str | None]:
-    """Return the bands' wavelengths and their unit; all bands have one, or none counts."""
-    bands = range(1, file.count + 1)
-    microns = [file.tags(band, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM") for band in bands]
-    if all(microns):
-        return [float(value) for value in microns], "um"
-    tags = [{name.lower(): value for name, value in file.tags(band).items()} for band in bands]
-    units = tags[0].get("wavelength_units")
-    if all(re.fullmatch(_NUMBER, tag.get("wavelength", "").strip()) for tag in tags):
-        return [float(tag["wavelength"]) for tag in tags], units
-    described = [_WITH_UNIT.search(text or "") for text in file.descriptions]
-    found = [match.groups() for match in described if match]
-    if len(found) == file.count and len({unit.lower() for _, unit in found}) == 1:
-        return [float(value) for value, _ in found], found[0][1]
-    for name, text in file.tags().items():
-        values = re.findall(_NUMBER, text)
-        if name.lower() in ("wavelength", "wavelengths") and len(values) > 1:
-            return [float(value) for value in values], file.tags().get("wavelength_units")
-    return None, None
-
-
 @dataclass(frozen=True, kw_only=True)
-class TiffSource:
-    """The bands of a TIFF file, opened for each block so that it can be pickled and forked.
+class ImageSource:
+    """Bands of a TIFF's one image, opened for each block so that it can be pickled and forked.
 
     Args:
         path: the file.
-        pages: GDAL's names of the pages where each holds one band; empty: all bands are in one image.
+        bands: their numbers in the file, from 1.
         shape: (h, w, c).
+        dtype: their number type.
+    """
+
+    path: Path
+    bands: tuple[int, ...]
+    shape: tuple[int, int, int]
+    dtype: "np.dtype[Any]"
+
+    def read(self, rows: slice, columns: slice, bands: slice) -> Array:
+        """Return one box; its memory order is band by band."""
+        window = ((rows.start, rows.stop), (columns.start, columns.stop))
+        with _opened(self.path, str(self.path)) as file:
+            block: Array = file.read(self.bands[bands], window=window)
+        return block.transpose(1, 2, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageSource:
+    """The pages of a TIFF, with one band each.
+
+    Args:
+        path: the file.
+        pages: GDAL's names of them, in order.
+        shape: (pages, rows, columns).
         dtype: their number type.
     """
 
@@ -116,18 +179,14 @@ class TiffSource:
     shape: tuple[int, int, int]
     dtype: "np.dtype[Any]"
 
-    def read(self, rows: slice, columns: slice, bands: slice) -> Array:
-        """Return one box; its memory order is band by band."""
+    def read(self, pages: slice, rows: slice, columns: slice) -> Array:
+        """Return one box."""
         window = ((rows.start, rows.stop), (columns.start, columns.stop))
-        if not self.pages:
-            with _opened(self.path, str(self.path)) as file:
-                block: Array = file.read(range(bands.start + 1, bands.stop + 1), window=window)
-            return block.transpose(1, 2, 0)
         images = []
-        for page in self.pages[bands]:
+        for page in self.pages[pages]:
             with _opened(self.path, page) as file:
                 images.append(file.read(1, window=window))
-        return np.stack(images).transpose(1, 2, 0)
+        return np.stack(images)
 
 
 FORMAT = CubeFormat(

@@ -1,8 +1,11 @@
 """Zarr stores, folders or zipped, through zarr."""
 
+import base64
+import logging
+import struct
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,9 +14,11 @@ import numpy as np
 
 from cuvis_ai.data.sources.contents import Array, CubeContents
 from cuvis_ai.data.sources.cube_format import CubeFormat
-from cuvis_ai.data.sources.members import Member, cube_contents, is_numeric
+from cuvis_ai.data.sources.member_contents import cube_contents
+from cuvis_ai.data.sources.members import Member, is_numeric, upright
 from cuvis_ai.errors import CubeFormatError, import_extra
 
+_log = logging.getLogger(__name__)
 _CHUNKS_AT_ONCE = 2
 """Chunks in memory while a block is read; zarr's own 10 take three times the memory, not less time."""
 
@@ -33,13 +38,16 @@ def members(path: Path) -> dict[str, Member]:
     zarr = import_extra("zarr", "zarr", f"reading {path}")
     with _opened(path) as root:
         nodes = {"": root} if isinstance(root, zarr.Array) else dict(root.members(max_depth=None))
+        named = _named_by_ome({name: node for name, node in [("", root), *nodes.items()] if node is not None})
         return {
-            name: Member(
-                shape=tuple(node.shape),
-                load=partial(_load, path, name),
-                dtype=node.dtype,
-                attributes=dict(node.attrs),
-                dimensions=_dimensions(node),
+            name: upright(
+                Member(
+                    shape=tuple(node.shape),
+                    load=partial(_load, path, name),
+                    dtype=node.dtype,
+                    attributes=dict(node.attrs) | _no_data(node),
+                    dimensions=_dimensions(node) or named.get(name, ()),
+                )
             )
             for name, node in nodes.items()
             if isinstance(node, zarr.Array) and is_numeric(node.dtype)
@@ -50,6 +58,38 @@ def _dimensions(node: Any) -> tuple[str | None, ...]:
     """Return the names of the axes: format 3's own, or the attribute that xarray writes in format 2."""
     named = node.metadata.dimension_names if node.metadata.zarr_format == 3 else None
     return tuple(named or node.attrs.get("_ARRAY_DIMENSIONS", ()))
+
+
+def _named_by_ome(nodes: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Return the names of the axes of OME-Zarr's images, which their group says, by array."""
+    found = {}
+    for group, node in nodes.items():
+        try:
+            for image in node.attrs.get("ome", node.attrs).get(
+                "multiscales", ()
+            ):  # "ome" from version 0.5 on
+                axes = tuple(axis["name"] if isinstance(axis, dict) else axis for axis in image["axes"])
+                for dataset in image["datasets"]:
+                    found[f"{group}/{dataset['path']}".strip("/")] = axes
+        except (AttributeError, KeyError, TypeError) as err:
+            _log.warning("The OME description of `%s` is left out as faulty: %r.", group, err)
+    return found
+
+
+def _no_data(node: Any) -> dict[str, Any]:
+    """Return the fill value, if it stands for "no data".
+
+    xarray writes `_FillValue` as the array's fill value in format 2, and as an attribute in format 3, real
+    numbers as base64. Otherwise a fill value of 0 is zarr's own and says nothing.
+    """
+    said = node.attrs.get("_FillValue")
+    if isinstance(said, str) and node.dtype.kind == "f":
+        with suppress(ValueError, struct.error):  # what is no base64 is reported as no number
+            return {"_FillValue": struct.unpack("<d", base64.standard_b64decode(said))[0]}
+    fill = node.fill_value
+    by_xarray = node.metadata.zarr_format == 2 and "_ARRAY_DIMENSIONS" in node.attrs
+    declared = node.metadata.fill_value is not None and (by_xarray or fill != 0)
+    return {"_FillValue": fill} if said is None and declared else {}
 
 
 @contextmanager

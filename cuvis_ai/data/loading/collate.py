@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cuvis_ai.data.band_selection import listed
 from cuvis_ai.errors import CubeFormatError
 from cuvis_ai.types import Batch
 
@@ -155,8 +156,9 @@ def _shared_wavelengths(axes: Sequence[Tensor], names: Sequence[str]) -> Tensor:
     for axis, name in zip(axes, names, strict=True):
         if not torch.equal(axis.to(torch.float32), first):
             raise CubeFormatError(
-                f"collate_cubes `{name}`: expected the wavelengths of `{names[0]}`, {first.tolist()} nm, "
-                f"got {axis.tolist()} nm. Put cubes of one spectral axis in a batch."
+                f"collate_cubes `{name}`: expected the wavelengths of `{names[0]}`, "
+                f"{listed(first.tolist())} nm, got {listed(axis.tolist())} nm. "
+                "Put cubes of one spectral axis in a batch."
             )
     return first
 

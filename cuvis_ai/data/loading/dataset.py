@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,33 +13,17 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from cuvis_ai.data.band_selection import BandSelection
-from cuvis_ai.data.cube import Cube, read_cube
+from cuvis_ai.data.cube import Cube, open_cube
 from cuvis_ai.data.loading.collate import Sample
+from cuvis_ai.data.loading.pixels import Window, read_window, why_invalid
 from cuvis_ai.data.mask_sources import MaskSource, no_anomaly
 from cuvis_ai.data.options import ReadingOptions
 from cuvis_ai.errors import CubeFormatError
 
 logger = logging.getLogger(__name__)
 
-_BLOCK_BYTES = 8 * 2**20
-"""Rows are converted in blocks of about this size, so that temporaries stay small beside the cube."""
-
-READ_ERRORS = (CubeFormatError, OSError, ValueError, EOFError)
-"""What the decoding libraries raise on damaged files."""
-
-
-class Window(NamedTuple):
-    """A rectangle of pixels in a cube."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        """The rectangle as an index of the first two axes."""
-        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+READ_ERRORS = (CubeFormatError, OSError, ValueError, EOFError, MemoryError)
+"""What is raised on damaged files; a damaged shape asks for more memory than there is."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,6 +76,7 @@ class CubeDataset(Dataset[Sample]):
         self._failed = torch.zeros(len(self.items), dtype=torch.bool)
         if reading.on_error == "skip":
             self._failed.share_memory_()
+        self._explained = False
         self._opened: tuple[Path, str | None, Cube] | None = None
 
     def __len__(self) -> int:
@@ -136,18 +122,27 @@ class CubeDataset(Dataset[Sample]):
         """Names of the items that could not be read so far."""
         return [self.items[int(i)].name for i in torch.nonzero(self._failed)]
 
+    def why_invalid(self, item: CubeItem) -> str:
+        """Return, in words, which bands or which mask leave an item without a valid pixel."""
+        cube = self._open(item)
+        window = item.window or Window(0, 0, *cube.shape[:2])
+        return why_invalid(cube, window, self.bands.kept, self.reading)
+
     def _read(self, item: CubeItem) -> Sample:
         cube = self._open(item)
         self.bands.check(cube)
         size = cube.shape[:2]
         window = item.window or Window(0, 0, *size)
         pixels, valid = read_window(cube, window, self.bands, self.reading)
+        if valid is not None and not valid.any() and not self._explained:
+            self._explained = True
+            logger.warning("%s: no valid pixel: %s.", item.name, self.why_invalid(item))
         return self._sample(item, pixels, valid, size, window)
 
     def _open(self, item: CubeItem) -> Cube:
         """The item's cube; the last one is cached, since the tiles of one scene follow each other."""
         if self._opened is None or self._opened[:2] != (item.path, item.key):
-            self._opened = (item.path, item.key, read_cube(item.path, key=item.key))
+            self._opened = (item.path, item.key, open_item(item, self.reading))
         return self._opened[2]
 
     def _blank(self, item: CubeItem) -> Sample:
@@ -182,69 +177,23 @@ class CubeDataset(Dataset[Sample]):
         return sample
 
 
-def read_window(
-    cube: Cube, window: Window, bands: BandSelection, reading: ReadingOptions
-) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
-    """Return a window's kept bands as float32 (h, w, c), and where its pixels are valid.
+def open_item(item: CubeItem, reading: ReadingOptions) -> Cube:
+    """Return an item's cube, read as the options say; its doubts are unlogged."""
+    return open_cube(item.path, item.key, axes=reading.axes, wavelengths=reading.wavelengths)
 
-    A pixel is invalid when any kept band is not finite (after the conversion), equals the no-data
-    value, or reaches the saturation level. The second value is None where every pixel is valid.
 
-    Raises:
-        CubeFormatError: the window leaves the cube, or the values are not real numbers.
+def mask_in_cube_file(mask: MaskSource, axes: str | None) -> MaskSource:
+    """Return the mask of a cube's own file, rows first: it lies as the cube does if the user says how.
+
+    Args:
+        mask: as the file has it.
+        axes: the user's order of the cube's axes; None: none.
     """
-    source = cube.dtype
-    if source.kind not in "fiub":
-        raise CubeFormatError(
-            f"{cube.path}: expected real numbers, got {source}. Export the cube as real values."
-        )
-    rows, columns = window.slices
-    if rows.stop > cube.shape[0] or columns.stop > cube.shape[1]:
-        raise CubeFormatError(
-            f"{cube.path}: expected a window inside {cube.shape[:2]} pixels, got {window}. "
-            "The file changed since the data set was set up: set it up again."
-        )
-    no_data = _as_stored(cube.no_data if reading.no_data is None else reading.no_data, source)
-    pixels = np.empty((window.height, window.width, len(bands.kept)), dtype=np.float32)
-    valid = np.ones((window.height, window.width), dtype=bool)
-    step = max(1, _BLOCK_BYTES // max(1, window.width * bands.n_bands * source.itemsize))
-    for start in range(0, window.height, step):
-        stop = min(start + step, window.height)
-        block = cube.values[rows.start + start : rows.start + stop, columns, bands.selector]
-        with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, hence invalid
-            pixels[start:stop] = block
-        good = valid[start:stop]
-        if no_data is not None:
-            good &= ~(block == no_data).any(axis=2)
-        if reading.saturation is not None:
-            good &= ~(block >= reading.saturation).any(axis=2)
-        if source.kind == "f":
-            good &= _finite_pixels(pixels[start:stop])
-    return pixels, None if valid.all() else valid
+    return partial(_turned, mask) if axes and axes.index("w") < axes.index("h") else mask
 
 
-def _as_stored(no_data: float | None, dtype: np.dtype[Any]) -> Any:
-    """The no-data value as the file's number type holds it; None where it cannot."""
-    if no_data is None or not np.isfinite(no_data):
-        return None
-    if dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            return dtype.type(no_data)
-    if dtype.kind == "b" or no_data != int(no_data):
-        return None
-    limits = np.iinfo(dtype)
-    return dtype.type(int(no_data)) if limits.min <= no_data <= limits.max else None
-
-
-def _finite_pixels(pixels: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Where all bands are finite, (h, w)."""
-    # A sum is non-finite if a term is, and costs one read; sums that overflow are looked at again.
-    with np.errstate(over="ignore", invalid="ignore"):
-        finite: NDArray[np.bool_] = np.isfinite(pixels.sum(axis=2))
-    doubtful = ~finite
-    if doubtful.any():
-        finite[doubtful] = np.isfinite(pixels[doubtful]).all(axis=1)
-    return finite
+def _turned(mask: MaskSource, size: tuple[int, int]) -> NDArray[Any]:
+    return mask(size[::-1]).T
 
 
 def _window_of(source: MaskSource, size: tuple[int, int], window: Window, name: str) -> NDArray[Any]:

@@ -1,6 +1,8 @@
 """ENVI headers as people have them: each reads as SPy and GDAL read it, or is refused with the reason."""
 
 import logging
+import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -82,14 +84,6 @@ FAULTS = {
     "lines negative": (header(V, "bsq", lines=-4), "`lines` to be an integer from 1 on, got -4"),
     "type unknown": (header(V, "bsq", data_type=7), r"`data type` to be one of 1 \(uint8\).*got 7"),
     "byte order unknown": (header(V, "bsq", byte_order=2), "`byte order` 0 .* got 2"),
-    "brace not closed": (header(V, "bsq", wavelength="{400, 500"), "closing brace for `wavelength`"),
-    "wavelength no number": (header(V, "bsq", wavelength="{400, x, 600}"), "numbers for `wavelength`"),
-    "too few wavelengths": (header(V, "bsq", wavelength="{400, 500}"), "expected 3 wavelengths.*got 2"),
-    "too many bad-band flags": (header(V, "bsq", bbl="{1,1,1,0}"), "expected 3 bad-band flags.*got 4"),
-    "several no-data values": (
-        header(V, "bsq", data_ignore_value="{0, 1, 0}"),
-        "expected one number for `data ign",
-    ),
     "compressed": (header(V, "bsq", file_compression=1), "plain data file"),
     "frame offsets": (header(V, "bsq", major_frame_offsets="{4, 0}"), "plain data file"),
     "spectral library": (header(V, "bsq", file_type="ENVI Spectral Library"), "spectral library"),
@@ -103,6 +97,42 @@ def test_faulty_header_is_refused_by_name(tmp_path: Path, row: str) -> None:
     with pytest.raises(CubeFormatError, match=message) as refusal:
         read_cube(data)
     assert str(data.with_suffix(".hdr")) in str(refusal.value) or str(data) in str(refusal.value)
+
+
+OPTIONAL = {
+    "brace not closed": ("wavelength = {400, 500\nfile type = ENVI Standard", "for `wavelength`"),
+    "wavelength no number": ("wavelength = {400, x, 600}", "numbers for `wavelength`"),
+    "units within": ("wavelength = {400 nm, 500 nm, 600 nm}", "numbers for `wavelength`"),
+    "wavelength not finite": ("wavelength units = nm\nwavelength = {400, nan, 600}", "finite wavelengths"),
+    "too few wavelengths": ("wavelength = {400, 500}", "expected 3 wavelengths.*got 2"),
+    "too many bad-band flags": ("bbl = {1,1,1,0}", "expected 3 bad-band flags.*got 4"),
+    "flags in words": ("bbl = {good, bad, good}", "numbers for `bbl`"),
+    "no-data value no number": ("data ignore value = none", "numbers for `data ignore value`"),
+    "several no-data values": ("data ignore value = {0, 1, 0}", "expected one number for `data ign"),
+}
+
+
+@pytest.mark.parametrize("row", OPTIONAL)
+def test_faulty_optional_field_is_left_out_with_a_warning(
+    tmp_path: Path, row: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    line, message = OPTIONAL[row]
+    cube = read_cube(write(tmp_path, header(V, "bsq") + line + "\n", BSQ))
+    np.testing.assert_array_equal(np.asarray(cube.values), V)
+    assert (cube.wavelengths, cube.bad_bands, cube.no_data) == (None, None, None)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert re.search(message, record.getMessage())
+
+
+@pytest.mark.parametrize(
+    "text", [" " * 3200, "\t" * 3200 + "=", "a = {" * 3200, "=\n" * 3200, "a" * 3200, "a =\n" * 3200]
+)
+def test_a_header_is_parsed_in_time_linear_in_its_size(tmp_path: Path, text: str) -> None:
+    data = write(tmp_path, header(V, "bsq") + text * 20, BSQ)
+    start = time.process_time()
+    np.testing.assert_array_equal(np.asarray(read_cube(data).values), V)
+    assert time.process_time() - start < 1
 
 
 def test_longer_file_is_logged_with_both_sizes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

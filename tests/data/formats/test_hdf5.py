@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from cuvis_ai.data.cube import read_cube
+from cuvis_ai.data.masks import read_mask
 from cuvis_ai.errors import CubeFormatError, MissingExtraError
 
 V = np.arange(60, dtype=np.uint16).reshape(4, 5, 3)
@@ -107,3 +108,50 @@ def test_without_h5py_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(MissingExtraError, match=r'pip install "cuvis_ai\[hdf5\]"'):
         read_cube(tmp_path / "cube.h5")
+
+
+def test_hdf4_is_named(tmp_path: Path) -> None:
+    for name in ("a.hdf", "a.h5"):
+        (tmp_path / name).write_bytes(b"\x0e\x03\x13\x01" + bytes(100))
+        with pytest.raises(CubeFormatError, match=r"got HDF4, an older format\. Convert it with `h4toh5"):
+            read_cube(tmp_path / name)
+
+
+@pytest.mark.parametrize("part", ["Vnir", "Swir"])
+def test_prisma_says_wavelengths_flags_and_axes(tmp_path: Path, part: str) -> None:
+    centres, flags = {"Vnir": ([600.0, 500.0, 0.0], [1, 1, 0]), "Swir": ([2000.0, 0.0, 1000.0], [1, 0, 1])}[
+        part
+    ]
+    with h5py.File(tmp_path / "a.he5", "w") as file:
+        group = file.create_group("HDFEOS/SWATHS/PRS_L2D_HCO/Data Fields")
+        for name in ("VNIR_Cube", "SWIR_Cube"):
+            group[name] = V.transpose(0, 2, 1)
+        file.attrs[f"List_Cw_{part}"] = centres
+        file.attrs[f"List_Cw_{part}_Flags"] = flags
+    cube = read_cube(tmp_path / "a.he5", key=f"HDFEOS/SWATHS/PRS_L2D_HCO/Data Fields/{part.upper()}_Cube")
+    np.testing.assert_array_equal(np.asarray(cube.values), V)
+    np.testing.assert_array_equal(cube.wavelengths, centres)
+    np.testing.assert_array_equal(~cube.bad_bands, np.array(flags) == 1)
+
+
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        (("spectral_band", "y", "x"), (2, 0, 1)),
+        (("nbands", "lat", "lon"), (2, 0, 1)),
+        (("x", "y", "z"), (1, 0, 2)),
+    ],
+)
+def test_dimensions_of_other_names(tmp_path: Path, names: tuple[str, ...], order: tuple[int, ...]) -> None:
+    write_netcdf(tmp_path / "a.nc", V.transpose(order), names)
+    np.testing.assert_array_equal(np.asarray(read_cube(tmp_path / "a.nc").values), V)
+
+
+def test_an_image_of_columns_and_rows_lies_as_its_cube(tmp_path: Path) -> None:
+    mask = V[:, :, 0] > 20
+    with h5py.File(tmp_path / "a.nc", "w") as file:
+        file["cube"], file["mask"] = V.transpose(1, 0, 2), mask.T.astype("u1")
+        for node in (file["cube"], file["mask"]):
+            node.dims[0].label, node.dims[1].label = "x", "y"
+    np.testing.assert_array_equal(np.asarray(read_cube(tmp_path / "a.nc").values), V)
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.nc", V.shape[:2], key="mask"), mask)

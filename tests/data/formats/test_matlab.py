@@ -6,8 +6,11 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+import scipy.sparse
 
 from cuvis_ai.data.cube import read_cube
+from cuvis_ai.data.masks import read_mask
+from cuvis_ai.data.sources import mat5
 from cuvis_ai.errors import CubeFormatError
 
 SCENES = Path(__file__).parents[3] / "../shared/data/scenes"
@@ -52,9 +55,9 @@ def test_version_73_has_its_axes_restored(tmp_path: Path, kind: str) -> None:
     np.testing.assert_array_equal(cube.values[1:3, 2, ::2], values[1:3, 2, ::2])
 
 
-def test_hdf5_called_mat_without_matlabs_header_is_reversed_too(tmp_path: Path) -> None:
+def test_hdf5_that_is_only_called_mat_is_not_reversed(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "cube.mat", "w") as file:
-        file["cube"] = V.T
+        file["cube"] = V
     np.testing.assert_array_equal(np.asarray(read_cube(tmp_path / "cube.mat").values), V)
 
 
@@ -101,8 +104,8 @@ def test_block_by_block_decodes_once(tmp_path: Path, monkeypatch) -> None:
     scipy.io.savemat(path, {"cube": V})
     cube = read_cube(path)
     decoded = []
-    load = scipy.io.loadmat
-    monkeypatch.setattr(scipy.io, "loadmat", lambda *a, **k: decoded.append(a) or load(*a, **k))
+    variables = mat5.variables
+    monkeypatch.setattr(mat5, "variables", lambda *a: decoded.append(a) or variables(*a))
     for row in range(4):
         np.testing.assert_array_equal(cube.values[row], V[row])
     assert len(decoded) == 1
@@ -131,3 +134,55 @@ def test_gulfport_equals_h5py() -> None:
     assert (cube.shape, cube.dtype) == ((100, 100, 64), np.float32)
     with h5py.File(path) as file:
         np.testing.assert_array_equal(np.asarray(cube.values), file["data"][()].transpose(2, 1, 0))
+
+
+@pytest.mark.parametrize("version", ["5", "7.3"])
+@pytest.mark.parametrize("key", [None, "scene/cube"])
+def test_cube_in_a_struct(tmp_path: Path, version: str, key: str | None) -> None:
+    path = tmp_path / "a.mat"
+    if version == "5":
+        scipy.io.savemat(path, {"scene": {"cube": V, "mask": np.eye(4, 5)}})
+    else:
+        write_73(path, **{"scene/cube": V, "scene/mask": np.eye(4, 5)})
+    np.testing.assert_array_equal(np.asarray(read_cube(path, key=key).values), V)
+
+
+@pytest.mark.parametrize("version", ["5", "7.3"])
+def test_cubes_in_a_cell(tmp_path: Path, version: str) -> None:
+    path = tmp_path / "a.mat"
+    if version == "5":
+        cells = np.empty((1, 2), dtype=object)
+        cells[0, 0], cells[0, 1] = V, V[:2]
+        scipy.io.savemat(path, {"cells": cells})
+    else:
+        write_73(path, **{"#refs#/a": V, "#refs#/b": V[:2]})
+        with h5py.File(path, "a") as file:
+            references = np.array([[file["#refs#/a"].ref], [file["#refs#/b"].ref]], dtype=h5py.ref_dtype)
+            file.create_dataset("cells", data=references).attrs["MATLAB_class"] = np.bytes_("cell")
+    for i, values in enumerate((V, V[:2])):
+        np.testing.assert_array_equal(np.asarray(read_cube(path, key=f"cells/{i}").values), values)
+
+
+@pytest.mark.parametrize("version", ["4", "5", "7.3"])
+def test_a_mask_may_be_sparse(tmp_path: Path, version: str) -> None:
+    path = tmp_path / "a.mat"
+    mask = scipy.sparse.csc_matrix(([1.0, 2.0, 1.0], ([0, 2, 3], [1, 1, 4])), shape=(4, 5))
+    if version != "7.3":
+        scipy.io.savemat(path, {"mask": mask}, format=version)
+    else:
+        with h5py.File(path, "w") as file:
+            file["mask/data"], file["mask/ir"] = mask.data, mask.indices.astype("u8")
+            file["mask/jc"] = mask.indptr.astype("u8")
+            file["mask"].attrs.update({"MATLAB_sparse": np.uint64(4), "MATLAB_class": np.bytes_("double")})
+    np.testing.assert_array_equal(read_mask(path, (4, 5)), mask.toarray() != 0)
+
+
+@pytest.mark.parametrize("value", [1, 16, 64, 128, 208, 255])
+def test_a_changed_type_does_not_end_the_process(tmp_path: Path, value: int) -> None:
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, {"cube": V.astype("f4")})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"cube") + 5] = value
+    path.write_bytes(content)
+    with pytest.raises(CubeFormatError, match=r"a\.mat|MATLAB: expected"):
+        read_cube(path)

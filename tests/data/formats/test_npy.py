@@ -1,5 +1,7 @@
 """`.npy` and `.npz` against NumPy."""
 
+import contextlib
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from cuvis_ai.data.cube import read_cube
+from cuvis_ai.data.sources.axes import ORDERS
 from cuvis_ai.errors import CubeFormatError
 
 V = np.arange(60, dtype=np.float32).reshape(4, 5, 3)
@@ -128,3 +131,31 @@ def test_file_that_is_no_npz_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cube.npz").write_bytes(b"no archive")
     with pytest.raises(CubeFormatError, match=r"expected a \.npy or \.npz file, got 10 bytes"):
         read_cube(tmp_path / "cube.npz")
+
+
+@pytest.mark.parametrize("axes", ORDERS)
+def test_axes_say_the_order(tmp_path: Path, axes: str) -> None:
+    np.save(tmp_path / "a.npy", V.transpose(["hwc".index(letter) for letter in axes]))
+    np.testing.assert_array_equal(np.asarray(read_cube(tmp_path / "a.npy", axes=axes).values), V)
+
+
+@pytest.mark.parametrize("shape", ["(-2, -2, 3)", "(2.0, 2, 3)", "(2, 2", "[2, 2, 3]", "(2, 2, 10**9)"])
+def test_a_header_with_an_impossible_shape_is_refused(tmp_path: Path, shape: str) -> None:
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    (tmp_path / "a.npy").write_bytes(
+        b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + bytes(48)
+    )
+    with pytest.raises(CubeFormatError, match=r"a\.npy"):
+        read_cube(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("at", [30, 80, 150, -40])
+def test_a_damaged_archive_is_read_or_named(tmp_path: Path, save, at: int) -> None:
+    save(tmp_path / "a.npz", cube=V)
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    content[at] ^= 0xFF
+    (tmp_path / "a.npz").write_bytes(content)
+    # A plain array's numbers are read in place, where the archive's checksum does not cover them.
+    with contextlib.suppress(CubeFormatError):
+        assert np.asarray(read_cube(tmp_path / "a.npz").values).shape == V.shape

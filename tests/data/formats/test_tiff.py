@@ -10,7 +10,10 @@ import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from rasterio.enums import ColorInterp
 
+from cuvis_ai.data.batches import read_batch
 from cuvis_ai.data.cube import read_cube
 from cuvis_ai.errors import CubeFormatError
 
@@ -144,7 +147,7 @@ def test_pages_of_several_sizes_are_refused(tmp_path: Path) -> None:
     Image.fromarray(V[:, :, 0].astype("u2")).save(
         path, save_all=True, append_images=[Image.fromarray(V[:4, :4, 0].astype("u2"))]
     )
-    with pytest.raises(CubeFormatError, match=r"pages of one size.*\(20, 18\) and \(4, 4\)"):
+    with pytest.raises(CubeFormatError, match=r"pages of one size.*\(4, 4, 1\), \(20, 18, 1\)"):
         read_cube(path)
 
 
@@ -166,3 +169,96 @@ def test_file_that_is_no_tiff_is_refused(tmp_path: Path) -> None:
 def test_key_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CubeFormatError, match="Leave key= out"):
         read_cube(write(tmp_path / "cube.tif", V.astype("u2")), key="cube")
+
+
+@pytest.mark.parametrize("n_pages", [9, 10, 11, 101])
+def test_pages_are_bands_in_the_order_of_their_numbers(tmp_path: Path, n_pages: int) -> None:
+    path = tmp_path / "stack_2.tif"
+    pages = [Image.fromarray(np.full((6, 5), k, np.float32)) for k in range(n_pages)]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    assert read_cube(path).values[3, 2].tolist() == list(range(n_pages))
+
+
+@pytest.mark.parametrize(
+    ("description", "axes", "order"),
+    [
+        (
+            '{"shape": [12, 10, 30]}',
+            None,
+            (0, 1, 2),
+        ),  # as tifffile.imwrite(path, cube) writes it: a page a row
+        ('{"shape": [30, 12, 10]}', None, (2, 0, 1)),
+        ('{"shape": [12, 30, 10], "axes": "YCX"}', None, (0, 2, 1)),
+        ("", "hwc", (0, 1, 2)),
+        ("", None, (2, 0, 1)),
+    ],
+)
+def test_a_page_may_be_a_row(
+    tmp_path: Path, description: str, axes: str | None, order: tuple[int, int, int]
+) -> None:
+    cube = np.random.default_rng(0).random((12, 10, 30)).astype("f4")
+    tags = ImageFileDirectory_v2()
+    tags[270] = description
+    pages = [Image.fromarray(page) for page in np.ascontiguousarray(cube.transpose(order))]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:], tiffinfo=tags)
+    np.testing.assert_array_equal(np.asarray(read_cube(tmp_path / "a.tif", axes=axes).values), cube)
+
+
+def flag_bands(file: Any) -> None:
+    for band, good in enumerate((1, 0, 1), start=1):
+        file.update_tags(band, bbl=str(good))
+
+
+def flag_bad_bands_only(file: Any) -> None:
+    file.update_tags(2, BBL="0")
+
+
+def flag_file(file: Any) -> None:
+    file.update_tags(ns="ENVI", bbl="{1, 0, 1}")
+
+
+@pytest.mark.parametrize("tag", [flag_bands, flag_bad_bands_only, flag_file])
+def test_bad_bands(tmp_path: Path, tag: Any) -> None:
+    assert read_cube(write(tmp_path / "cube.tif", V.astype("u2"), tag)).bad_bands.tolist() == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_flags_that_are_no_numbers_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(tmp_path / "cube.tif", V.astype("u2"), lambda file: file.update_tags(1, bbl="bad"))
+    assert read_cube(path).bad_bands is None
+    assert "expected numbers for `bbl`, got ['bad', '1', '1']" in caplog.text
+
+
+HOLE = np.zeros((20, 18), dtype=bool)
+HOLE[3:7, 2:5] = True
+
+
+@pytest.mark.parametrize("internal", [True, False])
+def test_gdals_masks_are_heard(tmp_path: Path, internal: bool) -> None:
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=internal):
+        path = write(tmp_path / "cube.tif", V.astype("u2") + 1, lambda file: file.write_mask(~HOLE))
+    assert (tmp_path / "cube.tif.msk").exists() != internal
+    np.testing.assert_array_equal(~read_batch(path)["valid"][0].numpy(), HOLE)
+    assert read_cube(path).shape == V.shape
+
+
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+@pytest.mark.parametrize("alpha", [True, False])
+def test_alpha_counts_by_colour_interpretation_only(tmp_path: Path, alpha: bool) -> None:
+    values = np.dstack([V + 1, np.where(HOLE, 0, 255)]).astype("u2")
+    path = tmp_path / "cube.tif"
+    with rasterio.open(path, "w", driver="GTiff", height=20, width=18, count=4, dtype="uint16") as file:
+        file.colorinterp = [ColorInterp.undefined] * 3 + [
+            ColorInterp.alpha if alpha else ColorInterp.undefined
+        ]
+        file.write(values.transpose(2, 0, 1))
+    batch = read_batch(path)
+    assert batch["cube"].shape[1] == (3 if alpha else 4)
+    if alpha:
+        np.testing.assert_array_equal(~batch["valid"][0].numpy(), HOLE)
+        np.testing.assert_array_equal(np.asarray(read_cube(path).values[2:9, 1:, 1:]), values[2:9, 1:, 1:3])
+    else:
+        assert "valid" not in batch

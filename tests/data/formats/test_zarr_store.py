@@ -1,5 +1,8 @@
 """Zarr stores of both formats, as folders and zipped, against zarr."""
 
+import base64
+import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from cuvis_ai.data.batches import read_batch
 from cuvis_ai.data.cube import read_cube
 from cuvis_ai.errors import CubeFormatError
 
@@ -87,3 +91,113 @@ def test_zip_that_is_no_store_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cube.zip").write_bytes(b"PK no zip")
     with pytest.raises(CubeFormatError, match="expected a zarr store"):
         read_cube(tmp_path / "cube.zip")
+
+
+HOLE = np.zeros((4, 5), dtype=bool)
+HOLE[:2, 3:] = True
+
+
+def as_xarray_writes(
+    path: Path, version: int, dtype: str, fill: float, attributes: dict[str, object]
+) -> None:
+    """What xarray's to_zarr writes with the encoding {"_FillValue": fill}."""
+    group = zarr.open_group(path, mode="w", zarr_format=version)
+    names = {"dimension_names": ("y", "x", "band")} if version == 3 else {}
+    array = group.create_array("r", shape=V.shape, dtype=dtype, fill_value=fill, **names)
+    array[:] = np.where(HOLE[..., None], fill, V + 1).astype(dtype)
+    array.attrs.update(({"_ARRAY_DIMENSIONS": ["y", "x", "band"]} if version == 2 else {}) | attributes)
+
+
+CODED = base64.standard_b64encode(struct.pack("<d", -9999)).decode()
+
+
+@pytest.mark.parametrize(
+    ("version", "dtype", "fill", "attributes"),
+    [
+        (2, "i2", -9999, {}),
+        (2, "i2", 0, {}),
+        (2, "f4", -9999, {}),
+        (3, "f4", -9999, {"_FillValue": CODED}),
+        (3, "f8", -9999, {"_FillValue": CODED}),
+        (3, "i2", -9999, {"_FillValue": -9999}),
+    ],
+)
+def test_fill_values_as_xarray_writes_them(
+    tmp_path: Path, version: int, dtype: str, fill: float, attributes: dict[str, object]
+) -> None:
+    as_xarray_writes(tmp_path / "a.zarr", version, dtype, fill, attributes)
+    np.testing.assert_array_equal(~read_batch(tmp_path / "a.zarr")["valid"][0].numpy(), HOLE)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_zarrs_own_fill_value_is_a_measurement(tmp_path: Path, version: int) -> None:
+    array = zarr.create_array(tmp_path / "a.zarr", shape=V.shape, dtype="i2", zarr_format=version)
+    array[:] = np.where(HOLE[..., None], 0, V + 1)
+    assert "valid" not in read_batch(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("axes", ["cyx", "yxc", "ycx", "zyx"])
+@pytest.mark.parametrize("version", [2, 3])
+def test_ome_names_the_axes(tmp_path: Path, axes: str, version: int) -> None:
+    order = [{"y": 0, "x": 1}.get(name, 2) for name in axes]
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=version)
+    group.create_array("image/0", data=np.ascontiguousarray(V.transpose(order)))
+    images = [{"axes": [{"name": name} for name in axes], "datasets": [{"path": "0"}]}]
+    group["image"].attrs.update({"multiscales": images} if version == 2 else {"ome": {"multiscales": images}})
+    np.testing.assert_array_equal(np.asarray(read_cube(tmp_path / "a.zarr").values), V)
+
+
+STORE = {
+    "zarr_format": 2,
+    "shape": [4, 4, 3],
+    "chunks": [4, 4, 3],
+    "dtype": "<f4",
+    "fill_value": 0,
+    "order": "C",
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"chunks": [0, 4, 3]},
+        {"compressor": {"id": "unheard of"}},
+        {"fill_value": "x"},
+        {"compressor": {"id": "zlib"}},
+        {},
+    ],
+)
+def test_a_damaged_store_is_named(tmp_path: Path, changes: dict[str, object]) -> None:
+    store = tmp_path / "a.zarr"
+    store.mkdir()
+    record = STORE | {"filters": None, "compressor": None} | changes
+    (store / ".zarray").write_text(json.dumps(record))
+    (store / "0.0.0").write_bytes(b"no chunk of that size")
+    with pytest.raises(CubeFormatError, match=r"a\.zarr"):
+        np.asarray(read_cube(store).values)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"multiscales": 5},
+        {"multiscales": [{"axes": 3, "datasets": 4}]},
+        {"ome": "x"},
+        {"multiscales": [{"axes": [{}]}]},
+    ],
+)
+def test_a_faulty_ome_description_is_left_out(
+    tmp_path: Path, attributes: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    group.create_array("0", data=V)
+    group.attrs.update(attributes)
+    np.testing.assert_array_equal(np.asarray(read_cube(tmp_path / "a.zarr").values), V)
+    assert "left out as faulty" in caplog.text
+
+
+def test_a_fill_value_that_is_no_number_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    array = zarr.create_array(tmp_path / "a.zarr", data=V.astype("f4"))
+    array.attrs["_FillValue"] = "none"
+    assert read_cube(tmp_path / "a.zarr").no_data is None
+    assert "expected a number for `_fillvalue`, got 'none'" in caplog.text

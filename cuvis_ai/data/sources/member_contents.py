@@ -1,0 +1,183 @@
+"""What a file of named arrays says about its cube: axes, wavelengths, bad bands, no-data."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cuvis_ai.data.sources.axes import WAVELENGTHS, named_axes
+from cuvis_ai.data.sources.contents import CubeContents, Validity
+from cuvis_ai.data.sources.decoding import decoding
+from cuvis_ai.data.sources.members import Member, MemberSource, chosen_key, is_numeric
+from cuvis_ai.errors import CubeFormatError
+
+_GOOD_BANDS = ("bbl", "good_wavelengths", "good_bands")
+_NO_DATA = ("_fillvalue", "missing_value", "no_data", "nodata", "no_data_value", "data_ignore_value")
+_UNITS = ("wavelength_units", "wavelength_unit")
+_SPECTRAL_UNITS = ("nm", "um", "µm", "μm", "nanomet", "micromet", "micron", "angstrom", "cm-1", "wavenumber")
+
+
+def cube_contents(path: Path, members: Mapping[str, Member], key: str | None) -> CubeContents:
+    """Return the cube under a key, or the only array with 3 axes, with what the file says about it.
+
+    Raises:
+        CubeFormatError: there is no such array, or several and no key.
+    """
+    name = chosen_key(path, members, key, lambda shape: len(shape) == 3, "a cube (3 axes)")
+    member = members[name]
+    told = _Told(path, members, name)
+    axes = named_axes(member.dimensions)
+    wavelengths, units = told.wavelengths(axes)
+    first, second, third = member.shape
+    meant = _meant(member)
+    source = MemberSource(load=member.load, shape=(first, second, third), declared=member.dtype, meant=meant)
+    return CubeContents(
+        source=source,
+        axes=axes,
+        wavelengths=wavelengths,
+        wavelength_units=units,
+        good_bands=told.vector(_GOOD_BANDS, "bad_bands")[0],
+        validity=told.validity(meant),
+        faults=told.faults,
+    )
+
+
+def _meant(member: Member) -> "np.dtype[Any] | None":
+    """Return the type of integers whose sign NetCDF's attribute `_Unsigned` turns round."""
+    said = {"true": ("i", "u"), "false": ("u", "i")}.get(
+        str(_attribute(member.attributes, ("_unsigned",))).lower()
+    )
+    if said is None or member.dtype is None or member.dtype.kind != said[0]:
+        return None
+    return np.dtype(f"{member.dtype.str[0]}{said[1]}{member.dtype.itemsize}")
+
+
+@dataclass
+class _Told:
+    """What is said about one array of a file, and what of it could not be understood."""
+
+    path: Path
+    members: Mapping[str, Member]
+    key: str
+    faults: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        return self.members[self.key].attributes
+
+    def wavelengths(self, axes: str | None) -> tuple[Sequence[float] | None, str | None]:
+        """Band centres and their unit, by the usual names, or along the bands' own axis."""
+        names: tuple[str, ...] = WAVELENGTHS
+        along = self.members[self.key].dimensions[axes.index("c")] if axes else None
+        if along and _is_spectral(self._placed(along.lower())):
+            names = (*WAVELENGTHS, along.lower())
+        vector, attributes = self.vector(names, "wavelengths")
+        units = _attribute(attributes, ("units", "unit", *_UNITS)) or _attribute(self.attributes, _UNITS)
+        return vector, units if isinstance(units, str) else None
+
+    def vector(self, names: Sequence[str], option: str) -> tuple[Sequence[float] | None, Mapping[str, Any]]:
+        """A vector named so and its attributes: the array's attribute, or another array of the file."""
+        attribute = _attribute(self.attributes, names)
+        if isinstance(attribute, np.ndarray | list | tuple):
+            return self._numbers(attribute, option), {}
+        for name in names:
+            if (member := self._placed(name)) is not None:
+                try:
+                    with decoding(self.path):
+                        return self._numbers(member.load(), option), member.attributes
+                except CubeFormatError as err:
+                    self.faults[option] = str(err)
+        return None, {}
+
+    def _placed(self, name: str) -> Member | None:
+        """The vector of a name: the array's neighbour, one at the root, or the only one in the file."""
+        found = {
+            other.rpartition("/")[0]: member
+            for other, member in self.members.items()
+            if other.rpartition("/")[2].lower() == name
+            and max(member.shape, default=0) == np.prod(member.shape)
+        }
+        only = next(iter(found.values())) if len(found) == 1 else None
+        return found.get(self.key.rpartition("/")[0]) or found.get("") or only
+
+    def _numbers(self, values: Any, option: str) -> Sequence[float] | None:
+        array = np.asarray(values)
+        if not is_numeric(array.dtype) or array.dtype.kind == "c":
+            self.faults[option] = f"expected numbers for its {option}, got {array.ravel()[:3].tolist()}"
+            return None
+        return array.astype(np.float64).ravel().tolist()
+
+    def validity(self, meant: "np.dtype[Any] | None") -> Validity:
+        """No-data values and limits, as stored numbers of the type that is meant."""
+        least, most = (self._limit(name, meant) for name in ("valid_min", "valid_max"))
+        limits = np.asarray(_attribute(self.attributes, ("valid_range",)))
+        if limits.size == 2 and is_numeric(limits.dtype):
+            least, most = (self._stored(limit, meant) for limit in limits.ravel())
+        return Validity(no_data=tuple(dict.fromkeys(self._no_data(meant))), least=least, most=most)
+
+    def _no_data(self, meant: "np.dtype[Any] | None") -> Iterator[float]:
+        for name in _NO_DATA:
+            value = _attribute(self.attributes, (name,))
+            if value is None:
+                continue
+            try:
+                numbers = np.asarray(value, dtype=np.float64 if isinstance(value, str) else None)
+            except ValueError:
+                numbers = np.asarray(None)
+            if not is_numeric(numbers.dtype):
+                self.faults["no_data"] = f"expected a number for `{name}`, got {value!r}"
+                continue
+            yield from (self._as_meant(number, meant) for number in numbers.ravel())
+
+    def _limit(self, name: str, meant: "np.dtype[Any] | None") -> float | None:
+        value = np.asarray(_attribute(self.attributes, (name,)))
+        return self._stored(value.reshape(-1)[0], meant) if value.size and is_numeric(value.dtype) else None
+
+    def _stored(self, limit: Any, meant: "np.dtype[Any] | None") -> float:
+        """A limit in stored numbers: of real type beside scaled integers, it is in scaled units."""
+        dtype = self.members[self.key].dtype
+        scale, offset = (
+            _number(_attribute(self.attributes, (name,))) for name in ("scale_factor", "add_offset")
+        )
+        if dtype is not None and dtype.kind in "iu" and np.asarray(limit).dtype.kind == "f" and scale:
+            return (float(limit) - (offset or 0.0)) / scale
+        return self._as_meant(limit, meant)
+
+    def _as_meant(self, number: Any, meant: "np.dtype[Any] | None") -> float:
+        """A number of the stored type as the type that is meant has its bits."""
+        stored = self.members[self.key].dtype
+        if meant is None or stored is None:
+            return float(np.asarray(number).real)
+        limits = np.iinfo(stored)
+        if not limits.min <= number <= limits.max:  # it is written in the type that is meant
+            return float(number)
+        return float(np.asarray(int(number), stored.newbyteorder("=")).view(meant.newbyteorder("="))[()])
+
+
+def _is_spectral(member: Member | None) -> bool:
+    """Whether the coordinate along the bands holds wavelengths, rather than numbers of bands."""
+    if member is None:
+        return False
+    said = [
+        str(_attribute(member.attributes, (name,))).lower()
+        for name in ("standard_name", "long_name", "units")
+    ]
+    return any("wavelength" in text for text in said) or said[-1].startswith(_SPECTRAL_UNITS)
+
+
+def _attribute(attributes: Mapping[str, Any], names: Sequence[str]) -> Any:
+    """Return the first attribute named so in any case, bytes as text; None if there is none."""
+    lower = {name.lower(): value for name, value in attributes.items()}
+    for name in names:
+        if name in lower:
+            value = lower[name]
+            return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    return None
+
+
+def _number(value: Any) -> float | None:
+    """Return a scalar or an array of one as a number; None for anything else."""
+    array = np.asarray(value)
+    return float(array.reshape(-1)[0].real) if array.size == 1 and is_numeric(array.dtype) else None
