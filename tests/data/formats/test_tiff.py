@@ -13,8 +13,8 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from rasterio.enums import ColorInterp
 
-from cuvis_ai.data.batches import read_batch
 from cuvis_ai.data.cube import read_cube
+from cuvis_ai.data.cube_batch import read_batch
 from cuvis_ai.errors import CubeFormatError
 
 V = np.arange(20 * 18 * 3).reshape(20, 18, 3)

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cuvis_ai.data.batches import read_batch
 from cuvis_ai.data.cube import read_cube
+from cuvis_ai.data.cube_batch import read_batch
 from cuvis_ai.errors import CubeFormatError
 
 V = np.arange(60, dtype=np.int16).reshape(4, 5, 3)

@@ -4,8 +4,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cuvis_ai.data.batches import read_batch
 from cuvis_ai.data.cube import read_cube
+from cuvis_ai.data.cube_batch import read_batch
 from cuvis_ai.data.loading.pixels import Window, bands_without_data, why_invalid
 from cuvis_ai.data.options import ReadingOptions
 

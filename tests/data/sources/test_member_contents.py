@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
-from cuvis_ai.data.batches import read_batch
 from cuvis_ai.data.cube import read_cube
+from cuvis_ai.data.cube_batch import read_batch
 
 COUNTS = np.random.default_rng(0).integers(100, 1000, (12, 10, 6)).astype("i2")
 HOLE = np.zeros((12, 10), dtype=bool)

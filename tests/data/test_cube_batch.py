@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from cuvis_ai.data.batches import read_batch
+from cuvis_ai.data.cube_batch import read_batch
 from cuvis_ai.data.scene_tiles import SceneTiles
 from cuvis_ai.errors import ConfigError
 from tests.data.files import write_envi
