@@ -23,8 +23,9 @@ class RXGlobal(FittedNode, AffineNode):
 
     δ(x) = (x − μ)ᵀ (Σ + eps I)⁻¹ (x − μ), computed as ‖L (x − μ)‖² with a whitening factor L from
     the float64 covariance (denominator n − 1): no inverse is formed, and float32 scores agree with
-    float64 ones. With eps = 0 a singular Σ is handled by its pseudo-inverse; rank and condition
-    number are logged.
+    float64 ones. Scores do not depend on the units of the bands. With eps = 0 a singular Σ is handled by
+    the pseudo-inverse of its correlation matrix, whose rank and condition number are logged; a band whose
+    deviation is below the rounding of its mean is constant and does not count.
 
     Shape:
         input (b, c, h, w) → output (b, 1, h, w); dtype and device kept.
@@ -127,13 +128,13 @@ class RXGlobal(FittedNode, AffineNode):
     def refresh(self, path: Affine | None) -> None:
         """Set μ, Σ and L to those of what enters now."""
         now = self._derived(path)
-        factor, _ = whitening(now.covariance(), self.eps, self.mu.dtype)
+        factor, _ = whitening(now.covariance(), self.eps, self.mu.dtype, now.mean)
         self.set_state(mu=now.mean, cov=now.covariance(), whitening=factor)
 
     @override
     def finalize(self, sketch: Moments) -> None:
         covariance = sketch.covariance()
-        factor, condition = whitening(covariance, self.eps, self.mu.dtype)
+        factor, condition = whitening(covariance, self.eps, self.mu.dtype, sketch.mean)
         channels = len(covariance)
         level = logging.INFO if len(factor) == channels else logging.WARNING
         logger.log(

@@ -19,12 +19,12 @@ class Components(NamedTuple):
 
 
 class Whitening(NamedTuple):
-    """A factor L with ‖L(x − μ)‖² = (x − μ)ᵀ C⁺ (x − μ)."""
+    """A factor L with ‖L(x − μ)‖² = (x − μ)ᵀ C⁻¹ (x − μ)."""
 
     factor: Float[Tensor, "r c"]
     """L, one row for each eigenvalue above the floor, signs fixed as those of `Components`."""
     condition: float
-    """Greatest over least eigenvalue above the floor; inf if there is none."""
+    """Greatest over least eigenvalue of the correlation above the floor; inf if there is none."""
 
 
 def principal_components(covariance: Float[Tensor, "c c"], k: int) -> Components:
@@ -34,45 +34,57 @@ def principal_components(covariance: Float[Tensor, "c c"], k: int) -> Components
 
 
 def whitening(
-    covariance: Float[Tensor, "c c"], eps: float = 0.0, dtype: torch.dtype = torch.float64
+    covariance: Float[Tensor, "c c"],
+    eps: float = 0.0,
+    dtype: torch.dtype = torch.float64,
+    mean: Float[Tensor, " c"] | None = None,
 ) -> Whitening:
-    """Return a whitening factor of C = covariance + eps I.
+    """Return a whitening factor of C = covariance + eps I, unchanged by the units of the channels.
 
-    With C = V Λ Vᵀ it is L = Λ^(−1/2) Vᵀ, without the eigenvalues at or below a floor: the factor of
-    the pseudo-inverse. The floor is c λ_max times the rounding noise that the eigenvalues carry: ε
-    of float64 from the computation, and ε² from pixels that were rounded to a `dtype` of that ε. A
-    covariance of zero gives no rows.
+    With the deviations D = √diag C and the correlation D⁻¹ C D⁻¹ = V Λ Vᵀ it is L = Λ^(−1/2) Vᵀ D⁻¹,
+    without the eigenvalues at or below a floor: LᵀL is C⁻¹, or D⁻¹ times the correlation's pseudo-inverse
+    times D⁻¹. The floor is c λ_max times the rounding noise that the eigenvalues carry: ε of float64 from
+    the computation, and ε² from pixels that were rounded to a `dtype` of that ε. Without a ridge, a channel
+    whose deviation is below the rounding of its mean is constant and left out before. A covariance of zero
+    gives no rows.
 
     Args:
         covariance: float64.
         eps: the ridge.
         dtype: what the pixels were stored in.
+        mean: of the pixels, to tell constant channels; without it those of no deviation are.
     """
-    values, vectors = torch.linalg.eigh(covariance)
-    values = values + eps
-    noise = max(torch.finfo(values.dtype).eps, torch.finfo(dtype).eps ** 2)
-    kept = values > len(values) * noise * values[-1].clamp(min=0.0)
-    factor = _sign_fixed(vectors[:, kept].T) / values[kept].sqrt()[:, None]
-    condition = float(values[kept][-1] / values[kept][0]) if bool(kept.any()) else float("inf")
+    noise = max(torch.finfo(torch.float64).eps, torch.finfo(dtype).eps ** 2)
+    deviation = (covariance.diagonal() + eps).clamp(min=0.0).sqrt()
+    least = 0.0 if mean is None or eps > 0 else torch.finfo(dtype).eps * mean.abs()
+    inverse = torch.where(deviation > least, 1.0 / deviation, 0.0)
+    correlation = inverse[:, None] * covariance * inverse + torch.diag(eps * inverse.square())
+    values, vectors = torch.linalg.eigh(correlation)
+    counted = values > len(values) * noise * values[-1].clamp(min=0.0)
+    factor = _sign_fixed(vectors[:, counted].T / values[counted].sqrt()[:, None] * inverse)
+    condition = float(values[counted][-1] / values[counted][0]) if bool(counted.any()) else float("inf")
     return Whitening(factor, condition)
 
 
 def cholesky_whitening(covariance: Float[Tensor, "c c"], eps: float, where: str) -> Float[Tensor, "c c"]:
     """Return the inverse Cholesky factor of covariance + eps I: a whitening factor with a stable gradient.
 
-    The gradient of eigenvectors blows up where eigenvalues meet; this one does not.
+    The gradient of eigenvectors blows up where eigenvalues meet; this one does not. The matrix is factorized
+    in units of its channels' deviations, so that they do not matter.
 
     Raises:
         GraphError: the matrix is singular; `where` names the node.
     """
     eye = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
-    lower, failed = torch.linalg.cholesky_ex(covariance + eps * eye)
+    ridged = covariance + eps * eye
+    inverse = ridged.detach().diagonal().clamp(min=torch.finfo(ridged.dtype).tiny).rsqrt()
+    lower, failed = torch.linalg.cholesky_ex(inverse[:, None] * ridged * inverse)
     if int(failed):
         raise GraphError(
             f"{where}: expected a covariance of full rank, got a singular one. Give `eps` a small positive "
             f"value, or let fewer components enter."
         )
-    factor: Tensor = torch.linalg.solve_triangular(lower, eye, upper=False)
+    factor: Tensor = torch.linalg.solve_triangular(lower, torch.diag(inverse), upper=False)
     return factor
 
 

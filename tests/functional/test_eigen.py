@@ -1,6 +1,7 @@
 """Closed forms against their definitions."""
 
 import numpy as np
+import pytest
 import torch
 
 from cuvis_ai.functional.eigen import principal_components, whitening
@@ -24,16 +25,43 @@ def test_whitening_factor_squares_to_the_inverse() -> None:
     matrix = covariance()
     factor, condition = whitening(matrix)
     torch.testing.assert_close(factor.T @ factor, torch.linalg.inv(matrix), rtol=1e-6, atol=1e-6)
-    assert np.isclose(condition, np.linalg.cond(matrix.numpy()), rtol=1e-6)
+    deviation = matrix.diagonal().sqrt().numpy()
+    assert np.isclose(condition, np.linalg.cond(matrix.numpy() / np.outer(deviation, deviation)), rtol=1e-6)
 
 
-def test_whitening_of_a_singular_covariance_is_its_pseudo_inverse() -> None:
+def test_whitening_of_a_singular_covariance_is_the_pseudo_inverse_of_its_correlation() -> None:
     matrix = covariance(6, rank=3)
     factor, _ = whitening(matrix)
     assert len(factor) == 3
+    deviation = matrix.diagonal().sqrt()
+    units = torch.outer(deviation, deviation)
+    expected = torch.linalg.pinv(matrix / units, hermitian=True, rtol=1e-12) / units
+    torch.testing.assert_close(factor.T @ factor, expected, rtol=1e-6, atol=1e-3)
+
+
+@pytest.mark.parametrize("rank", [3, 6])
+@pytest.mark.parametrize("spread", [3, 8])
+def test_distances_do_not_depend_on_the_units_of_the_channels(rank: int, spread: int) -> None:
+    matrix = covariance(6, rank)
+    scale = torch.logspace(-spread, spread, 6, dtype=torch.float64)
+    x = torch.linalg.cholesky(covariance() + torch.eye(6)) @ torch.randn(6, 20, dtype=torch.float64)
+    plain, scaled = whitening(matrix).factor, whitening(scale[:, None] * matrix * scale).factor
+    assert len(plain) == len(scaled) == rank
     torch.testing.assert_close(
-        factor.T @ factor, torch.linalg.pinv(matrix, hermitian=True, rtol=1e-12), rtol=1e-6, atol=1e-3
+        (scaled @ (scale[:, None] * x)).square().sum(0), (plain @ x).square().sum(0), rtol=1e-6, atol=0.0
     )
+
+
+def test_channel_that_varies_less_than_its_mean_is_rounded_to_is_constant() -> None:
+    matrix = torch.eye(3, dtype=torch.float64)
+    matrix[1, 1] = 1e-6
+    mean = torch.tensor([1e4, 1e5, 0.0], dtype=torch.float64)
+    factor, condition = whitening(matrix, dtype=torch.float32, mean=mean)
+    assert factor.shape == (2, 3)
+    assert not factor[:, 1].any()
+    assert condition == pytest.approx(1.0)
+    assert len(whitening(matrix, dtype=torch.float64, mean=mean).factor) == 3
+    assert len(whitening(matrix, eps=1e-3, dtype=torch.float32, mean=mean).factor) == 3
 
 
 def test_ridge_is_added_to_the_diagonal() -> None:
