@@ -233,24 +233,3 @@ def called(node: Node, cube: CubeTensor) -> CubeTensor:
 
 def _intersection(a: PixelMask | None, b: PixelMask) -> PixelMask:
     return b if a is None else a & b
-
-
-def check_cube(cube: object, dtype: torch.dtype) -> None:
-    """Raise a `GraphError` unless `cube` is a batch of cubes (b, c, h, w) of the graph's dtype."""
-    if not isinstance(cube, Tensor):
-        raise GraphError(
-            f"cube: expected a torch tensor (b, c, h, w), got {type(cube).__name__}. "
-            f"For an array (h, w, c) use torch.from_numpy(array).permute(2, 0, 1)[None]."
-        )
-    if cube.ndim != 4:
-        hint = "Add the batch axis with cube[None]." if cube.ndim == 3 else "Remove or merge the other axes."
-        raise GraphError(
-            f"cube: expected four axes (b, c, h, w), got {cube.ndim} in shape {tuple(cube.shape)}. {hint}"
-        )
-    if cube.dtype != dtype:
-        raise GraphError(
-            f"cube: expected dtype {dtype}, got {cube.dtype}. Convert with cube.to({dtype}); "
-            f"the project's data modules do so."
-        )
-    if 0 in cube.shape:
-        raise GraphError(f"cube: expected at least one pixel and one channel, got shape {tuple(cube.shape)}.")

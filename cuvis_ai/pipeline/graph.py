@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cuvis_ai.errors import GraphError
-from cuvis_ai.execution.execution import check_cube
+from cuvis_ai.execution.batch_gate import check_cube, pixel_flags
 from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.leaf.reading import Evaluation
 from cuvis_ai.node.base import Node
@@ -225,6 +225,7 @@ class Graph:
         for point in points:
             self._members.node(point[0])
         check_cube(cube, self.dtype)
+        valid = None if valid is None else pixel_flags("valid", valid, cube)
         return self._members.execution.evaluate(cube, points, valid)
 
     # Saving.

@@ -10,7 +10,7 @@ from torch import Tensor
 from cuvis_ai.errors import GraphError
 
 TOLERANCE_NM = 1.0
-"""Band centres further apart than this are different bands."""
+"""Band centres further apart than this, or than half the way to the next band, are different bands."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class TrainedBands:
         if self.wavelengths is None or wavelengths is None:
             return
         given = [float(nm) for nm in wavelengths]
-        same = len(given) == len(self.wavelengths) and all(
-            abs(a - b) <= TOLERANCE_NM for a, b in zip(given, self.wavelengths, strict=True)
+        same = len(given) == len(self.wavelengths) and bool(
+            ((_nm(given) - _nm(self.wavelengths)).abs() <= self._reach().clamp(max=TOLERANCE_NM)).all()
         )
         if not same:
             raise GraphError(
@@ -66,19 +66,38 @@ class TrainedBands:
         if self.wavelengths is None or wavelengths is None:
             lacking = "the graph" if self.wavelengths is None else "the cube"
             raise GraphError(f"match_bands: expected wavelengths on both sides, {lacking} has none.")
-        given = torch.as_tensor([float(nm) for nm in wavelengths], dtype=torch.float64)
-        wanted = torch.tensor(self.wavelengths, dtype=torch.float64)
-        distance, nearest = (wanted[:, None] - given).abs().min(1)
-        # Half the spacing of the training bands: nearer to this band than to its neighbours.
-        reach = wanted.diff().abs().median() / 2 if len(wanted) > 1 else torch.tensor(TOLERANCE_NM)
-        if bool((distance > reach).any()):
-            lacking_nm = wanted[distance > reach].tolist()
+        from scipy.optimize import linear_sum_assignment  # heavy; only other sensors' bands need it
+
+        given, wanted = _nm(wavelengths), _nm(self.wavelengths)
+        distance = (wanted[:, None] - given).abs()
+        # Each band is taken once, such that the distances sum to the least.
+        bands, partners = linear_sum_assignment(distance)
+        missing = torch.ones(len(wanted), dtype=torch.bool)
+        missing[bands] = distance[bands, partners] > self._reach()[bands]
+        if bool(missing.any()):
             raise GraphError(
-                f"match_bands: expected a band within {float(reach):.1f} nm of each band of training, got "
-                f"none for {_listed(lacking_nm)}. The cube has {_listed(given.tolist())}."
+                f"match_bands: expected for each band of training one of its own within half the way to the "
+                f"next, got none for {_listed(wanted[missing].tolist())}. The cube has "
+                f"{_listed(given.tolist())}."
             )
-        return cube[:, nearest]
+        return cube[:, partners]
+
+    def _reach(self) -> Tensor:
+        """Return half the distance from each band to the nearest other wavelength, in nm."""
+        centres = _nm(self.wavelengths or ())
+        distance = (centres[:, None] - centres).abs()
+        distance[distance == 0] = torch.inf
+        half = distance.amin(1) / 2 if len(centres) else centres
+        return torch.where(half.isinf(), TOLERANCE_NM, half)
+
+
+def _nm(wavelengths: Iterable[float] | Tensor) -> Tensor:
+    return torch.tensor([float(nm) for nm in wavelengths], dtype=torch.float64)
 
 
 def _listed(wavelengths: Sequence[float]) -> str:
-    return "[" + ", ".join(f"{nm:.1f}" for nm in wavelengths) + "] nm"
+    """Return wavelengths as text; of many the first and the last few."""
+    shown = [f"{nm:.1f}" for nm in wavelengths]
+    if len(shown) > 12:
+        shown = [*shown[:5], "…", *shown[-3:]]
+    return "[" + ", ".join(shown) + "] nm"

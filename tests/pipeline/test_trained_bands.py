@@ -73,6 +73,50 @@ def test_nearest_bands_are_taken_when_asked(tmp_path: Path) -> None:
         TrainedBands().matched(cube, finer)  # type: ignore[arg-type]
 
 
+def test_shift_by_one_band_of_a_fine_sensor_is_refused_and_matched_to_itself() -> None:
+    """0.64 nm apart: 1 nm would take a neighbour for the same band."""
+    centres = 400 + 0.64 * np.arange(30)
+    bands = TrainedBands.of(centres, None)
+    bands.check(torch.from_numpy(centres + 0.3), "cube")
+    with pytest.raises(GraphError, match=r"cube: expected the 30 bands of training, .*…"):
+        bands.check(torch.from_numpy(centres + 0.64), "cube")
+    cube = torch.arange(30.0)[None, :, None, None]
+    found = bands.matched(cube.flip(1), torch.from_numpy(centres + 0.3).flip(0))
+    assert torch.equal(found, cube)
+
+
+@pytest.mark.parametrize(
+    ("trained_nm", "given", "expected"),
+    [
+        (
+            [500.0, 500.0, 600.0],
+            [600.0, 500.0, 500.0],
+            {0: {1, 2}, 1: {1, 2}, 2: {0}},
+        ),  # overlapping detectors
+        (
+            [500.0, 510.0, 700.0],
+            [503.0, 512.0, 660.0],
+            {0: {0}, 1: {1}, 2: {2}},
+        ),  # wide where bands are sparse
+        ([500.0], [500.4], {0: {0}}),
+    ],
+)
+def test_bands_are_matched_one_to_one_within_half_the_way_to_the_next(
+    trained_nm: list[float], given: list[float], expected: dict[int, set[int]]
+) -> None:
+    cube = torch.arange(float(len(given)))[None, :, None, None]
+    found = [int(band) for band in TrainedBands.of(trained_nm, None).matched(cube, given).flatten()]
+    assert len(set(found)) == len(found)
+    assert all(band in expected[i] for i, band in enumerate(found))
+
+
+@pytest.mark.parametrize("given", [[500.0, 506.0], [500.0, 500.1], [504.0]])
+def test_band_without_a_partner_of_its_own_is_refused(given: list[float]) -> None:
+    cube = torch.zeros(1, len(given), 2, 2)
+    with pytest.raises(GraphError, match="one of its own within half the way"):
+        TrainedBands.of([500.0, 520.0], None).matched(cube, given)
+
+
 def test_statistics_of_a_scene_with_no_data_and_dead_bands_are_those_of_its_good_part(tmp_path: Path) -> None:
     """30 % of no-data border and 5 dead bands change nothing, to 1e-10."""
     generator = np.random.default_rng(1)

@@ -1,6 +1,6 @@
 """How batches reach the two phases: each sample once for statistics, none where no cube is read."""
 
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Mapping, Sized
 from typing import Any, Protocol, cast, runtime_checkable
 
 from lightning.pytorch import LightningDataModule, Trainer
@@ -45,20 +45,25 @@ class CountedBatches(LightningDataModule):
     def train_dataloader(self) -> Iterable[Any]:
         """The training batches, or as many numbers."""
         loader: Iterable[Any] = self.inner.train_dataloader()
-        return loader if self.reads["train"] else _numbers_like(cast(Sized, loader))
+        return loader if self.reads["train"] else _numbers_like(loader)
 
     def val_dataloader(self) -> Iterable[Any]:
         """The validation batches, or one number if there are any, on this rank or another."""
         has_val = is_overridden("val_dataloader", self.inner)
-        loader: Iterable[Any] = self.inner.val_dataloader() if has_val else []
+        loader: Iterable[Any] = _one_loader(self.inner.val_dataloader()) if has_val else []
         # All ranks ask together; one without cubes still takes part when sketches are put together.
         exists = any_rank_has_batches(cast(Trainer, self.trainer), loader)
         return loader if self.reads["val"] and sized_and_filled(loader) else _numbers(int(exists))
 
 
-def _numbers_like(loader: Sized) -> Iterable[int]:
-    """Return as many numbers as a loader has batches, for Lightning to share out if it would the loader."""
-    n = len(loader)
+def _numbers_like(loader: Iterable[Any]) -> Iterable[Any]:
+    """Return as many numbers as a loader has batches, for Lightning to share out if it would the loader.
+
+    A loader without a length is returned as it is.
+    """
+    n = length_of(loader)
+    if n is None:
+        return loader
     if n and isinstance(getattr(loader, "sampler", None), DistributedSampler):
         # Batches of this rank already: a sampler of that class is left alone.
         own = DistributedSampler(range(n), num_replicas=1, rank=0, shuffle=False)  # type: ignore[arg-type,var-annotated]
@@ -102,9 +107,27 @@ def _says_how_last(datamodule: SharesStatistics) -> bool:
     return next(name for kind in type(datamodule).__mro__ for name in names if name in vars(kind)) == names[0]
 
 
+def length_of(loader: object) -> int | None:
+    """Return a loader's number of batches; None where it does not say, as over an iterable data set."""
+    try:
+        return len(cast(Sized, loader))
+    except TypeError:
+        return None
+
+
 def sized_and_filled(loader: object) -> bool:
     """Return whether a loader has batches, as far as it says; one without a length may have some."""
-    return loader is not None and not (isinstance(loader, Sized) and len(loader) == 0)
+    return loader is not None and length_of(loader) != 0
+
+
+def _one_loader(loader: Any) -> Any:
+    """Return a data module's validation loader, or raise a `GraphError` if it gives several."""
+    if isinstance(loader, list | tuple | Mapping) and len(loader) > 1:
+        raise GraphError(
+            f"validation data: expected one loader, got {len(loader)}. Put the data sets into one, such as a "
+            f"`torch.utils.data.ConcatDataset`."
+        )
+    return loader
 
 
 def any_rank_has_batches(trainer: Trainer, loader: object) -> bool:

@@ -1,6 +1,6 @@
 """What monitors are told about a run besides its values: the graph, its weights, the data."""
 
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable
 from typing import Any
 
 from lightning.pytorch import LightningDataModule
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cuvis_ai.execution.execution import Execution
 from cuvis_ai.node.base.arguments import hyperparameters
+from cuvis_ai.training.engine.batches import length_of
 from cuvis_ai.training.engine.epoch import logged
 from cuvis_ai.training.monitors import Outline, OutlineNode
 
@@ -61,9 +62,9 @@ def dataset_facts(datamodule: LightningDataModule) -> str:
             continue
         loader = getattr(datamodule, f"{stage}_dataloader")()
         samples = getattr(loader, "dataset", None)  # a foreign loader may have none
-        if isinstance(loader, Sized) and len(loader):
-            counted = f", samples: {len(samples)}" if isinstance(samples, Sized) else ""
-            facts[stage] = f"batches: {len(loader)}{counted}"
+        if n := length_of(loader):
+            n_samples = length_of(samples)
+            facts[stage] = f"batches: {n}" + ("" if n_samples is None else f", samples: {n_samples}")
     wavelengths = getattr(datamodule, "wavelengths", None)  # a foreign data module may know none
     if wavelengths is not None and len(wavelengths):
         facts["bands"] = f"{len(wavelengths)}, {min(wavelengths):.1f}–{max(wavelengths):.1f} nm"

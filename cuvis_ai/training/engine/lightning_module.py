@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from cuvis_ai.execution.batch_gate import checked_batch
 from cuvis_ai.leaf.reading import Evaluation
 from cuvis_ai.node.base import freeze
 from cuvis_ai.training.config import TrainingConfig
@@ -29,7 +30,7 @@ from cuvis_ai.training.engine.optimizers import optimizer_of
 from cuvis_ai.training.engine.parts import Parts
 from cuvis_ai.training.engine.pictures import Pictures
 from cuvis_ai.training.engine.resume import random_state, restore_random_state
-from cuvis_ai.training.engine.statistics import checked_batch, fit_statistics
+from cuvis_ai.training.engine.statistics import fit_statistics
 from cuvis_ai.training.monitors import Recorder
 from cuvis_ai.types import Point
 

@@ -3,22 +3,23 @@
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from cuvis_ai.errors import GraphError
-from cuvis_ai.execution.execution import Execution, check_cube
+from cuvis_ai.execution.batch_gate import checked_batch
+from cuvis_ai.execution.execution import Execution
 from cuvis_ai.functional.affine import pixels_of
 from cuvis_ai.leaf.bases import Loss
 from cuvis_ai.leaf.observer import Observed, Observer
 from cuvis_ai.leaf.reading import Evaluation, Truth
 from cuvis_ai.node.base import FittedNode, Node, mark_initialized, reset
 from cuvis_ai.node.base.abilities import follower
+from cuvis_ai.training.engine.batches import length_of
 from cuvis_ai.training.engine.planner import fit_point, from_sketches, plan, sketch_of
 from cuvis_ai.types import CUBE, CubeTensor
 
@@ -153,7 +154,7 @@ def _stream(
 ) -> Iterator[Mapping[str, Any]]:
     """Yield a pass's batches, checked; advance a bar, with pixels and bytes per second beside it."""
     bar = tqdm(
-        total=len(loader) if isinstance(loader, Sized) else None,
+        total=length_of(loader),
         desc=title,
         unit="batch",
         file=sys.stdout,
@@ -173,17 +174,3 @@ def _stream(
             rates = f"{pixels / seconds / 1e6:.1f} Mpx/s, {n_bytes / seconds / 1e6:.0f} MB/s"
             bar.set_postfix_str(rates, refresh=False)
             bar.update()
-
-
-def checked_batch(batch: Any, device: torch.device, dtype: torch.dtype) -> Mapping[str, Any]:
-    """Return a loader's batch with its tensors on the device, or raise a `GraphError`."""
-    if not isinstance(batch, Mapping) or "cube" not in batch:
-        got = f"keys {sorted(batch)}" if isinstance(batch, Mapping) else type(batch).__name__
-        raise GraphError(
-            f'batch: expected a mapping with the key "cube", got {got}. See `cuvis_ai.types.Batch`.'
-        )
-    check_cube(batch["cube"], dtype)
-    return {
-        key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
-        for key, value in batch.items()
-    }

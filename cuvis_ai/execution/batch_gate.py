@@ -1,0 +1,89 @@
+"""The gate where batches enter a graph: what its keys may hold, converted or refused once."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cuvis_ai.errors import GraphError
+from cuvis_ai.types import PixelMask
+
+FLAGS = ("mask", "valid")
+"""Keys that hold one flag a pixel."""
+
+
+def checked_batch(batch: Any, device: torch.device, dtype: torch.dtype) -> Mapping[str, Any]:
+    """Return a loader's batch with its tensors on the device and its flags as bool (b, h, w).
+
+    Raises:
+        GraphError: a key holds what it cannot mean; the key, its shape or its values are named.
+    """
+    if not isinstance(batch, Mapping) or "cube" not in batch:
+        got = f"keys {sorted(batch)}" if isinstance(batch, Mapping) else type(batch).__name__
+        raise GraphError(
+            f'batch: expected a mapping with the key "cube", got {got}. See `cuvis_ai.types.Batch`.'
+        )
+    check_cube(batch["cube"], dtype)
+    flags = {key: pixel_flags(key, batch[key], batch["cube"]) for key in FLAGS if batch.get(key) is not None}
+    return {
+        key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+        for key, value in {**batch, **flags}.items()
+    }
+
+
+def pixel_flags(key: str, value: object, cube: Tensor) -> PixelMask:
+    """Return one flag a pixel as bool (b, h, w).
+
+    An axis of length 1 for channels, as (b, 1, h, w) or (b, h, w, 1), is left out. Numbers are flags where
+    they are 0 and 1, or 0 and 255, as pictures have them.
+
+    Args:
+        key: what the flags are called in messages.
+        value: the flags.
+        cube: the batch that they belong to.
+
+    Raises:
+        GraphError: it is no tensor, of another size, or holds other numbers.
+    """
+    b, _, h, w = cube.shape
+    if not isinstance(value, Tensor):
+        raise GraphError(f"{key}: expected a torch tensor (b, h, w), got {type(value).__name__}.")
+    if tuple(value.shape) not in ((b, h, w), (b, 1, h, w), (b, h, w, 1)):
+        raise GraphError(
+            f"{key}: expected one flag a pixel, ({b}, {h}, {w}) for the cube {tuple(cube.shape)}, got shape "
+            f"{tuple(value.shape)}. Cubes are (b, c, h, w): permute cube or {key}."
+        )
+    flags = value.reshape(b, h, w)
+    if flags.dtype == torch.bool:
+        return flags
+    top = 255 if bool((flags == 255).any()) else 1
+    if not bool(((flags == 0) | (flags == top)).all()):
+        found = flags.unique()
+        shown = ", ".join(f"{number:g}" for number in found[:5].tolist())
+        raise GraphError(
+            f"{key}: expected bool, or 0 and 1, or 0 and 255, got {flags.dtype} with {len(found)} values: "
+            f"{shown}{', …' if len(found) > 5 else ''}. Say which of them counts: `{key} = labels == k`."
+        )
+    return flags != 0
+
+
+def check_cube(cube: object, dtype: torch.dtype) -> None:
+    """Raise a `GraphError` unless `cube` is a batch of cubes (b, c, h, w) of the graph's dtype."""
+    if not isinstance(cube, Tensor):
+        raise GraphError(
+            f"cube: expected a torch tensor (b, c, h, w), got {type(cube).__name__}. "
+            f"For an array (h, w, c) use torch.from_numpy(array).permute(2, 0, 1)[None]."
+        )
+    if cube.ndim != 4:
+        hint = "Add the batch axis with cube[None]." if cube.ndim == 3 else "Remove or merge the other axes."
+        raise GraphError(
+            f"cube: expected four axes (b, c, h, w), got {cube.ndim} in shape {tuple(cube.shape)}. {hint}"
+        )
+    if cube.dtype != dtype:
+        raise GraphError(
+            f"cube: expected dtype {dtype}, got {cube.dtype}. Convert with cube.to({dtype}); "
+            f"the project's data modules do so."
+        )
+    if 0 in cube.shape:
+        raise GraphError(f"cube: expected at least one pixel and one channel, got shape {tuple(cube.shape)}.")

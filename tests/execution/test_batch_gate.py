@@ -1,0 +1,125 @@
+"""Flags of a batch mean the same to all who read them, or are refused by key."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+
+from cuvis_ai.anomaly.rx_detector import RXGlobal
+from cuvis_ai.anomaly.rx_logit_head import RXLogitHead
+from cuvis_ai.errors import GraphError
+from cuvis_ai.execution.batch_gate import checked_batch, pixel_flags
+from cuvis_ai.pipeline.graph import Graph
+from cuvis_ai.training.config import TrainerConfig, TrainingConfig
+from cuvis_ai.training.losses import AnomalyBCEWithLogits
+from cuvis_ai.training.metrics import AnomalyDetectionMetrics
+from tests.cubes import Batches, as_batches, random_cubes
+
+TRUTH = torch.zeros(4, 6, 5, dtype=torch.bool)
+TRUTH[:, 2, 1:4] = True
+CUBE = random_cubes(4)
+
+SAME = {
+    "uint8 0/1": TRUTH.to(torch.uint8),
+    "uint8 0/255": 255 * TRUTH.to(torch.uint8),
+    "float 0/1": TRUTH.float(),
+    "float 0/255": 255 * TRUTH.double(),
+    "int16 0/1": TRUTH.to(torch.int16),
+    "b 1 h w": TRUTH[:, None],
+    "b h w 1": TRUTH[..., None],
+    "b 1 h w, 0/255": 255 * TRUTH[:, None].to(torch.int32),
+}
+REFUSED = {
+    "-1/1": (2 * TRUTH.int() - 1, r"got torch.int32 with 2 values: -1, 1. .*`mask = labels == k`"),
+    "classes": (torch.arange(120).view(4, 6, 5), "with 120 values: 0, 1, 2, 3, 4, …"),
+    "probabilities": (TRUTH.float() / 2, "with 2 values: 0, 0.5"),
+    "NaN": (torch.where(TRUTH, torch.nan, 0.0), "expected bool"),
+    "1/255": (torch.where(TRUTH, 255, 1), "with 2 values: 1, 255"),
+    "another size": (TRUTH[:, :4], r"\(4, 6, 5\) for the cube \(4, 7, 6, 5\), got shape \(4, 4, 5\)"),
+    "two planes": (torch.stack([TRUTH, TRUTH], 1), "expected one flag a pixel"),
+    "no batch axis": (TRUTH[0], "expected one flag a pixel"),
+    "no tensor": (TRUTH.numpy(), "expected a torch tensor"),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+@pytest.mark.parametrize("key", ["mask", "valid"])
+def test_flags_in_any_form_are_the_same_flags(name: str, key: str) -> None:
+    found = checked_batch({"cube": CUBE, key: SAME[name]}, torch.device("cpu"), torch.float32)[key]
+    assert found.dtype == torch.bool
+    assert torch.equal(found, TRUTH)
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_flags_that_are_all_alike_keep_their_meaning(value: bool) -> None:
+    for top in (1, 255):
+        flags = torch.full((4, 6, 5), top * value, dtype=torch.uint8)
+        assert bool((pixel_flags("mask", flags, CUBE) == value).all())
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_can_mean_several_things_is_refused_by_key(name: str) -> None:
+    flags, message = REFUSED[name]
+    with pytest.raises(GraphError, match=f"^mask: .*{message}"):
+        checked_batch({"cube": CUBE, "mask": flags}, torch.device("cpu"), torch.float32)
+
+
+def trained(data: Any) -> dict[str, float]:
+    graph = Graph()
+    rx = graph.add_node(RXGlobal())
+    head = graph.add_node(RXLogitHead(), parent=rx)
+    graph.add_leaf_node(AnomalyBCEWithLogits(), parent=head)
+    graph.add_leaf_node(AnomalyDetectionMetrics(), parent=rx)
+    settings = TrainerConfig(max_epochs=1, enable_progress_bar=False, accelerator="cpu")
+    found = graph.train(data, TrainingConfig(trainer=settings)).callback_metrics
+    return {name: float(value) for name, value in found.items()}
+
+
+@pytest.mark.parametrize("name", ["uint8 0/255", "float 0/255", "b 1 h w", "b h w 1"])
+def test_losses_and_metrics_read_one_meaning(name: str) -> None:
+    expected = trained(Batches(as_batches(CUBE, mask=TRUTH), as_batches(CUBE, mask=TRUTH)))
+    assert trained(Batches(as_batches(CUBE, mask=SAME[name]), as_batches(CUBE, mask=SAME[name]))) == expected
+
+
+def test_valid_of_a_call_passes_the_gate() -> None:
+    graph = Graph()
+    graph.add_node(RXGlobal())
+    graph.train(Batches(as_batches(CUBE)), TrainingConfig(trainer=TrainerConfig(max_epochs=0)))
+    expected = graph(CUBE, valid=~TRUTH).output
+    assert expected.isnan().sum() == TRUTH.sum()
+    found = graph(CUBE, valid=255 * (~TRUTH[:, None]).to(torch.uint8)).output
+    torch.testing.assert_close(found, expected, equal_nan=True, rtol=0, atol=0)
+    with pytest.raises(GraphError, match="^valid: expected one flag a pixel"):
+        graph(CUBE, valid=TRUTH[:1])
+
+
+class Stream(IterableDataset[dict[str, torch.Tensor]]):
+    """Batches without a known number."""
+
+    def __iter__(self) -> Any:
+        yield from as_batches(CUBE, mask=TRUTH)
+
+
+class Streamed(Batches):
+    def train_dataloader(self) -> Any:
+        return DataLoader(Stream(), batch_size=None)
+
+    def val_dataloader(self) -> Any:
+        return DataLoader(Stream(), batch_size=None)
+
+
+def test_loaders_over_iterable_data_sets_give_what_others_give() -> None:
+    batches = as_batches(CUBE, mask=TRUTH)
+    assert trained(Streamed([])) == trained(Batches(batches, batches))
+
+
+class TwoSplits(Batches):
+    def val_dataloader(self) -> Any:
+        return [super().val_dataloader(), super().val_dataloader()]
+
+
+def test_two_validation_loaders_are_refused() -> None:
+    batches = as_batches(CUBE, mask=TRUTH)
+    with pytest.raises(GraphError, match="expected one loader, got 2"):
+        trained(TwoSplits(batches, batches))
