@@ -47,6 +47,7 @@ NODES = [
     NodeCase("pca-whiten", lambda: TrainablePCA(3, trainable=True, whiten=True)),
     NodeCase("rx", lambda: RXGlobal()),
     NodeCase("rx-ridge", lambda: RXGlobal(eps=0.1)),
+    NodeCase("rx-shrinkage", lambda: RXGlobal(shrinkage=1e-3)),
     NodeCase("pca-hard", lambda: TrainablePCA(3, trainable=True, orthogonal="hard")),
     NodeCase("rx-trainable", lambda: RXGlobal(trainable_stats=True)),
     NodeCase("logit-head", lambda: RXLogitHead(), channels=1),

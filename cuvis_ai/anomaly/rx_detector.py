@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import override
 
@@ -21,11 +22,11 @@ logger = logging.getLogger(__name__)
 class RXGlobal(FittedNode, AffineNode):
     """Scores each spectrum by its squared Mahalanobis distance from the training data.
 
-    δ(x) = (x − μ)ᵀ (Σ + eps I)⁻¹ (x − μ), computed as ‖L (x − μ)‖² with a whitening factor L from
-    the float64 covariance (denominator n − 1): no inverse is formed, and float32 scores agree with
-    float64 ones. Scores do not depend on the units of the bands. With eps = 0 a singular Σ is handled by
-    the pseudo-inverse of its correlation matrix, whose rank and condition number are logged; a band whose
-    deviation is below the rounding of its mean is constant and does not count.
+    δ(x) = (x − μ)ᵀ (Σ + ρ I)⁻¹ (x − μ) with ρ = eps + shrinkage · tr Σ / c, computed as ‖L (x − μ)‖² with
+    a whitening factor L from the float64 covariance (denominator n − 1): no inverse is formed, and float32
+    scores agree with float64 ones. With ρ = 0 scores do not depend on the units of the bands, and a
+    singular Σ is handled by the pseudo-inverse of its correlation matrix, whose rank and condition number
+    are logged; a band whose deviation is below the rounding of its mean is constant and does not count.
 
     Shape:
         input (b, c, h, w) → output (b, 1, h, w); dtype and device kept.
@@ -33,6 +34,8 @@ class RXGlobal(FittedNode, AffineNode):
     Args:
         eps: ridge on the covariance's diagonal, in squared units of the input; 0 or more. It
             depends on the scale of the data: 1e-6 is much after a `MinMaxNormalizer`.
+        shrinkage: ridge as a share of the mean variance, tr Σ / c, added to `eps`; 0 or more. It does not
+            depend on the scale of the data as a whole; 1e-3 helps with few pixels.
         trainable_stats: whether μ and L become parameters in the gradient phase.
         stats: "frozen" keeps μ and Σ as fitted, so they go stale when a node before this one is
             trained. "follow" derives them at every use, with gradients, from the moments of the
@@ -68,10 +71,12 @@ class RXGlobal(FittedNode, AffineNode):
         self,
         eps: float = 0.0,
         *,
+        shrinkage: float = 0.0,
         trainable_stats: bool = False,
         stats: Literal["frozen", "follow"] = "frozen",
     ) -> None:
         require(eps >= 0, "RXGlobal: eps", "0 or more", eps)
+        require(shrinkage >= 0, "RXGlobal: shrinkage", "0 or more", shrinkage)
         require(stats in ("frozen", "follow"), "RXGlobal: stats", "'frozen' or 'follow'", stats)
         require(
             not (trainable_stats and stats == "follow"),
@@ -79,6 +84,7 @@ class RXGlobal(FittedNode, AffineNode):
         )  # fmt: skip
         super().__init__(trainable=trainable_stats)
         self.eps = eps
+        self.shrinkage = shrinkage
         self.trainable_stats = trainable_stats
         self.stats = stats
         self.set_state(**self.initial_state())
@@ -119,22 +125,29 @@ class RXGlobal(FittedNode, AffineNode):
             check_channels(self, upstream.channels, path.in_channels)
         return upstream if path is None else upstream.through(path)
 
+    def _ridge(self, covariance: Float[Tensor, "c c"]) -> Float[Tensor, ""]:
+        """Return what is added to the covariance's diagonal: eps + shrinkage · tr Σ / c."""
+        return self.eps + self.shrinkage * covariance.diagonal().mean()
+
     def followed(self, path: Affine | None) -> Affine:
         """Return L centred at μ of what enters now, with gradients to the nodes on the path."""
         now = self._derived(path)
-        factor = cholesky_whitening(now.covariance(), self.eps, self.label).to(self.mu)
+        covariance = now.covariance()
+        factor = cholesky_whitening(covariance, self._ridge(covariance), self.label).to(self.mu)
         return Affine(factor, now.mean.to(self.mu), factor.new_zeros(len(factor)))
 
     def refresh(self, path: Affine | None) -> None:
         """Set μ, Σ and L to those of what enters now."""
         now = self._derived(path)
-        factor, _ = whitening(now.covariance(), self.eps, self.mu.dtype, now.mean)
-        self.set_state(mu=now.mean, cov=now.covariance(), whitening=factor)
+        covariance = now.covariance()
+        factor, _ = whitening(covariance, float(self._ridge(covariance)), self.mu.dtype, now.mean)
+        self.set_state(mu=now.mean, cov=covariance, whitening=factor)
 
     @override
     def finalize(self, sketch: Moments) -> None:
         covariance = sketch.covariance()
-        factor, condition = whitening(covariance, self.eps, self.mu.dtype, sketch.mean)
+        ridge = float(self._ridge(covariance))
+        factor, condition = whitening(covariance, ridge, self.mu.dtype, sketch.mean)
         channels = len(covariance)
         level = logging.INFO if len(factor) == channels else logging.WARNING
         logger.log(

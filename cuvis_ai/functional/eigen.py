@@ -66,7 +66,9 @@ def whitening(
     return Whitening(factor, condition)
 
 
-def cholesky_whitening(covariance: Float[Tensor, "c c"], eps: float, where: str) -> Float[Tensor, "c c"]:
+def cholesky_whitening(
+    covariance: Float[Tensor, "c c"], eps: float | Float[Tensor, ""], where: str
+) -> Float[Tensor, "c c"]:
     """Return the inverse Cholesky factor of covariance + eps I: a whitening factor with a stable gradient.
 
     The gradient of eigenvectors blows up where eigenvalues meet; this one does not. The matrix is factorized

@@ -14,7 +14,7 @@ from cuvis_ai.functional.affine import Affine
 from cuvis_ai.functional.eigen import principal_components
 from cuvis_ai.node.base import AffineNode, FittedNode, require_fitted
 from cuvis_ai.node.base.abilities import Projection
-from cuvis_ai.node.base.arguments import require
+from cuvis_ai.node.base.arguments import is_whole, require
 from cuvis_ai.stats import Moments, Sketch
 
 
@@ -68,7 +68,10 @@ class TrainablePCA(FittedNode, AffineNode):
         eps: float = 1e-6,
         orthogonal: Literal["soft", "hard"] = "soft",
     ) -> None:
-        require(n_components >= 1, "TrainablePCA: n_components", "1 or more", n_components)
+        require(
+            is_whole(n_components) and n_components >= 1,
+            "TrainablePCA: n_components", "a whole number, 1 or more", n_components,
+        )  # fmt: skip
         require(eps >= 0, "TrainablePCA: eps", "0 or more", eps)
         require(orthogonal in ("soft", "hard"), "TrainablePCA: orthogonal", "'soft' or 'hard'", orthogonal)
         super().__init__(trainable=trainable)

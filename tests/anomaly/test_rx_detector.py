@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -20,7 +21,7 @@ from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.stats import Moments
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
 from cuvis_ai.training.losses import OrthogonalityLoss
-from tests.cubes import Batches, random_cubes
+from tests.cubes import Batches, as_batches, random_cubes
 
 STATISTICS_ONLY = TrainingConfig(trainer=TrainerConfig(max_epochs=0, enable_progress_bar=False))
 # Published, and after PCA to 3, 5, 10: see the README of the shared data.
@@ -189,3 +190,23 @@ def _moments(cube: torch.Tensor) -> Moments:
 def test_negative_eps_is_refused() -> None:
     with pytest.raises(ConfigError, match="eps"):
         RXGlobal(eps=-1e-3)
+    with pytest.raises(ConfigError, match="shrinkage: expected 0 or more"):
+        RXGlobal(shrinkage=-1e-3)
+
+
+@pytest.mark.parametrize("stats", ["frozen", "follow"])
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_shrinkage_is_a_ridge_of_that_share_of_the_mean_variance(stats: Any, scale: float) -> None:
+    cubes = scale * random_cubes(6, dtype=torch.float64)
+    graph = Graph().to(torch.float64)
+    rx = graph.add_node(RXGlobal(shrinkage=0.1, stats=stats).double())
+    graph.train(
+        Batches(as_batches(cubes)), TrainingConfig(trainer=TrainerConfig(max_epochs=0, precision="64"))
+    )
+    pixels = pixels_of(cubes).numpy()
+    covariance = np.cov(pixels, rowvar=False)
+    ridged = covariance + 0.1 * np.trace(covariance) / 7 * np.eye(7)
+    centred = pixels - pixels.mean(0)
+    expected = np.einsum("nc,cd,nd->n", centred, np.linalg.inv(ridged), centred)
+    np.testing.assert_allclose(pixels_of(graph(cubes).output)[:, 0], expected, rtol=1e-8)
+    np.testing.assert_allclose(pixels_of(rx(cubes))[:, 0], expected, rtol=1e-8)

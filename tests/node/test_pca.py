@@ -64,7 +64,10 @@ def test_more_components_than_channels_or_pixels_are_refused() -> None:
         fitted(random_cubes(2, h=1, w=1), k=3)
 
 
-@pytest.mark.parametrize("arguments", [{"n_components": 0}, {"n_components": 3, "eps": -1.0}])
+@pytest.mark.parametrize(
+    "arguments",
+    [{"n_components": 0}, {"n_components": True}, {"n_components": 3, "eps": -1.0}],
+)
 def test_impossible_arguments_are_refused(arguments: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(reversed(arguments))):
         TrainablePCA(**arguments)  # type: ignore[arg-type]

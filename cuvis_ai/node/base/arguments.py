@@ -29,3 +29,8 @@ def require(condition: bool, where: str, expected: str, got: object, remedy: str
     """Raise a `ConfigError` in the project's form unless `condition` holds."""
     if not condition:
         raise ConfigError(f"{where}: expected {expected}, got {got!r}.{' ' + remedy if remedy else ''}")
+
+
+def is_whole(value: object) -> bool:
+    """Return whether a value is a whole number by its type: 3, not 3.0 and not True."""
+    return isinstance(value, int) and not isinstance(value, bool)

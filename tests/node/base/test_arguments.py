@@ -5,7 +5,7 @@ import torch
 from torch.nn.utils import parametrize
 
 from cuvis_ai.errors import ConfigError
-from cuvis_ai.node.base.arguments import class_of, hyperparameters, require
+from cuvis_ai.node.base.arguments import class_of, hyperparameters, is_whole, require
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.training.losses import OrthogonalityLoss
 
@@ -47,3 +47,8 @@ def test_refusals_name_place_expectation_value_and_remedy() -> None:
     with pytest.raises(ConfigError) as raised:
         require(False, "Node: mode", "'a' or 'b'", "c", "Take one of them.")
     assert str(raised.value) == "Node: mode: expected 'a' or 'b', got 'c'. Take one of them."
+
+
+def test_whole_numbers_are_told_by_their_type() -> None:
+    """A count of 3.0 would end in an error of torch after the pass over the data."""
+    assert [value for value in (3, 0, -1, 3.0, 2.5, True, "3", None) if is_whole(value)] == [3, 0, -1]
