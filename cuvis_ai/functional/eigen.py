@@ -22,7 +22,7 @@ class Whitening(NamedTuple):
     """A factor L with ‖L(x − μ)‖² = (x − μ)ᵀ C⁻¹ (x − μ)."""
 
     factor: Float[Tensor, "r c"]
-    """L, one row for each eigenvalue above the floor, signs fixed as those of `Components`."""
+    """L, one row for each eigenvalue above the floor."""
     condition: float
     """Greatest over least eigenvalue of the correlation above the floor; inf if there is none."""
 
@@ -41,12 +41,13 @@ def whitening(
 ) -> Whitening:
     """Return a whitening factor of C = covariance + eps I, unchanged by the units of the channels.
 
-    With the deviations D = √diag C and the correlation D⁻¹ C D⁻¹ = V Λ Vᵀ it is L = Λ^(−1/2) Vᵀ D⁻¹,
-    without the eigenvalues at or below a floor: LᵀL is C⁻¹, or D⁻¹ times the correlation's pseudo-inverse
-    times D⁻¹. The floor is c λ_max times the rounding noise that the eigenvalues carry: ε of float64 from
-    the computation, and ε² from pixels that were rounded to a `dtype` of that ε. Without a ridge, a channel
-    whose deviation is below the rounding of its mean is constant and left out before. A covariance of zero
-    gives no rows.
+    With the deviations D = √diag C and the correlation D⁻¹ C D⁻¹ = V Λ Vᵀ it is L = V Λ^(−1/2) Vᵀ D⁻¹,
+    which varies continuously with C also where eigenvalues meet, as they do after a PCA. If some lie at or
+    below a floor it is Λ^(−1/2) Vᵀ D⁻¹ without them: LᵀL is C⁻¹, or D⁻¹ times the correlation's
+    pseudo-inverse times D⁻¹. The floor is c λ_max times the rounding noise that the eigenvalues carry: ε
+    of float64 from the computation, and ε² from pixels that were rounded to a `dtype` of that ε. Without a
+    ridge, a channel whose deviation is below the rounding of its mean is constant and left out before. A
+    covariance of zero gives no rows.
 
     Args:
         covariance: float64.
@@ -61,7 +62,8 @@ def whitening(
     correlation = inverse[:, None] * covariance * inverse + torch.diag(eps * inverse.square())
     values, vectors = torch.linalg.eigh(correlation)
     counted = values > len(values) * noise * values[-1].clamp(min=0.0)
-    factor = _sign_fixed(vectors[:, counted].T / values[counted].sqrt()[:, None] * inverse)
+    rows = vectors[:, counted].T / values[counted].sqrt()[:, None] * inverse
+    factor = vectors @ rows if bool(counted.all()) else _sign_fixed(rows)
     condition = float(values[counted][-1] / values[counted][0]) if bool(counted.any()) else float("inf")
     return Whitening(factor, condition)
 

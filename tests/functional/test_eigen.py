@@ -52,6 +52,14 @@ def test_distances_do_not_depend_on_the_units_of_the_channels(rank: int, spread:
     )
 
 
+def test_factor_is_continuous_where_eigenvalues_meet() -> None:
+    """After a PCA the correlation is the identity but for rounding, which must not turn the factor."""
+    noise = 1e-12 * torch.randn(5, 5, dtype=torch.float64)
+    variances = torch.diag(torch.tensor([9.0, 4.0, 1.0, 0.25, 1e-4], dtype=torch.float64))
+    found = whitening(variances + 1e-4 * (noise + noise.T)).factor
+    torch.testing.assert_close(found, variances.diagonal().rsqrt().diag(), rtol=1e-6, atol=1e-6)
+
+
 def test_channel_that_varies_less_than_its_mean_is_rounded_to_is_constant() -> None:
     matrix = torch.eye(3, dtype=torch.float64)
     matrix[1, 1] = 1e-6
