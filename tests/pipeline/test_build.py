@@ -164,7 +164,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("node without target", {"nodes": {"pca": {"n_components": 3}}}, f"`nodes.pca`: {WITHOUT_TARGET}"),
     ("node that is no mapping", {"nodes": {"pca": "TrainablePCA"}}, "`nodes.pca`: expected a mapping with `_target_`, got 'TrainablePCA'"),
     ("monitor that is no mapping", {"monitoring": {"dummy": "DummyMonitor"}}, "`monitoring.dummy`: expected a mapping with `_target_`, got 'DummyMonitor'"),
-    ("impossible value", {"nodes": {"pca": {**PCA, "n_components": 0}}}, "n_components: expected 1 or more, got 0"),
+    ("impossible value", {"nodes": {"pca": {**PCA, "n_components": 0}}}, "n_components: expected a whole number, 1 or more, got 0"),
     ("wrong type", {"nodes": {"pca": {**PCA, "n_components": "three"}}}, "`nodes.pca`: `n_components`: expected an integer, got 'three'"),
     ("missing argument", {"nodes": {"pca": {"_target_": PCA["_target_"]}}}, "n_components"),
     ("unknown parent", {"nodes": {"normalizer": MINMAX, "pca": {**PCA, "parent": "nobody"}}}, "`nobody` is not in this graph"),
@@ -276,7 +276,7 @@ def test_bad_settings_hide_no_bad_callback() -> None:
 def test_several_bad_nodes_are_all_named() -> None:
     text = problems(config(nodes={"a": {**MINMAX, "ep": 1}, "b": {**PCA, "n_components": 0}}))
     assert "`nodes.a.ep`" in text
-    assert "n_components: expected 1 or more" in text
+    assert "n_components: expected a whole number, 1 or more" in text
 
 
 # The configurations that come with the package.
