@@ -153,7 +153,7 @@ class TrainingConfig:
 
 
 def unknown_key(where: str, key: object, known: Iterable[str]) -> str:
-    """Return the message on a key of a configuration that nobody knows: with the nearest one, or all."""
+    """Return the message on an unknown key of a configuration: with the nearest one, or all."""
     names = list(known)
     close = difflib.get_close_matches(str(key), names, n=1)
     hint = f"Did you mean `{close[0]}`?" if close else f"Known keys: {', '.join(names) or 'none'}."

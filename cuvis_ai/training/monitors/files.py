@@ -51,13 +51,13 @@ def claim(folder: Path, owner: str, argument: str) -> FileLock:
     except (OSError, NotImplementedError) as err:  # a file system without locks
         logger.warning("%s: %s: %s cannot be locked: %s", owner, argument, folder, err)
     else:
-        with suppress(OSError):  # Windows lets nobody write to a locked file
+        with suppress(OSError):  # on Windows a locked file cannot be written
             path.write_text(f"{os.getpid()}\n", encoding="utf-8")
     return lock
 
 
 def _holder(path: Path) -> str:
-    with suppress(OSError, ValueError):  # Windows lets nobody read a locked file either
+    with suppress(OSError, ValueError):  # nor read
         holder = int(path.read_text(encoding="utf-8"))
         return "another run of this process" if holder == os.getpid() else f"process {holder}"
     return "another process"

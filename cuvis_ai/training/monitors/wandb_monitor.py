@@ -23,7 +23,7 @@ class WandBMonitor(Monitor):
     """Records a run with Weights & Biases: values, configuration, pictures, histograms, system metrics.
 
     Values of an epoch are drawn over `epoch`, those of a step over `global_step`. If the server does not
-    answer, or nobody is logged in, one warning says so and the run is recorded offline, from where
+    answer, or no user is logged in, one warning says so and the run is recorded offline, from where
     `wandb sync` sends it. Files go to `./wandb`, or to where the variable WANDB_DIR says.
 
     Args:

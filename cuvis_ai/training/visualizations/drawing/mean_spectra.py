@@ -10,7 +10,7 @@ from cuvis_ai.training.visualizations.drawing import style
 from cuvis_ai.training.visualizations.drawing.composite import Wavelengths
 
 MOST_COMPONENTS = len(style.SERIES)
-"""Components beyond this are not drawn: nobody could tell their lines apart."""
+"""Components beyond this are not drawn: their lines could not be told apart."""
 
 
 class Spectra(NamedTuple):
