@@ -1,6 +1,6 @@
 """Mergeable statistics of pixel streams."""
 
-from cuvis_ai.stats.by_class import ChannelMomentsByClass
+from cuvis_ai.stats.by_class import ChannelMomentsByClass, MomentsByClass
 from cuvis_ai.stats.class_counts import ClassCounts
 from cuvis_ai.stats.extrema import Extrema
 from cuvis_ai.stats.moments import ChannelMoments, Moments
@@ -14,6 +14,7 @@ __all__ = [
     "ClassCounts",
     "Extrema",
     "Moments",
+    "MomentsByClass",
     "ScoreDistribution",
     "Sketch",
     "Structure",

@@ -1,29 +1,32 @@
 """Moments of normal and of anomalous pixels, side by side."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import ClassVar, Generic, Self, TypeVar
 
 import torch
 from typing_extensions import override
 
 from cuvis_ai.functional.affine import Affine
-from cuvis_ai.stats.moments import ChannelMoments
+from cuvis_ai.stats.moments import CentredMoments, ChannelMoments, Moments
 from cuvis_ai.stats.sketch import PixelFlags, PixelTruth, Sketch, Structure
 from cuvis_ai.types import PixelMatrix
 
+M = TypeVar("M", bound=CentredMoments)
+
 
 @dataclass(eq=False)
-class ChannelMomentsByClass(Sketch):
-    """Mean and variance of each channel, by class; without truth all pixels are normal.
+class ByClass(Sketch, Generic[M]):
+    """Moments by class; without truth all pixels are normal.
 
     State:
         normal, anomalous: the moments.
         truth_known: whether some pixels came with their truth.
     """
 
-    carried_by: ClassVar[Structure] = Structure.CHANNELWISE
-    normal: ChannelMoments = field(default_factory=ChannelMoments)
-    anomalous: ChannelMoments = field(default_factory=ChannelMoments)
+    sees_truth: ClassVar[bool] = True
+    least_count: ClassVar[int] = 2
+    normal: M
+    anomalous: M
     truth_known: bool = False
 
     @property
@@ -35,6 +38,10 @@ class ChannelMomentsByClass(Sketch):
     @override
     def channels(self) -> int:
         return max(self.normal.channels, self.anomalous.channels)
+
+    def whole(self) -> M:
+        """Return the moments of both classes together."""
+        return self.normal.merge(self.anomalous)
 
     @override
     def update(
@@ -62,3 +69,21 @@ class ChannelMomentsByClass(Sketch):
             part.through(affine) if part.count else part for part in (self.normal, self.anomalous)
         )
         return type(self)(normal, anomalous, self.truth_known)
+
+
+@dataclass(eq=False)
+class ChannelMomentsByClass(ByClass[ChannelMoments]):
+    """Mean and variance of each channel, by class."""
+
+    carried_by: ClassVar[Structure] = Structure.CHANNELWISE
+    normal: ChannelMoments = field(default_factory=ChannelMoments)
+    anomalous: ChannelMoments = field(default_factory=ChannelMoments)
+
+
+@dataclass(eq=False)
+class MomentsByClass(ByClass[Moments]):
+    """Mean and covariance, by class."""
+
+    carried_by: ClassVar[Structure] = Structure.DENSE
+    normal: Moments = field(default_factory=Moments)
+    anomalous: Moments = field(default_factory=Moments)

@@ -58,6 +58,9 @@ class Sketch(ABC):
     least_count: ClassVar[int] = 1
     """Pixels below which nothing can be fitted."""
 
+    sees_truth: ClassVar[bool] = False
+    """Whether a node that is fitted from it needs the class of each pixel, from the training masks."""
+
     divisible: ClassVar[bool] = True
     """Whether several threads may each have one of their own; not for a sketch that holds every pixel."""
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from cuvis_ai.functional.affine import Affine
-from cuvis_ai.stats import ChannelMoments, ChannelMomentsByClass
+from cuvis_ai.stats import ChannelMoments, ChannelMomentsByClass, MomentsByClass
 
 RNG = np.random.default_rng(0)
 PIXELS = torch.from_numpy(RNG.normal(size=(300, 4)) * 3 + 10)
@@ -48,3 +48,23 @@ def test_without_truth_all_are_normal_also_after_a_map() -> None:
     carried = sketch.through(Affine(weight, torch.ones(4).double(), torch.zeros(4).double()))
     assert_is_of(carried.normal, weight * (PIXELS - 1))
     assert carried.anomalous.count == 0
+
+
+def test_covariances_by_class_are_those_of_numpy_also_after_a_map_and_in_parts() -> None:
+    parts = []
+    for part in (slice(70), slice(70, 71), slice(71, None)):
+        parts.append(MomentsByClass())
+        parts[-1].update(PIXELS[part], VALID[part], TRUTH[part])
+    sketch = parts[2].merge(parts[0]).merge(parts[1])
+    weight = torch.from_numpy(RNG.normal(size=(3, 4)))
+    carried = sketch.through(Affine(weight, torch.ones(4).double(), torch.arange(3).double()))
+    mapped = (PIXELS.numpy() - 1) @ weight.numpy().T + np.arange(3)
+    for moments, flags in (
+        (carried.normal, VALID & ~TRUTH),
+        (carried.anomalous, VALID & TRUTH),
+        (carried.whole(), VALID),
+    ):
+        chosen = mapped[flags.numpy()]
+        assert moments.count == len(chosen)
+        np.testing.assert_allclose(moments.mean, chosen.mean(0), rtol=1e-11)
+        np.testing.assert_allclose(moments.covariance(), np.cov(chosen.T), rtol=1e-10)

@@ -79,7 +79,9 @@ def _fit_from_sketches(
 ) -> None:
     observer = Observer(execution)
     of_nodes = {
-        name: observer.observe(fit_point(execution, name), kind)
+        name: observer.observe(
+            fit_point(execution, name), kind, truth=Truth.USED if kind.sees_truth else Truth.UNUSED
+        )
         for name in fits
         if (kind := sketch_of(execution.nodes[name])) is not None
     }
