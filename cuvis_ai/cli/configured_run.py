@@ -19,6 +19,7 @@ from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.training.config import TrainingConfig
 from cuvis_ai.training.engine.resume import find_checkpoint
 from cuvis_ai.training.monitors.protocol import Locatable, Monitor
+from cuvis_ai.training.monitors.records import readable
 from cuvis_ai.training.visualizations.drawing.composite import draw_overview
 
 if TYPE_CHECKING:
@@ -105,7 +106,9 @@ def _print_values(title: str, start: Mapping[str, float], end: Mapping[str, floa
     for heading in columns:
         table.add_column(heading, justify="right")
     for name in (name for name in end if name.startswith("val/")):
-        cells = (f"{values[name]:.5g}" if name in values else "" for values in columns.values())
+        cells = (
+            readable(name, values[name], digits=5) if name in values else "" for values in columns.values()
+        )
         table.add_row(name.removeprefix("val/"), *cells)
     Console().print(table)
 

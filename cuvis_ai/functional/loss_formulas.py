@@ -31,10 +31,13 @@ def logistic_loss(
 def uncertainty_weighted(
     losses: Float[Tensor, " m"], log_variances: Float[Tensor, " m"]
 ) -> Float[Tensor, ""]:
-    """Return Σ ½ exp(−sᵢ) Lᵢ + ½ sᵢ with sᵢ = log σᵢ².
+    """Return Σ Lᵢ / (2 σᵢ²) + ln(1 + σᵢ²) with sᵢ = log σᵢ²; at least 0 for losses of 0 or more.
+
+    With ln σ² in place of ln(1 + σ²), as first proposed, a loss that reaches 0 would draw the sum below
+    every bound.
 
     Reference:
-        Kendall, Gal, Cipolla, "Multi-task learning using uncertainty to weigh losses for scene
-        geometry and semantics", 2018, eq. 7 and the text after it.
+        Liebel, Körner, "Auxiliary tasks in multi-task learning", 2018, eq. 3, after Kendall, Gal, Cipolla,
+        "Multi-task learning using uncertainty to weigh losses for scene geometry and semantics", 2018, eq. 7.
     """
-    return 0.5 * ((-log_variances).exp() * losses + log_variances).sum()
+    return (0.5 * (-log_variances).exp() * losses + torch_functional.softplus(log_variances)).sum()

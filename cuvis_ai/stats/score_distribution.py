@@ -54,6 +54,9 @@ class ScoreDistribution(Sketch):
     Args:
         exact_limit: pixels up to which nothing is rounded.
         bins: keys kept beyond it, 4 or more.
+
+    Attributes:
+        truth_known: whether some pixels came with their truth, be their scores finite or not.
     """
 
     carried_by: ClassVar[Structure] = Structure.NOTHING
@@ -71,6 +74,7 @@ class ScoreDistribution(Sketch):
         self._histograms: tuple[Histogram, ...] = (EMPTY, EMPTY, EMPTY)
         # Scores and region weights that are not sorted yet.
         self._waiting: list[tuple[Tensor, Tensor]] = []
+        self.truth_known = False
 
     @property
     @override
@@ -112,6 +116,7 @@ class ScoreDistribution(Sketch):
                 f"score distribution: expected 1 channel, got {pixels.shape[1]} in pixels "
                 f"{tuple(pixels.shape)}. Connect a node that gives one score a pixel, such as RXGlobal."
             )
+        self.truth_known = self.truth_known or truth is not None
         scores = pixels.detach()[:, 0]
         scores = scores.clone() if valid is None else torch.where(valid, scores, torch.nan)
         weights = torch.zeros(len(scores)) if truth is None else truth.detach().clone()
@@ -147,6 +152,7 @@ class ScoreDistribution(Sketch):
         whole, other = copy(self), copy(other)  # in which nothing waits
         whole._moments = whole._moments.merge(other._moments)
         whole._extrema = whole._extrema.merge(other._extrema)
+        whole.truth_known = self.truth_known or other.truth_known
         whole._dropped = max(self._dropped, other._dropped)
         whole._histograms = tuple(coarser(x, whole._dropped - self._dropped) for x in self._histograms)
         whole._absorb(coarser(x, whole._dropped - other._dropped) for x in other._histograms)

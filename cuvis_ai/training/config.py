@@ -78,7 +78,11 @@ class TrainerConfig:
     strategy: str = "auto"
     """auto, ddp, …"""
     precision: Precision = "32"
-    """32, 64, 16-mixed or bf16-mixed. Statistics and scores are never computed in half precision."""
+    """32, 64, 16-mixed or bf16-mixed.
+
+    Statistics and scores are never computed in half precision. With 64 the gradient phase runs in double
+    precision, whatever the batches' own; the graph that comes out takes cubes as before.
+    """
     log_every_n_steps: int = 10
     """Steps between two values per step; 1 or more."""
     gradient_clip_val: float | None = None

@@ -156,7 +156,7 @@ class WeightedMultiLoss(CompositeLoss):
     Args:
         child_losses: the losses, or the names of losses in the graph.
         weights: one for each child, 0 or more (above 0 if learnable); by default the children's own.
-        learnable: whether the weights are learnt, Σ ½ exp(−sᵢ) Lᵢ + ½ sᵢ, starting from `weights`.
+        learnable: whether the weights are learnt, Σ ½ exp(−sᵢ) Lᵢ + ln(1 + exp sᵢ), starting from `weights`.
 
     State:
         log_variances (m,): sᵢ, a parameter, if learnable.

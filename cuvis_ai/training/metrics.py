@@ -71,7 +71,9 @@ class ScoreStatisticsMetric(Metric):
     """Statistics of all scores of the epoch.
 
     Logs `score_mean`, `score_std` (denominator n − 1), `score_min`, `score_max` and the quartiles
-    `score_q25`, `score_q50`, `score_q75`, whose rank is right to 1e-3 (exact up to 2^22 pixels).
+    `score_q25`, `score_q50`, `score_q75`: exact up to 2^22 pixels. Beyond, a quartile is interpolated in
+    a bin of the score's last bits, whose rank is right to 1e-3 unless most scores differ in few bits, as
+    `ScoreDistribution` says.
     """
 
     @override
@@ -100,8 +102,8 @@ class AnomalyDetectionMetrics(Metric):
     `anomaly_average_precision`, `anomaly_f1_max` with `anomaly_f1_max_threshold`, and
     `anomaly_aupro` (per-region overlap, to a false-positive rate of 0.3). A pixel is predicted to be
     an anomaly where its score is above the threshold. Values that are not defined, because there is
-    no anomaly or nothing else, are left out. Needs `batch["mask"]`; without masks nothing is logged,
-    with one warning.
+    no anomaly or nothing else, are left out. Needs `batch["mask"]`; without masks, or without a finite
+    score, nothing is logged, with one warning that says which.
 
     Args:
         threshold_multiplier: k in the threshold, the epoch's mean + k · standard deviation.
@@ -136,7 +138,8 @@ class AnomalyDetectionMetrics(Metric):
         scores: ScoreDistribution = sketches["scores"]
         if scores.count == 0:
             if not self._warned:
-                logger.warning('%s: no batch["mask"], so anomaly metrics are left out', self.label)
+                reason = "no finite score" if scores.truth_known else 'no batch["mask"]'
+                logger.warning("%s: %s, so anomaly metrics are left out", self.label, reason)
             self._warned = True
             return {}
         values = {**self._at_threshold(scores), **_over_thresholds(scores)}

@@ -36,12 +36,18 @@ def test_logistic_loss_is_never_negative_and_always_finite(logit: float, anomalo
     assert 0 <= float(value) <= 1e4 + 1
 
 
-def test_uncertainty_weights_are_kendalls() -> None:
+def test_uncertainty_weights_are_liebels_and_koerners() -> None:
     losses, s = torch.tensor([2.0, 3.0]), torch.tensor([0.5, -1.0])
     expected = sum(
-        float(loss) / (2 * np.exp(si)) + si / 2 for loss, si in zip(losses, s.tolist(), strict=True)
+        float(loss) / (2 * np.exp(si)) + np.log(1 + np.exp(si))
+        for loss, si in zip(losses, s.tolist(), strict=True)
     )
     assert float(uncertainty_weighted(losses, s)) == pytest.approx(expected)
+
+
+@given(st.floats(0, 1e6), st.floats(-80, 80))
+def test_uncertainty_weighting_of_losses_that_are_not_negative_is_not_negative(loss: float, s: float) -> None:
+    assert float(uncertainty_weighted(torch.tensor([loss, 0.0]), torch.tensor([s, s]))) >= 0
 
 
 def test_pooling_takes_valid_pixels_alone_and_is_zero_without_any() -> None:

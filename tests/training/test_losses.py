@@ -1,5 +1,6 @@
 """Losses against their definitions, and how they count in the total."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from cuvis_ai.training.losses import (
     OrthogonalityLoss,
     WeightedMultiLoss,
 )
+from cuvis_ai.training.monitors import DummyMonitor
 from tests.cubes import Batches, as_batches, random_cubes
 from tests.graphs import autoencoder, data, detector, masks, settings
 
@@ -135,7 +137,7 @@ def test_each_weight_of_a_multi_loss_counts_once(attached: bool) -> None:
     assert float(values["val/loss/total"]) == pytest.approx(float(expected), rel=1e-6)
 
 
-def test_learnable_weights_follow_kendalls_formula_learn_and_are_saved(tmp_path: Path) -> None:
+def test_learnable_weights_follow_the_formula_learn_and_are_saved(tmp_path: Path) -> None:
     graph, orth, recon = both()
     for loss, parent in ((orth, "pca"), (recon, "decoder")):
         graph.add_leaf_node(loss, parent=parent)
@@ -145,13 +147,25 @@ def test_learnable_weights_follow_kendalls_formula_learn_and_are_saved(tmp_path:
     values = graph.train(data(), settings()).callback_metrics
     losses = [float(values[f"val/loss/{name}"]) for name in ("orthogonality", "reconstruction")]
     s = -np.log(2 * np.array([1.0, 0.5]))
-    expected = sum(0.5 * np.exp(-si) * li + 0.5 * si for si, li in zip(s, losses, strict=True))
+    expected = sum(0.5 * np.exp(-si) * li + np.log1p(np.exp(si)) for si, li in zip(s, losses, strict=True))
     assert float(values["val/loss/total"]) == pytest.approx(expected, rel=1e-5)
     graph.train(data(), settings(3))
     assert not np.allclose(multi.log_variances.detach(), s)
     graph.save_to_file(tmp_path / "graph.zip")
     loaded = Graph.load_from_file(tmp_path / "graph.zip")
     assert torch.equal(loaded.leaves["weighted_multi_loss"].log_variances, multi.log_variances)
+
+
+def test_learnable_weights_have_a_floor_where_a_loss_is_zero(tmp_path: Path) -> None:
+    graph, orth, _ = both()  # orthonormal from the start: the loss is 0 in every epoch
+    graph.add_leaf_node(orth, parent="pca")
+    graph.add_leaf_node(WeightedMultiLoss([orth], [2.7], learnable=True), parent="pca")
+    graph.register_monitor(DummyMonitor(tmp_path))
+    graph.train(data(), settings(30, lr=1.0))
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    totals = [row["value"] for row in rows if row["name"] == "val/loss/total"]
+    assert len(totals) == 30
+    assert min(totals) >= 0
 
 
 def test_a_loss_given_twice_is_refused() -> None:

@@ -18,6 +18,7 @@ from sklearn.metrics import (
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.anomaly.rx_logit_head import RXLogitHead
 from cuvis_ai.errors import ConfigError, GraphError, NotFittedError
+from cuvis_ai.node.base import Node
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
@@ -120,7 +121,27 @@ def test_without_masks_there_is_one_warning_and_training_goes_on(caplog: pytest.
     config = TrainingConfig(trainer=TrainerConfig(max_epochs=3, enable_progress_bar=False))
     with caplog.at_level(logging.WARNING):
         trainer = graph.train(Batches(as_batches(random_cubes(4)), as_batches(random_cubes(2))), config)
-    assert caplog.text.count("anomaly metrics are left out") == 1
+    assert caplog.text.count('no batch["mask"], so anomaly metrics are left out') == 1
+
+
+class Undefined(Node):
+    """Gives NaN for every pixel."""
+
+    def forward(self, cube: torch.Tensor) -> torch.Tensor:
+        return cube[:, :1] * float("nan")
+
+    def out_channels(self, in_channels: int | None) -> int:
+        return 1
+
+
+def test_scores_that_are_all_nan_are_named_as_such(caplog: pytest.LogCaptureFixture) -> None:
+    graph = Graph()
+    graph.add_leaf_node(AnomalyDetectionMetrics(), parent=graph.add_node(Undefined()))
+    batches = as_batches(random_cubes(4), mask=masks(4))
+    with caplog.at_level(logging.WARNING):
+        values_of(graph, batches, batches)
+    assert caplog.text.count("no finite score, so anomaly metrics are left out") == 1
+    assert "no batch" not in caplog.text
     assert not [name for name in trainer.callback_metrics if "anomaly_" in name]
     assert "val/metric/score_q50" in trainer.callback_metrics
 

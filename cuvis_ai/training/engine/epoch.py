@@ -150,6 +150,12 @@ class LossMeans:
                 f"checkpoint was written since."
             )
 
+    @torch.no_grad()
+    def running_total(self) -> float:
+        """Return the weighted sum of the means so far, of this rank."""
+        means = {name: sums[0] / sums[1].clamp(min=1) for name, sums in self.sums.items()}
+        return float(self.losses.total(means))
+
     def compute(self, stage: str) -> dict[str, float]:
         """Return the values by logged name, and `<stage>/loss/total`, their weighted sum."""
         if not self.sums:

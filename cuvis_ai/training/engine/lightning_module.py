@@ -32,6 +32,7 @@ from cuvis_ai.training.engine.pictures import Pictures
 from cuvis_ai.training.engine.resume import random_state, restore_random_state
 from cuvis_ai.training.engine.statistics import fit_statistics
 from cuvis_ai.training.monitors import Recorder
+from cuvis_ai.training.monitors.records import readable
 from cuvis_ai.types import Point
 
 logger = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ class GraphModule(LightningModule):
         self._scheduler: ReduceLROnPlateau | None = None
         self._scheduler_state: dict[str, Any] | None = None
         self._train_means = LossMeans(losses, torch.device("cpu"))
+        self._learning_rate = config.optimizer.lr
 
     # The two phases.
 
@@ -169,6 +171,8 @@ class GraphModule(LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the total loss of a batch; reads no cube if no loss needs one."""
+        # Noted before the step, since the scheduler sets the next epoch's before this one is logged.
+        self._learning_rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         points = self.losses.points() if self.losses.read_data else ()
         evaluation, batch = self._evaluated(batch, points)
         values = self.losses(evaluation, batch)
@@ -185,10 +189,14 @@ class GraphModule(LightningModule):
             logged("train", "loss", f"{name}_step"): value
             for name, value in zip(values, fetched, strict=True)
         }
-        self.log("loss", named[logged("train", "loss", "total_step")], prog_bar=True, logger=False)
+        self.log("loss", self.running_loss(), prog_bar=True, logger=False)
         self.recorder.scalars(
             named, "train", epoch=self.current_epoch, global_step=self.global_step + 1, per_step=True
         )
+
+    def running_loss(self) -> float:
+        """Return the mean of the total loss over the epoch so far, of this rank."""
+        return self._train_means.running_total()
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Record weights and gradients at the end of an epoch; the validation after it drops the latter."""
@@ -197,13 +205,12 @@ class GraphModule(LightningModule):
             self.recorder.histograms(tensors, epoch=self.current_epoch, global_step=self.global_step)
 
     def on_train_epoch_end(self) -> None:
-        """Log the training losses of the epoch."""
+        """Log the training losses of the epoch, and the learning rate of its last step."""
         self._train_means.raise_if_not_finite(self.current_epoch)
         values = self._train_means.compute("train")
         if not self.has_validation:
             self._finish_epoch_loss(values.get(logged("train", "loss", "total")))
-        optimizer = self.trainer.optimizers[0]
-        values[logged("train", "metric", "learning_rate")] = optimizer.param_groups[0]["lr"]
+        values[logged("train", "metric", "learning_rate")] = self._learning_rate
         self._publish(values, "train")
 
     def on_train_end(self) -> None:
@@ -284,4 +291,4 @@ class GraphModule(LightningModule):
             values, stage, epoch=self.current_epoch, global_step=self.global_step, per_step=False
         )
         for name, value in values.items():
-            logger.info("  %s: %s", name, f"{value:.1%}" if "explained_variance" in name else f"{value:.4g}")
+            logger.info("  %s: %s", name, readable(name, value, digits=4))

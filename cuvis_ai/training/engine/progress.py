@@ -1,17 +1,27 @@
 """The progress bar of the gradient phase: `Epoch 1/10: 100%|████| 270/270 [00:15<00:00, 17.2it/s]`."""
 
 import sys
-from typing import Any
+import time
+from typing import Any, Protocol, runtime_checkable
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.trainer.states import TrainerFn
 from tqdm.auto import tqdm
 
 
+@runtime_checkable
+class KnowsItsLoss(Protocol):
+    """A module that can say how its epoch stands."""
+
+    def running_loss(self) -> float:
+        """Return the mean of the total loss over the epoch so far."""
+
+
 class EpochProgressBar(ProgressBar):
     """One line an epoch, epochs counted from 1 out of all; a line of its own for a validation or test run.
 
+    The loss is the mean of the epoch so far (of the first rank's share), from the first batch on.
     Where the output is no terminal, each line is written when it is begun and when it is done. Lightning's
     `TQDMProgressBar` writes one after each batch, and ends it after the values of a validation.
     """
@@ -20,6 +30,7 @@ class EpochProgressBar(ProgressBar):
         super().__init__()
         self._bar: tqdm[Any] = tqdm(disable=True)
         self._enabled = True
+        self._shown = 0.0
 
     def enable(self) -> None:
         """Show bars."""
@@ -48,13 +59,19 @@ class EpochProgressBar(ProgressBar):
 
     def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
         """Open the epoch's bar."""
+        self._shown = float("-inf")
         self._open(f"Epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", trainer.num_training_batches)
 
-    def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """Advance, with the loss last logged."""
-        loss = trainer.progress_bar_metrics.get("loss")
-        if loss is not None:
-            self._bar.set_postfix_str(f"loss={loss:.4g}", refresh=False)
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any
+    ) -> None:
+        """Advance, with the epoch's loss so far."""
+        now = time.monotonic()
+        # Asked only where it will be seen: on a device, the host waits for the answer.
+        due = trainer.is_last_batch or now - self._shown >= self._bar.mininterval
+        if due and self._enabled and isinstance(pl_module, KnowsItsLoss):
+            self._shown = now
+            self._bar.set_postfix_str(f"loss={pl_module.running_loss():.4g}", refresh=False)
         self._advance()
 
     def on_validation_start(self, trainer: Trainer, *args: Any) -> None:

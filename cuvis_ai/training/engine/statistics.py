@@ -173,6 +173,11 @@ def _stream(
             n_bytes += checked["cube"].nbytes
             yield checked
             seconds = time.perf_counter() - start
-            rates = f"{pixels / seconds / 1e6:.1f} Mpx/s, {n_bytes / seconds / 1e6:.0f} MB/s"
+            rates = f"{_rate(pixels / seconds / 1e6)} Mpx/s, {_rate(n_bytes / seconds / 1e6)} MB/s"
             bar.set_postfix_str(rates, refresh=False)
             bar.update()
+
+
+def _rate(value: float) -> str:
+    """Return a rate with two digits or more, however small it is."""
+    return f"{value:.0f}" if value >= 9.95 else f"{value:#.2g}"

@@ -110,7 +110,8 @@ def train(
     recorder.graph(outline_of(parts.execution, parts.leaves))
     complete = False
     try:
-        _run(trainer, module, source, checkpoint)
+        with _own_dtype(parts):
+            _run(trainer, module, source, checkpoint)
         if trainer.global_step == step:
             # Lightning then ends without its hooks.
             logger.info("The checkpoint is of the end of the run: nothing was left to train")
@@ -160,7 +161,7 @@ def evaluate(
     pictures = Pictures(parts.execution, (), recorder)
     module = GraphModule(parts, losses, pictures, recorder, config, evaluated_split=split)
     trainer = make_trainer(replace(config.trainer, callbacks=[]), max_epochs=0)
-    with _expected_warnings():
+    with _expected_warnings(), _own_dtype(parts):
         trainer.test(module, dataloaders=loader, verbose=False)
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
@@ -176,6 +177,18 @@ def _run(trainer: Trainer, module: GraphModule, source: CountedBatches, checkpoi
         if module.best is not None:
             kind = "validation" if module.has_validation else "training"
             logger.info("Best %s loss: %.4g at epoch %d", kind, module.best[0], module.best[1] + 1)
+
+
+@contextmanager
+def _own_dtype(parts: Parts) -> Iterator[None]:
+    """Return nodes and leaves to their dtype at the end: Lightning leaves them in that of its precision."""
+    dtype = parts.execution.dtype
+    try:
+        yield
+    finally:
+        if parts.execution.dtype != dtype:
+            parts.nodes.to(dtype)
+            parts.leaves.to(dtype)
 
 
 @contextmanager

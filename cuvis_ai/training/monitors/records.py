@@ -179,6 +179,11 @@ class Ending:
     seconds: float
 
 
+def readable(name: str, value: float, *, digits: int) -> str:
+    """Return a logged value as a person reads it: explained variance in per cent."""
+    return f"{value:.1%}" if "explained_variance" in name else f"{value:.{digits}g}"
+
+
 def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested settings by dotted name: `optimizer.lr`."""
     flat: dict[str, Any] = {}

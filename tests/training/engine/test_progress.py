@@ -34,16 +34,32 @@ def test_one_line_an_epoch_counted_from_1(datamodule: Batches, capsys: pytest.Ca
     graph, pca = pca_graph(Power())
     graph.add_leaf_node(ExplainedVarianceMetric(), parent=pca)
     graph.train(datamodule, shown(3, log_every_n_steps=100))
-    printed = lines(capsys.readouterr().out)
+    printed = [re.sub("loss=[^]]+", "loss", line) for line in lines(capsys.readouterr().out)]
     titles = [f"Epoch {epoch}/3" for epoch in (1, 2, 3)]
-    assert printed == [line for title in titles for line in (begun(title, 4), done(title, 4))]
+    assert printed == [line for title in titles for line in (begun(title, 4), done(title, 4, ", loss"))]
 
 
-def test_the_loss_last_logged_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("log_every_n_steps", [1, 100])
+def test_the_loss_is_the_mean_of_the_epoch(
+    log_every_n_steps: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     graph, _ = pca_graph(Power())
-    trainer = graph.train(data(), shown(1))
-    loss = float(trainer.progress_bar_metrics["loss"])
+    trainer = graph.train(data(), shown(1, log_every_n_steps=log_every_n_steps))
+    loss = float(trainer.callback_metrics["train/loss/total"])
     assert lines(capsys.readouterr().out)[-1] == done("Epoch 1/1", 4, f", loss={loss:.4g}")
+
+
+def test_on_a_terminal_the_loss_is_shown_from_the_first_batch(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    graph, _ = pca_graph(Power())
+    postfixes: list[tuple[int, str]] = []
+    monkeypatch.setattr(
+        "tqdm.auto.tqdm.set_postfix_str", lambda bar, s, refresh: postfixes.append((bar.n, s))
+    )
+    graph.train(data(), shown(1))
+    assert next(n for n, s in postfixes if s.startswith("loss=")) == 0
 
 
 def test_a_validation_or_test_outside_training_has_a_line_of_its_own(

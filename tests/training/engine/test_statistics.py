@@ -82,6 +82,23 @@ def test_a_pass_lets_go_of_a_batch_before_it_asks_for_the_one_after_the_next() -
     assert second["cube"].shape == (1, 2, 3, 4)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "rates"),
+    [(1.0, "1.0 Mpx/s, 8.0 MB/s"), (0.01, "100 Mpx/s, 800 MB/s"), (40.0, "0.025 Mpx/s, 0.20 MB/s")],
+)
+def test_rates_are_shown_with_digits_however_slow_the_pass(
+    seconds: float, rates: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    clock = iter([0.0, seconds])
+    monkeypatch.setattr("cuvis_ai.training.engine.statistics.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("tqdm.auto.tqdm.set_postfix_str", lambda bar, s, refresh: shown.append(s))
+    execution = graph_of(MinMaxNormalizer())._members.execution
+    loader = [{"cube": torch.zeros(1, 2, 1000, 1000)}]
+    list(_stream(loader, execution, torch.device("cpu"), "", show_progress=False))
+    assert shown == [rates]
+
+
 class Offset(Node):
     """A node of a user's own that requires fitting and names no state."""
 

@@ -2,12 +2,14 @@
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.errors import ConfigError, GraphError
@@ -225,7 +227,48 @@ def test_learning_rate_falls_when_the_loss_stalls(tmp_path: Path) -> None:
     graph.register_monitor(DummyMonitor(tmp_path))
     graph.train(data(), settings(14, {"lr": 1.0}))
     rates = [r["value"] for r in rows(tmp_path) if r["name"] == "train/metric/learning_rate"]
-    assert rates == pytest.approx([1.0] * 11 + [0.1] * 3)
+    assert rates == pytest.approx([1.0] * 12 + [0.1] * 2)  # after the first, 11 epochs without improvement
+
+
+class Rates(Callback):
+    """Notes the learning rate of each step."""
+
+    def __init__(self) -> None:
+        self.by_epoch: dict[int, set[float]] = {}
+
+    def on_train_batch_start(self, trainer: Trainer, *args: Any) -> None:
+        self.by_epoch.setdefault(trainer.current_epoch, set()).add(
+            trainer.optimizers[0].param_groups[0]["lr"]
+        )
+
+
+@pytest.mark.parametrize("datamodule", [data(), Batches(as_batches(random_cubes(8)))], ids=["val", "no val"])
+def test_the_learning_rate_logged_for_an_epoch_is_that_of_its_steps(
+    datamodule: Batches, tmp_path: Path
+) -> None:
+    graph, _ = pca_graph()  # nothing improves: the rate falls after every epoch but the first
+    graph.register_monitor(DummyMonitor(tmp_path))
+    used, scheduler = Rates(), SchedulerConfig(patience=0, factor=0.5)
+    graph.train(datamodule, replace(settings(4, {"lr": 1.0}, callbacks=[used]), scheduler=scheduler))
+    found = {r["epoch"]: {r["value"]} for r in rows(tmp_path) if r["name"] == "train/metric/learning_rate"}
+    assert found == used.by_epoch
+    assert [rate for [rate] in found.values()] == [1.0, 1.0, 0.5, 0.25]
+
+
+@pytest.mark.parametrize("max_epochs", [0, 2])
+def test_double_precision_ends_with_a_graph_that_takes_the_same_batches(max_epochs: int) -> None:
+    found = []
+    for precision in ("32", "64"):
+        graph, pca = pca_graph(Power())
+        graph.add_leaf_node(ExplainedVarianceMetric(), parent=pca)
+        config = settings(max_epochs, precision=precision)
+        graph.train(data(), config)
+        values = graph.evaluate(data(), "test", config)
+        assert graph.dtype == torch.float32
+        assert all(value.dtype == torch.float32 for value in graph.state_dict().values())
+        found.append((values, graph(random_cubes(2)).output))
+    assert found[1][0] == pytest.approx(found[0][0], rel=1e-4)
+    torch.testing.assert_close(found[1][1], found[0][1], rtol=1e-3, atol=1e-4)
 
 
 def test_checkpoint_name_is_filled_in_and_early_stopping_stops(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from jinja2 import Environment, StrictUndefined
 
-from cuvis_ai.training.monitors.records import Drawn, flattened
+from cuvis_ai.training.monitors.records import Drawn, flattened, readable
 from cuvis_ai.training.monitors.report import charts
 from cuvis_ai.training.monitors.report.diagram import layout
 from cuvis_ai.training.monitors.report.record import Record
@@ -61,7 +61,7 @@ def _results(record: Record, best: tuple[str, int] | None) -> list[list[str]]:
     for name in sorted(by_name, key=_importance):
         of_name = by_name[name]
         shown = [of_name[max(of_name)]] if best is None else [of_name.get(best[1]), of_name[max(of_name)]]
-        rows.append([name, *("–" if value is None else f"{value:.6g}" for value in shown)])
+        rows.append([name, *("–" if value is None else readable(name, value, digits=6) for value in shown)])
     return rows
 
 
