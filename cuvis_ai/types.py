@@ -41,7 +41,10 @@ class Batch(TypedDict, total=False):
     mask: PixelMask
     """True where a pixel is an anomaly."""
     valid: PixelMask
-    """False where a pixel holds no data: it enters no statistic, loss, metric or picture."""
+    """False where a pixel holds no data: it enters no statistic, loss, metric or picture, and no window."""
+    core: PixelMask
+    """False where a pixel is context of a tile: windows see it, but no statistic, loss, metric or picture
+    counts it; absent where there is none."""
     labels: Labels
     """Labels as the data set has them."""
     wavelengths: Float[Tensor, " c"]

@@ -7,13 +7,14 @@ import torch
 
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.anomaly.rx_logit_head import RXLogitHead
-from cuvis_ai.functional.affine import pixels_of
+from cuvis_ai.functional.affine import Affine, pixels_of
 from cuvis_ai.leaf.bases import Loss
-from cuvis_ai.node.base import Node, require_fitted
+from cuvis_ai.node.base import AffineNode, FittedNode, Node, require_fitted
 from cuvis_ai.node.decoder import LinearDecoder, PCADecoder
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
+from cuvis_ai.stats import Moments, WeightedMoments
 from cuvis_ai.training.config import OptimizerConfig, TrainerConfig, TrainingConfig
 from tests.cubes import Batches, as_batches, random_cubes
 
@@ -97,3 +98,40 @@ def graph_of(*nodes: Node) -> Graph:
     for i, node in enumerate(nodes):
         previous = graph.add_node(node, parent=previous, name=f"n{i}")
     return graph
+
+
+class BoxMean(Node):
+    """A node of a user's own that looks at neighbours: the mean over 3 × 3 valid pixels."""
+
+    halo = 1
+
+    def forward(self, cube: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        inside = valid[:, None].to(cube.dtype)
+        total, count = (
+            torch.nn.functional.avg_pool2d(x, 3, 1, 1, divisor_override=1) for x in (cube * inside, inside)
+        )
+        return total / count.clamp(min=1)
+
+
+class ReweightedMean(FittedNode, AffineNode):
+    """x − m, with m fitted again from pixels that weigh 1 / (1 + ‖mean of x − m over 3 × 3 pixels‖²)."""
+
+    state_shapes: ClassVar = {"level": "c"}
+    level: torch.Tensor
+    sketch = Moments
+    fit_halo = 1
+
+    def finalize(self, sketch: Moments) -> None:
+        self.set_state(level=sketch.mean)
+
+    def affine(self) -> Affine:
+        return Affine(torch.ones_like(self.level), self.level, torch.zeros_like(self.level))
+
+    def further_passes(self) -> int:
+        return 2
+
+    def weights(self, cube: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        return 1 / (1 + BoxMean()(cube - self.level[:, None, None], valid).square().sum(1))
+
+    def refine(self, sketch: WeightedMoments) -> None:
+        self.set_state(level=sketch.mean)

@@ -69,6 +69,7 @@ class CubeDataModule(LightningDataModule, ABC):
         self.batch_size = self.loading.batch_size
         """As `loading` says, under the name that Lightning looks for."""
         self._datasets: dict[str, CubeDataset] = {}
+        self._context = 0
 
     @abstractmethod
     def find_items(self) -> SplitItems:
@@ -211,9 +212,16 @@ class CubeDataModule(LightningDataModule, ABC):
         one = replace(self.reading, on_error="raise")
         return collate_cubes([CubeDataset([item], bands=self._dataset("predict").bands, reading=one)[0]])
 
+    def set_context(self, pixels: int) -> None:
+        """Let loaders that are made from now on add so many pixels on each side of tiles.
+
+        They come with `core` False and end where the scene ends.
+        """
+        self._context = pixels
+
     def _loader(self, split: str, batch_size: int | None = None) -> CubeLoader:
         """The loader of a split, by default with the module's batch size."""
-        dataset = self._dataset(split)
+        dataset = self._dataset(split).with_context(self._context)
         seed = self.loading.seed
         if seed is None:
             seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))

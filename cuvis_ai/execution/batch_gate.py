@@ -9,7 +9,7 @@ from torch import Tensor
 from cuvis_ai.errors import GraphError
 from cuvis_ai.types import PixelMask
 
-FLAGS = ("mask", "valid")
+FLAGS = ("mask", "valid", "core")
 """Keys that hold one flag a pixel."""
 
 

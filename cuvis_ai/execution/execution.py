@@ -15,13 +15,14 @@ from torch import Tensor
 from cuvis_ai.errors import GraphError
 from cuvis_ai.execution.topology import Topology
 from cuvis_ai.functional.affine import Affine, Pointwise, identity_like, stack
-from cuvis_ai.leaf.reading import Evaluation
+from cuvis_ai.leaf.reading import Evaluation, intersection
 from cuvis_ai.node.base import (
     AffineNode,
     Node,
     check_channels,
     has_pointwise,
     require_fitted,
+    sees_valid,
     structure_of,
 )
 from cuvis_ai.node.base.abilities import follower
@@ -80,6 +81,19 @@ class Execution:
             known[name] = self.nodes[name].out_channels(entering)
         return _total([known[name] for name in point])
 
+    def halo(self, point: Point) -> int | None:
+        """Return how many pixels away the values at a point depend on the cube; None for the whole cube.
+
+        It is the largest sum of the nodes' halos along a path.
+        """
+        known: dict[str, int | None] = {SOURCE: 0}
+        for name in self.topology.order():
+            reached = [*(known[parent] for parent in self.input_of(name)), self.nodes[name].halo]
+            *before, own = reached
+            known[name] = None if None in reached else max(h for h in before if h is not None) + (own or 0)
+        reached = [known[name] for name in point]
+        return None if None in reached else max(h for h in reached if h is not None)
+
     def affine(self, point: Point, base: Point, channels: int | None = None) -> Affine | None:
         """Return the composed map from `base` to `point`, from the current weights; None for the identity.
 
@@ -123,7 +137,11 @@ class Execution:
                 following.refresh(self._path_to(name))
 
     def evaluate(
-        self, cube: CubeTensor, points: Iterable[Point], valid: PixelMask | None = None
+        self,
+        cube: CubeTensor,
+        points: Iterable[Point],
+        valid: PixelMask | None = None,
+        core: PixelMask | None = None,
     ) -> Evaluation:
         """Return the values at `points`.
 
@@ -131,20 +149,22 @@ class Execution:
             cube: the batch that enters the graph.
             points: where something is read.
             valid: False at pixels without data.
+            core: False at pixels that are context of a tile; handed through.
         """
         wanted = tuple(dict.fromkeys(points))
         if not cube.is_cpu or self._may_hide_a_nan(wanted):
             # On a device, looking at the result would make the host wait.
-            valid = _intersection(valid, torch.isfinite(cube).all(1))
+            valid = intersection(valid, torch.isfinite(cube).all(1))
         elif valid is not None and bool(valid.all()):
             valid = None
         if valid is not None:
             cube = self._filled(cube, valid)
-        batch = _Batch(self, cube, wanted)
+        batch = _Batch(self, cube, valid, wanted)
         if cube.is_cpu and not batch.finite():
-            valid = _intersection(valid, torch.isfinite(cube).all(1))
-            batch = _Batch(self, self._filled(cube, valid), wanted)
-        return Evaluation({point: batch.values[point] for point in wanted}, valid)
+            finite = torch.isfinite(cube).all(1)
+            valid = finite if valid is None else valid & finite
+            batch = _Batch(self, self._filled(cube, valid), valid, wanted)
+        return Evaluation({point: batch.values[point] for point in wanted}, valid, core)
 
     def _may_hide_a_nan(self, wanted: Collection[Point]) -> bool:
         """Whether the first node has no affine form, so that a NaN need not reach its output."""
@@ -164,8 +184,11 @@ class Execution:
 class _Batch:
     """The values of one batch, each computed once."""
 
-    def __init__(self, execution: Execution, cube: CubeTensor, wanted: Collection[Point]) -> None:
+    def __init__(
+        self, execution: Execution, cube: CubeTensor, valid: PixelMask | None, wanted: Collection[Point]
+    ) -> None:
         self.execution = execution
+        self.valid = valid
         self.wanted = wanted
         self.values: dict[Point, CubeTensor] = {CUBE: cube}
         self.sums: list[Tensor] = []
@@ -193,7 +216,7 @@ class _Batch:
         node = self.execution.nodes[name]
         point = self.execution.input_of(name)
         if not isinstance(node, AffineNode) or node.structure is Structure.OPAQUE:
-            return called(node, self.value(point))
+            return called(node, self.value(point), self.valid)
         base = self._base(point)
         affine = self.execution.affine((name,), base, self.value(base).shape[1])
         assert affine is not None
@@ -215,11 +238,11 @@ def _total(counts: Sequence[int | None]) -> int | None:
     return sum(known) if len(known) == len(counts) else None
 
 
-def called(node: Node, cube: CubeTensor) -> CubeTensor:
-    """Return node(cube); errors name the node and its input."""
+def called(node: Node, cube: CubeTensor, valid: PixelMask | None = None) -> CubeTensor:
+    """Return node(cube), or node(cube, valid) and 0 at invalid pixels; errors name the node and its input."""
     require_fitted(node)
     try:
-        result: Tensor = node(cube)
+        result = _with_valid(node, cube, valid) if sees_valid(node) else node(cube)
     except (RuntimeError, TypeError, IndexError) as err:
         raise GraphError(f"{node.label}: failed on its input {tuple(cube.shape)}: {err}") from err
     expected = (cube.shape[0], *cube.shape[2:])
@@ -231,5 +254,10 @@ def called(node: Node, cube: CubeTensor) -> CubeTensor:
     return result
 
 
-def _intersection(a: PixelMask | None, b: PixelMask) -> PixelMask:
-    return b if a is None else a & b
+def _with_valid(node: Node, cube: CubeTensor, valid: PixelMask | None) -> CubeTensor:
+    if valid is not None:
+        result: Tensor = node(cube, valid)
+        return torch.where(valid[:, None], result, 0.0)
+    everywhere = torch.ones(cube.shape[0], *cube.shape[2:], dtype=torch.bool, device=cube.device)
+    mapped: Tensor = node(cube, everywhere)
+    return mapped

@@ -82,7 +82,7 @@ class Observer:
     @torch.no_grad()
     def update(self, evaluation: Evaluation, batch: Mapping[str, Any]) -> None:
         """Take in a batch; sketches that need the truth pass over a batch without a mask."""
-        mask, valid = batch.get("mask"), evaluation.valid
+        mask, valid = batch.get("mask"), evaluation.counted
         needs_truth = any(truth is not Truth.UNUSED for _, _, truth in self._parts)
         truth = region_weights(mask, valid) if needs_truth and mask is not None else None
         for point in self.points():

@@ -38,7 +38,13 @@ class Truth(Enum):
 
 @dataclass(frozen=True)
 class View:
-    """What one batch shows to a leaf: its parent, what it declared to read, and the valid pixels."""
+    """What one batch shows to a leaf: its parent, what it declared to read, and which pixels count.
+
+    Attributes:
+        parent: the node that it is attached to.
+        values: what it reads.
+        valid: False at pixels that do not count, without data or mere context; None if all do.
+    """
 
     parent: Node
     values: Mapping[Read, Tensor]
@@ -75,15 +81,29 @@ class Evaluation:
     Attributes:
         values: the cube at each point asked for. Invalid pixels hold arbitrary finite values.
         valid: False at invalid pixels; None if all are valid.
+        core: False at pixels that are context of a tile; None if none is.
     """
 
     values: dict[Point, CubeTensor]
     valid: PixelMask | None
+    core: PixelMask | None = None
+
+    @property
+    def counted(self) -> PixelMask | None:
+        """True at the pixels that statistics, losses, metrics and pictures count; None if all do."""
+        return intersection(self.valid, self.core)
 
     def masked(self, point: Point) -> CubeTensor:
         """Return the cube at a point, NaN at invalid pixels."""
         values = self.values[point]
         return values if self.valid is None else values.masked_fill(~self.valid[:, None], float("nan"))
+
+
+def intersection(a: PixelMask | None, b: PixelMask | None) -> PixelMask | None:
+    """Return where both hold; None is everywhere."""
+    if a is None or b is None:
+        return b if a is None else a
+    return a & b
 
 
 class Paths(Protocol):
@@ -128,4 +148,4 @@ def view_of(
         return View(parent, values)
     points = points_of(reads, parent, paths)
     cubes = {read: evaluation.values[point] for read, point in points.items()}
-    return View(parent, {**cubes, **values}, evaluation.valid)
+    return View(parent, {**cubes, **values}, evaluation.counted)

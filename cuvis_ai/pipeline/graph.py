@@ -228,8 +228,6 @@ class Graph:
         valid = None if valid is None else pixel_flags("valid", valid, cube)
         return self._members.execution.evaluate(cube, points, valid)
 
-    # Saving.
-
     def save_to_file(self, path: str | Path) -> None:
         """Write structure, hyper-parameters and weights to a zip file; an old file is replaced at once."""
         graph_file.save(path, self.name, self.bands, self._members)
@@ -255,6 +253,11 @@ class Graph:
     def dtype(self) -> torch.dtype:
         """The dtype of cubes that the nodes take."""
         return self._members.execution.dtype
+
+    @property
+    def halo(self) -> int | None:
+        """How many pixels away an output depends on the cube at most, for who cuts it; None: all of it."""
+        return self._members.execution.halo(tuple(self.topology.ends()))
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Move or convert nodes and leaves, as `nn.Module.to`."""
@@ -284,8 +287,6 @@ class Graph:
     def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
         """Take the state that `state_dict` returned."""
         self._members.load_state_dict(state_dict)
-
-    # Looking at it.
 
     def __repr__(self) -> str:
         """Return the structure as a tree, each node with its arguments, its leaves below it."""

@@ -7,6 +7,7 @@ from cuvis_ai.stats.moments import ChannelMoments, Moments
 from cuvis_ai.stats.ranks import merged_over_ranks
 from cuvis_ai.stats.score_distribution import ScoreDistribution
 from cuvis_ai.stats.sketch import Sketch, Structure, update_all
+from cuvis_ai.stats.weighted_moments import WeightedMoments
 
 __all__ = [
     "ChannelMoments",
@@ -18,6 +19,7 @@ __all__ = [
     "ScoreDistribution",
     "Sketch",
     "Structure",
+    "WeightedMoments",
     "merged_over_ranks",
     "update_all",
 ]

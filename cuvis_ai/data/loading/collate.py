@@ -23,6 +23,8 @@ class Sample(TypedDict, total=False):
     """True where a pixel is an anomaly (h, w)."""
     valid: NDArray[Any] | Tensor
     """False where a pixel holds no data (h, w); absent where every pixel is good."""
+    core: NDArray[Any] | Tensor
+    """False where a pixel is context of a tile (h, w); absent where there is none."""
     labels: NDArray[Any] | Tensor
     """Labels in any shape; those of shape (h, w) are padded with the cube."""
     wavelengths: NDArray[Any] | Tensor
@@ -36,7 +38,7 @@ def collate_cubes(samples: Sequence[Sample], *, pad: bool = False) -> Batch:
 
     The strides of `cube` are therefore channels-last, and its flat (n, c) pixel matrix is a view.
     `mask`, `labels` and `wavelengths` appear when every sample has them, `name` likewise; `valid`
-    appears when some sample has it or some pixel was padded.
+    appears when some sample has it or some pixel was padded, `core` when some sample has it.
 
     Args:
         samples: cubes (h, w, c) of any real dtype, with one number of bands.
@@ -63,6 +65,12 @@ def collate_cubes(samples: Sequence[Sample], *, pad: bool = False) -> Batch:
             for s, c, n in zip(samples, cubes, names, strict=True)
         ]
         batch["valid"] = _stack(valid, size)
+    if any("core" in s for s in samples):
+        core = [
+            _flags(s.get("core", torch.ones(c.shape[:2])), c, "core", n)
+            for s, c, n in zip(samples, cubes, names, strict=True)
+        ]
+        batch["core"] = _stack(core, size)
     if _all_have(samples, "labels", names):
         batch["labels"] = _stack_labels([torch.as_tensor(s["labels"]) for s in samples], cubes, size, names)
     if _all_have(samples, "wavelengths", names):

@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -72,12 +73,19 @@ class CubeDataset(Dataset[Sample]):
         self.bands = bands
         self.reading = reading
         self.fallback_size = fallback_size
+        self.context = 0
         # Shared memory: workers set the flags, the main process counts them.
         self._failed = torch.zeros(len(self.items), dtype=torch.bool)
         if reading.on_error == "skip":
             self._failed.share_memory_()
         self._explained = False
         self._opened: tuple[Path, str | None, Cube] | None = None
+
+    def with_context(self, pixels: int) -> Self:
+        """Return the same data set, its windows with so many pixels more on each side, `core` False there."""
+        other = copy(self)
+        other.context = pixels
+        return other
 
     def __len__(self) -> int:
         return len(self.items)
@@ -133,11 +141,17 @@ class CubeDataset(Dataset[Sample]):
         self.bands.check(cube)
         size = cube.shape[:2]
         window = item.window or Window(0, 0, *size)
-        pixels, valid = read_window(cube, window, self.bands, self.reading)
+        grown = window.grown(self.context, size)
+        pixels, valid = read_window(cube, grown, self.bands, self.reading)
         if valid is not None and not valid.any() and not self._explained:
             self._explained = True
             logger.warning("%s: no valid pixel: %s.", item.name, self.why_invalid(item))
-        return self._sample(item, pixels, valid, size, window)
+        sample = self._sample(item, pixels, valid, size, grown)
+        if grown != window:
+            sample["core"] = np.zeros(grown[2:], dtype=bool)
+            rows, columns = window._replace(top=window.top - grown.top, left=window.left - grown.left).slices
+            sample["core"][rows, columns] = True
+        return sample
 
     def _open(self, item: CubeItem) -> Cube:
         """The item's cube; the last one is cached, since the tiles of one scene follow each other."""

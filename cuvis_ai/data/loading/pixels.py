@@ -30,6 +30,13 @@ class Window(NamedTuple):
         """The rectangle as an index of the first two axes."""
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
+    def grown(self, pixels: int, size: tuple[int, int]) -> "Window":
+        """Return the rectangle with so many pixels more on each side, as far as a cube of that size goes."""
+        top, left = max(0, self.top - pixels), max(0, self.left - pixels)
+        bottom = min(size[0], self.top + self.height + pixels)
+        right = min(size[1], self.left + self.width + pixels)
+        return Window(top, left, bottom - top, right - left)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:

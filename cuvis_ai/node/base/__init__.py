@@ -10,6 +10,7 @@ from cuvis_ai.node.base.node import (
     mark_initialized,
     require_fitted,
     reset,
+    sees_valid,
     structure_of,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "mark_initialized",
     "require_fitted",
     "reset",
+    "sees_valid",
     "structure_of",
 ]

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from cuvis_ai.functional.affine import Affine
 from cuvis_ai.node.base.node import Node
+from cuvis_ai.stats import WeightedMoments
+from cuvis_ai.types import CubeTensor, PixelMask
 
 
 class Projection(NamedTuple):
@@ -69,6 +71,30 @@ class Follows(Protocol):
 
     def refresh(self, path: Affine | None) -> None:
         """Set the fitted state to the statistics that are derived now."""
+
+
+@runtime_checkable
+class Reweights(Protocol):
+    """A fitted node whose moments are taken again, each pixel weighted by the present state."""
+
+    def further_passes(self) -> int:
+        """Return how many passes over the data follow the one in which it is first fitted."""
+
+    def weights(self, cube: CubeTensor, valid: PixelMask) -> Float[Tensor, "b h w"]:
+        """Return the weights of the pixels that enter, from the present state.
+
+        Args:
+            cube: what enters the node, with `fit_halo` pixels around those that count.
+            valid: False at pixels without data.
+        """
+
+    def refine(self, sketch: WeightedMoments) -> None:
+        """Set the fitted state from the weighted moments of what enters."""
+
+
+def reweighting(node: Node) -> int:
+    """Return how many further passes with weights a node asks for."""
+    return node.further_passes() if isinstance(node, Reweights) else 0
 
 
 def follower(node: Node) -> Follows | None:

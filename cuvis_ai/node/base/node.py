@@ -4,6 +4,9 @@ A node of your own derives from `Node` and needs `forward` alone. If it is fitte
 `requires_initial_fit` be True and implement `initialize_from_data`. The project's own nodes also derive
 from `FittedNode`, which says from which statistics a node is fitted, so that nodes share a pass over the
 data, and from `AffineNode`, whose maps compose into one matrix product with their neighbours'.
+
+A node that looks at neighbours sets `halo`, how many pixels away they are at most. It is then called with
+the valid pixels beside the cube, `forward(cube, valid)`, and whoever cuts a scene reads that much around.
 """
 
 from abc import ABC, abstractmethod
@@ -43,6 +46,16 @@ class Node(nn.Module, ABC):
     emits_logits: ClassVar[bool] = False
     """Whether the output is a logit, so that a sigmoid makes a probability of it."""
 
+    halo: int | None = 0
+    """How many pixels away, in rows and columns, the output of a pixel depends on the input at most; None
+    for the whole cube. Not 0: `forward(cube, valid)` is called, unless None."""
+
+    needs_valid: bool = False
+    """Whether `forward(cube, valid)` is called though `halo` is 0 or None."""
+
+    fit_halo: int = 0
+    """How many pixels around those that it is fitted to the node must see while it is fitted."""
+
     def __init__(self, *, trainable: bool = False) -> None:
         super().__init__()
         self.name: str | None = None
@@ -55,7 +68,11 @@ class Node(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, cube: CubeTensor) -> MappedCube:
-        """Return the mapped cube."""
+        """Return the mapped cube.
+
+        With a `halo`, or `needs_valid`, there is a second argument, `valid` (b, h, w): False at pixels
+        without data, where the cube holds arbitrary finite values that must change no other pixel's output.
+        """
 
     def out_channels(self, in_channels: int | None) -> int | None:
         """Return the number of channels that leave for `in_channels` entering; None if not known yet."""
@@ -171,6 +188,11 @@ def has_pointwise(node: AffineNode) -> bool:
 def structure_of(node: Node) -> Structure:
     """Return how a node acts on the spectrum: OPAQUE unless it is affine."""
     return node.structure if isinstance(node, AffineNode) else Structure.OPAQUE
+
+
+def sees_valid(node: Node) -> bool:
+    """Return whether a node is called with the valid pixels beside the cube."""
+    return node.needs_valid or bool(node.halo)
 
 
 def require_fitted(node: Node) -> None:

@@ -1,6 +1,7 @@
 """How batches reach the two phases: each sample once for statistics, none where no cube is read."""
 
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from contextlib import contextmanager
 from typing import Any, Protocol, cast, runtime_checkable
 
 from lightning.pytorch import LightningDataModule, Trainer
@@ -19,17 +20,40 @@ class SharesStatistics(Protocol):
         """This rank's share, in any order and batches."""
 
 
+@runtime_checkable
+class ReadsContext(Protocol):
+    """A data module whose tiles can hold pixels around them, with `core` False."""
+
+    def set_context(self, pixels: int) -> None:
+        """Let loaders that are made from now on add so many pixels on each side, as far as the scene goes."""
+
+
+@contextmanager
+def context_read(datamodule: LightningDataModule, pixels: int) -> Iterator[None]:
+    """Let loaders that are made inside add so many pixels around tiles, if the data module can."""
+    if not isinstance(datamodule, ReadsContext):
+        yield
+        return
+    datamodule.set_context(pixels)
+    try:
+        yield
+    finally:
+        datamodule.set_context(0)
+
+
 class CountedBatches(LightningDataModule):
     """Another data module's batches, as bare numbers in the stages in which no cube is read.
 
     Args:
         inner: the data module.
         train, val: whether that stage's cubes are read.
+        context: pixels around a tile that the graph's windows see.
     """
 
-    def __init__(self, inner: LightningDataModule, *, train: bool, val: bool) -> None:
+    def __init__(self, inner: LightningDataModule, *, train: bool, val: bool, context: int = 0) -> None:
         super().__init__()
         self.inner = inner
+        self.context = context
         self.allow_zero_length_dataloader_with_multiple_devices = (
             inner.allow_zero_length_dataloader_with_multiple_devices
         )
@@ -44,13 +68,15 @@ class CountedBatches(LightningDataModule):
 
     def train_dataloader(self) -> Iterable[Any]:
         """The training batches, or as many numbers."""
-        loader: Iterable[Any] = self.inner.train_dataloader()
+        with context_read(self.inner, self.context):
+            loader: Iterable[Any] = self.inner.train_dataloader()
         return loader if self.reads["train"] else _numbers_like(loader)
 
     def val_dataloader(self) -> Iterable[Any]:
         """The validation batches, or one number if there are any, on this rank or another."""
         has_val = is_overridden("val_dataloader", self.inner)
-        loader: Iterable[Any] = _one_loader(self.inner.val_dataloader()) if has_val else []
+        with context_read(self.inner, self.context):
+            loader: Iterable[Any] = _one_loader(self.inner.val_dataloader()) if has_val else []
         # All ranks ask together; one without cubes still takes part when sketches are put together.
         exists = any_rank_has_batches(cast(Trainer, self.trainer), loader)
         return loader if self.reads["val"] and sized_and_filled(loader) else _numbers(int(exists))
@@ -75,8 +101,19 @@ def _numbers(n: int) -> Iterable[int]:
     return DataLoader(range(n), batch_size=None) if n else []  # type: ignore[arg-type]
 
 
-def statistics_batches(trainer: Trainer, datamodule: LightningDataModule) -> Iterable[Any]:
-    """Return one pass over this rank's training data, no sample left out or given twice."""
+def statistics_batches(trainer: Trainer, datamodule: LightningDataModule, context: int = 0) -> Iterable[Any]:
+    """Return one pass over this rank's training data, no sample left out or given twice.
+
+    Args:
+        trainer: knows the ranks.
+        datamodule: has the data.
+        context: pixels around a tile that the pass must see.
+    """
+    with context_read(datamodule, context):
+        return _own_share(trainer, datamodule)
+
+
+def _own_share(trainer: Trainer, datamodule: LightningDataModule) -> Iterable[Any]:
     loader: Any = datamodule.train_dataloader()
     if not sized_and_filled(loader):
         raise GraphError(

@@ -170,11 +170,11 @@ class LossMeans:
 
 
 def n_valid(evaluation: Evaluation | None) -> int | Tensor:
-    """Return the number of valid pixels of a batch."""
+    """Return the number of pixels of a batch that count."""
     if evaluation is None:
         return 1
-    if evaluation.valid is not None:
-        return evaluation.valid.sum()
+    if evaluation.counted is not None:
+        return evaluation.counted.sum()
     cube = next(iter(evaluation.values.values()), None)
     return 1 if cube is None else cube.shape[0] * cube.shape[2] * cube.shape[3]
 

@@ -97,7 +97,7 @@ class GraphModule(LightningModule):
         self.leaves.to(device)
         fit_statistics(
             self.execution, self.losses.unfitted(),
-            lambda: statistics_batches(self.trainer, source.inner), device,
+            lambda context: statistics_batches(self.trainer, source.inner, context), device,
             show_progress=self.config.trainer.enable_progress_bar and self.trainer.is_global_zero,
         )  # fmt: skip
         if self.trainer.max_epochs:
@@ -269,7 +269,8 @@ class GraphModule(LightningModule):
         if not isinstance(batch, Mapping) and isinstance(batch, int | Tensor):
             return None, {}
         batch = checked_batch(batch, self.device, self.execution.dtype)
-        return self.execution.evaluate(batch["cube"], points, batch.get("valid")), batch
+        evaluation = self.execution.evaluate(batch["cube"], points, batch.get("valid"), batch.get("core"))
+        return evaluation, batch
 
     def _finish_epoch_loss(self, total: float | None) -> None:
         """Step the scheduler on the total that is watched, and remember the best."""

@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from cuvis_ai.errors import GraphError
 from cuvis_ai.execution.batch_gate import checked_batch
 from cuvis_ai.execution.execution import Execution
+from cuvis_ai.execution.strips import strips
 from cuvis_ai.functional.affine import pixels_of
 from cuvis_ai.leaf.bases import Loss
 from cuvis_ai.leaf.observer import Observed, Observer
@@ -20,7 +21,8 @@ from cuvis_ai.leaf.reading import Evaluation, Truth
 from cuvis_ai.node.base import FittedNode, Node, mark_initialized, reset
 from cuvis_ai.node.base.abilities import follower
 from cuvis_ai.training.engine.batches import length_of
-from cuvis_ai.training.engine.planner import fit_point, from_sketches, plan, sketch_of
+from cuvis_ai.training.engine.planner import context_of, fit_point, from_sketches, plan, sketch_of
+from cuvis_ai.training.engine.reweighting import Reweighting
 from cuvis_ai.types import CUBE, CubeTensor
 
 logger = logging.getLogger(__name__)
@@ -30,7 +32,7 @@ logger = logging.getLogger(__name__)
 def fit_statistics(
     execution: Execution,
     losses: Sequence[Loss],
-    batches: Callable[[], Iterable[Any]],
+    batches: Callable[[int], Iterable[Any]],
     device: torch.device,
     *,
     show_progress: bool,
@@ -40,7 +42,8 @@ def fit_statistics(
     Args:
         execution: the graph's nodes.
         losses: losses that are fitted from the training masks; their sketches join the first pass.
-        batches: starts a pass over this rank's training data, each item a mapping with `cube`.
+        batches: starts a pass over this rank's training data, each item a mapping with `cube`; it is told how
+            many pixels of context tiles need.
         device: where the nodes are.
         show_progress: whether a bar is shown.
 
@@ -56,10 +59,13 @@ def fit_statistics(
     start = time.perf_counter()
     try:
         for number, fits in enumerate(passes, 1):
+            refined = {name for name in fits if any(name in earlier for earlier in passes[: number - 1])}
+            context = context_of(execution, fits, refined)
             title = f"Statistics, pass {number} of {len(passes)}"
-            stream = _stream(batches(), execution, device, title, show_progress=show_progress)
+            stream = _stream(batches(context), execution, device, title, show_progress=show_progress)
             if from_sketches(execution, fits):
-                _fit_from_sketches(execution, fits, losses if number == 1 else (), stream)
+                stream = (part for batch in stream for part in strips(batch, context)) if context else stream
+                _fit_from_sketches(execution, fits, refined, losses if number == 1 else (), stream)
             else:
                 _fit_plain(execution, fits[0], stream)
             for name in fits:
@@ -74,6 +80,7 @@ def fit_statistics(
 def _fit_from_sketches(
     execution: Execution,
     fits: list[str],
+    refined: Collection[str],
     losses: Sequence[Loss],
     stream: Iterable[Mapping[str, Any]],
 ) -> None:
@@ -83,21 +90,25 @@ def _fit_from_sketches(
             fit_point(execution, name), kind, truth=Truth.USED if kind.sees_truth else Truth.UNUSED
         )
         for name in fits
-        if (kind := sketch_of(execution.nodes[name])) is not None
+        if name not in refined and (kind := sketch_of(execution.nodes[name])) is not None
     }
     of_losses = {
         loss: observer.observe(CUBE, loss.sketch, truth=Truth.REQUIRED)
         for loss in losses
         if loss.sketch is not None
     }
-    points = observer.points()
+    again = Reweighting(execution, refined)
+    points = tuple(dict.fromkeys((*observer.points(), *again.points())))
     for batch in stream:
-        if points == (CUBE,):  # nothing is computed: sketches pass over bad pixels themselves
-            evaluation = Evaluation({CUBE: batch["cube"]}, batch.get("valid"))
+        flags = (batch.get("valid"), batch.get("core"))
+        if points == (CUBE,) and not refined:  # nothing is computed: sketches pass over bad pixels themselves
+            evaluation = Evaluation({CUBE: batch["cube"]}, *flags)
         else:
-            evaluation = execution.evaluate(batch["cube"], points, batch.get("valid"))
+            evaluation = execution.evaluate(batch["cube"], points, *flags)
         observer.update(evaluation, batch)
+        again.update(evaluation)
     observer.finish()
+    again.finish()
     for loss, observed in of_losses.items():
         loss.finalize(observer.sketch(observed))
     for name, observed in of_nodes.items():
@@ -132,15 +143,15 @@ def _valid_cubes(
     """Yield what enters a node; of a batch with invalid pixels the others alone, as (1, c, n, 1)."""
     point = execution.input_of(name)
     for batch in stream:
-        evaluation = execution.evaluate(batch["cube"], (point,), batch.get("valid"))
-        cube = evaluation.values[point]
-        if evaluation.valid is None and bool(torch.isfinite(cube).all()):
+        evaluation = execution.evaluate(batch["cube"], (point,), batch.get("valid"), batch.get("core"))
+        cube, counted = evaluation.values[point], evaluation.counted
+        if counted is None and bool(torch.isfinite(cube).all()):
             yield cube
             continue
         pixels = pixels_of(cube)
         chosen = torch.isfinite(pixels).all(1)
-        if evaluation.valid is not None:
-            chosen &= evaluation.valid.flatten()
+        if counted is not None:
+            chosen &= counted.flatten()
         if bool(chosen.any()):
             yield pixels[chosen].T[None, :, :, None]
 

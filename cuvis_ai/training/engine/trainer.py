@@ -18,6 +18,7 @@ from cuvis_ai.training.config import TrainerConfig, TrainingConfig
 from cuvis_ai.training.engine.batches import (
     CountedBatches,
     any_rank_has_batches,
+    context_read,
     sized_and_filled,
 )
 from cuvis_ai.training.engine.epoch import Losses
@@ -100,6 +101,7 @@ def train(
         datamodule,
         train=losses.read_data,
         val=losses.read_data or pictures.read_data or any(one.leaf.observes() for one in parts.metrics),
+        context=_context(parts),
     )
     module = GraphModule(parts, losses, pictures, recorder, config)
     checkpoint = find_checkpoint(ckpt_path, config.trainer)
@@ -122,6 +124,11 @@ def train(
         if not complete and trainer.is_global_zero and trainer.global_step:
             log_way_back(config.trainer, epoch=trainer.current_epoch)
     return trainer
+
+
+def _context(parts: Parts) -> int:
+    """Return how many pixels around a tile its scores depend on; 0 where whole cubes are needed."""
+    return parts.execution.halo(tuple(parts.execution.nodes)) or 0
 
 
 def _run_facts(parts: Parts, config: TrainingConfig, epoch: int | None, step: int | None) -> Run:
@@ -153,7 +160,8 @@ def evaluate(
         require_fitted(node)
     datamodule.setup({"train": "fit", "val": "validate"}.get(split, "test"))
     parts.check_data(datamodule)
-    loader = getattr(datamodule, f"{split}_dataloader")()
+    with context_read(datamodule, _context(parts)):
+        loader = getattr(datamodule, f"{split}_dataloader")()
     if not sized_and_filled(loader):
         raise GraphError(f"evaluate: expected cubes in the split `{split}`, got none. Check the data module.")
     losses = Losses(parts.execution, parts.losses, parts.composites)

@@ -139,3 +139,15 @@ def test_labels_of_any_dtype_are_stacked() -> None:
     labels = collate_cubes(samples)["labels"]
     assert labels.dtype == torch.bfloat16
     assert labels[:, 0, 0].tolist() == [1, 2]
+
+
+def test_core_is_true_where_a_sample_has_none_and_false_where_it_is_padded() -> None:
+    core = np.zeros((4, 5), dtype=bool)
+    core[1:, 2:] = True
+    batch = collate_cubes([_sample(4, 5, core=core), _sample(3, 6)], pad=True)
+    assert batch["core"].dtype == torch.bool
+    assert torch.equal(batch["core"][0, :, :5], torch.from_numpy(core))
+    assert not batch["core"][0, :, 5:].any()
+    assert batch["core"][1, :3].all()
+    assert not batch["core"][1, 3:].any()
+    assert "core" not in collate_cubes([_sample()])

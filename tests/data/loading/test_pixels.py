@@ -61,3 +61,8 @@ def test_the_reason_names_the_bands(
     cube[:, :, bands] = -9
     np.save(tmp_path / "a.npy", cube)
     assert message in why_invalid(read_cube(tmp_path / "a.npy"), WHOLE, ALL, ReadingOptions(**options))
+
+
+def test_a_window_grows_as_far_as_the_cube_goes() -> None:
+    assert Window(3, 4, 5, 6).grown(2, (100, 100)) == Window(1, 2, 9, 10)
+    assert Window(1, 0, 5, 6).grown(2, (7, 6)) == Window(0, 0, 7, 6)

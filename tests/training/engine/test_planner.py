@@ -9,9 +9,9 @@ from cuvis_ai.node.base import FittedNode, Node
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
-from cuvis_ai.training.engine.planner import plan
+from cuvis_ai.training.engine.planner import context_of, plan
 from tests.cubes import Batches, as_batches, random_cubes
-from tests.graphs import STATISTICS_ONLY, MeanRemover, graph_of
+from tests.graphs import STATISTICS_ONLY, BoxMean, MeanRemover, ReweightedMean, graph_of
 
 
 def passes(graph: Graph) -> list[tuple[str, ...]]:
@@ -27,6 +27,35 @@ CHAINS = [
     ("own node between", [MinMaxNormalizer, MeanRemover, RXGlobal], [("n0",), ("n1",), ("n2",)]),
     ("per-cube normalizer", [lambda: MinMaxNormalizer(use_running_stats=False), RXGlobal], [("n1",)]),
 ]  # fmt: skip
+
+
+REWEIGHTED = [
+    ("three passes", [MinMaxNormalizer, ReweightedMean], [("n0", "n1"), ("n1",), ("n1",)]),
+    ("a map that is carried waits for the last", [ReweightedMean, RXGlobal], [("n0",), ("n0",), ("n0", "n1")]),
+    ("two after each other", [ReweightedMean, ReweightedMean], [("n0",), ("n0",), ("n0", "n1"), ("n1",), ("n1",)]),
+    ("a window after it", [ReweightedMean, BoxMean, RXGlobal], [("n0",), ("n0",), ("n0",), ("n2",)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("chain", "expected"), [row[1:] for row in REWEIGHTED], ids=[row[0] for row in REWEIGHTED]
+)
+def test_plan_of_passes_with_weights(chain, expected) -> None:  # type: ignore[no-untyped-def]
+    graph = graph_of(*(make() for make in chain))
+    assert passes(graph) == expected
+    datamodule = Batches(as_batches(random_cubes(8)))
+    graph.train(datamodule, STATISTICS_ONLY)
+    assert datamodule.sets["train"].reads == 4 * len(expected)
+
+
+def test_context_of_a_pass_is_what_its_windows_see() -> None:
+    execution = graph_of(ReweightedMean(), BoxMean(), ReweightedMean())._members.execution
+    assert context_of(execution, ["n0"], []) == 0
+    assert context_of(execution, ["n0"], ["n0"]) == 1
+    assert context_of(execution, ["n2"], []) == 1
+    assert context_of(execution, ["n2"], ["n2"]) == 2
+    execution.nodes["n1"].halo = None
+    assert context_of(execution, ["n2"], ["n2"]) == 0
 
 
 @pytest.mark.parametrize(("chain", "expected"), [row[1:] for row in CHAINS], ids=[row[0] for row in CHAINS])
