@@ -38,12 +38,18 @@ def data() -> Batches:
     )
 
 
-def detector(loss: Loss, **rx: Any) -> Graph:
+def scoring(**rx: Any) -> Graph:
+    """A detector that no loss is attached to."""
     graph = Graph()
     norm = graph.add_node(MinMaxNormalizer(), name="norm")
     pca = graph.add_node(TrainablePCA(3, trainable=True), parent=norm, name="pca")
     graph.add_node(RXGlobal(**rx), parent=pca, name="rx")
     graph.add_node(RXLogitHead(), parent="rx", name="head")
+    return graph
+
+
+def detector(loss: Loss, **rx: Any) -> Graph:
+    graph = scoring(**rx)
     graph.add_leaf_node(loss, parent="head")
     return graph
 

@@ -84,9 +84,8 @@ class Saved:
     probe: Mapping[str, Any] | None
 
 
-def save(path: str | Path, saved: Saved) -> None:
-    """Write a file, atomically."""
-    weights = {key: tensor.detach().cpu().contiguous() for key, tensor in saved.weights.items()}
+def packed(saved: Saved) -> bytes:
+    """Return the bytes of a file."""
     nodes = [
         {"name": name, **_described(node), "parents": list(parents)}
         for name, (node, parents) in saved.nodes.items()
@@ -111,13 +110,21 @@ def save(path: str | Path, saved: Saved) -> None:
     }
     try:
         text = json.dumps(manifest, indent=1, allow_nan=False).encode()
-    except ValueError as err:
+    except (TypeError, ValueError) as err:
         raise ArchiveError(
-            f"graph `{saved.name}`: cannot be saved: {err}. Its bands must be finite."
+            f"graph `{saved.name}`: cannot be saved: {err}. Its name must be a text, its bands finite."
         ) from err
-    contents = (text, save_tensors(weights))
+    contents = (text, _packed_weights(saved.weights))
     _check_sizes(*contents, len(nodes) + len(leaves))
-    sealed_zip.write(Path(path), contents)
+    return sealed_zip.sealed(contents)
+
+
+def _packed_weights(weights: Mapping[str, Tensor]) -> bytes:
+    try:
+        # Cloned, since safetensors takes no two tensors that share their memory.
+        return save_tensors({key: t.detach().cpu().contiguous().clone() for key, t in weights.items()})
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as err:
+        raise ArchiveError(f"weights: cannot be saved: {err}.") from err
 
 
 def _described(module: Node | Leaf) -> dict[str, Any]:
@@ -242,7 +249,7 @@ def _made(kind: str, entry: Mapping[str, Any], base: type[Any], allow: Sequence[
 
 
 def check_weights(weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
-    """Raise an `ArchiveError` unless the weights have the names and kinds of numbers of a graph's state."""
+    """Raise an `ArchiveError` unless the weights have the names and types of a graph's state."""
     missing, surplus = set(state) - set(weights), set(weights) - set(state)
     if missing or surplus:
         listed = {"missing": sorted(missing), "surplus": sorted(surplus)}
@@ -250,9 +257,5 @@ def check_weights(weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) ->
             "weights: " + "; ".join(f"{k}: {', '.join(v)}" for k, v in listed.items() if v) + "."
         )
     for name, tensor in weights.items():
-        expected = state[name].dtype
-        if (
-            tensor.is_floating_point() != expected.is_floating_point
-            or tensor.is_complex() != expected.is_complex
-        ):
-            raise ArchiveError(f"weights: {name}: expected {expected}, got {tensor.dtype}.")
+        if tensor.dtype != state[name].dtype:
+            raise ArchiveError(f"weights: {name}: expected {state[name].dtype}, got {tensor.dtype}.")

@@ -3,20 +3,43 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from cuvis_ai.errors import ArchiveError, GraphError, NotFittedError
+from cuvis_ai.node.base.arguments import class_of
 from cuvis_ai.pipeline.graph_members import Members
 from cuvis_ai.pipeline.saving import archive
 from cuvis_ai.pipeline.saving.probe import check_probe, probe
 from cuvis_ai.pipeline.trained_bands import TrainedBands
+from cuvis_ai.whole_file import write_whole
 
 
 def save(path: str | Path, name: str, bands: TrainedBands, members: Members) -> None:
-    """Write a graph to exactly that path."""
+    """Write a graph to exactly that path; an old file is replaced once the new one has been loaded.
+
+    Raises:
+        ArchiveError: the graph cannot be saved, or what was written cannot be loaded.
+    """
     nodes = {key: (node, members.topology.parents[key]) for key, node in members.in_order().items()}
     leaves = {key: (members.leaf(key), parent) for key, parent in members.topology.leaves.items()}
     dtype, state = members.execution.dtype, members.state_dict()
     saved = archive.Saved(name, dtype, nodes, leaves, state, bands, probe(members.execution))
-    archive.save(path, saved)
+    modules = {class_of(one).__module__ for one in (*members.nodes.values(), *members.leaves.values())}
+    packages = {module.partition(".")[0] for module in modules} - {"cuvis_ai"}
+    write_whole(Path(path), archive.packed(saved), lambda part: _check_loads(part, str(name), [*packages]))
+
+
+def _check_loads(part: Path, name: str, packages: Sequence[str]) -> None:
+    """Raise an `ArchiveError` unless a file gives a graph that computes what the one in memory does."""
+    try:
+        with torch.random.fork_rng(devices=[]):  # a constructor may draw random numbers
+            load(part, packages, into=Members())
+    except ArchiveError as err:
+        reason = str(err).removeprefix(f"{part}: ")
+        raise ArchiveError(
+            f"graph {name!a}: cannot be saved, since what was written could not be loaded: {reason} Nothing "
+            "was replaced."
+        ) from err
 
 
 def load(path: str | Path, allow: Sequence[str], *, into: Members) -> tuple[str, TrainedBands]:

@@ -7,7 +7,8 @@ import torch
 
 from cuvis_ai.errors import GraphError
 from cuvis_ai.execution.execution import Execution, called
-from cuvis_ai.node.base import AffineNode, FittedNode, Node, has_pointwise
+from cuvis_ai.node.base import AffineNode, FittedNode, Node, check_channels, has_pointwise
+from cuvis_ai.node.base.abilities import follower
 from cuvis_ai.stats import Structure
 from cuvis_ai.types import SOURCE, CubeTensor
 
@@ -16,6 +17,9 @@ _TOLERANCE = 1e-3
 
 _MOST_CHANNELS = 2**18
 """Channels that enter and leave all nodes together: an untrusted graph of few weights can have any number."""
+
+_LARGEST_MAP = 2**22
+"""Numbers in a composed map."""
 
 
 def probe(execution: Execution) -> dict[str, Any] | None:
@@ -47,7 +51,8 @@ def check_probe(execution: Execution, expected: Mapping[str, Any] | None) -> Non
     if found is None or found["channels"] != expected["channels"]:
         raise GraphError("probe: the graph takes other channels than when it was saved.")
     for name, values in found["outputs"].items():
-        got, stored = torch.tensor(values), torch.tensor(expected["outputs"].get(name, []))
+        got = torch.tensor(values, dtype=torch.float64)
+        stored = torch.tensor(expected["outputs"].get(name, []), dtype=torch.float64)
         close = got.shape == stored.shape and bool(
             ((got - stored).abs() <= _TOLERANCE * stored.abs().max()).all()
         )
@@ -87,7 +92,8 @@ def _check_state(name: str, node: Node) -> None:
 def _outputs(execution: Execution, root: AffineNode) -> dict[str, CubeTensor] | None:
     """Return what the end nodes make of a ramp, node by node; None for too many channels.
 
-    No maps are composed: a decoder and its encoder make a matrix of channels × channels.
+    No maps are composed: a decoder and its encoder make a matrix of channels × channels. The exception is
+    the map upstream of a node that derives its statistics, whose size is known before.
     """
     center = root.affine().center.detach()
     ramp = torch.linspace(-1.0, 1.0, len(center), dtype=torch.float64).to(center.device, center.dtype)
@@ -99,6 +105,29 @@ def _outputs(execution: Execution, root: AffineNode) -> dict[str, CubeTensor] | 
             total += entering
             if total > _MOST_CHANNELS:
                 return None
-            values[name] = called(execution.nodes[name], torch.cat([values[parent] for parent in point], 1))
+            cube = torch.cat([values[parent] for parent in point], 1)
+            if follower(execution.nodes[name]) is None:
+                values[name] = called(execution.nodes[name], cube)
+            elif (derived := _derived(execution, name, cube, values)) is not None:
+                values[name] = derived
+            else:
+                return None
             total += values[name].shape[1]
     return {name: values[name] for name in execution.topology.ends()}
+
+
+def _derived(
+    execution: Execution, name: str, cube: CubeTensor, values: Mapping[str, CubeTensor]
+) -> CubeTensor | None:
+    """Return the output of a node that derives its statistics, as in use; None for too large a map to it."""
+    node = execution.nodes[name]
+    assert isinstance(node, AffineNode)
+    check_channels(node, node.affine().in_channels, cube.shape[1])  # so its covariance is one that is stored
+    channels = sum(values[parent].shape[1] for parent in execution.base(execution.input_of(name)))
+    widest = max(value.shape[1] for value in values.values())
+    if widest * channels > max(_LARGEST_MAP, channels**2):
+        return None
+    # From the point before it: that the node's own map alone is taken in.
+    affine = execution.affine((name,), execution.input_of(name))
+    assert affine is not None
+    return affine.to(cube.dtype).on_cube(cube, node.pointwise)

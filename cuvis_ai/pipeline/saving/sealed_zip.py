@@ -1,4 +1,4 @@
-"""A zip of two members that are stored uncompressed, and sealed: written atomically, read as untrusted.
+"""A zip of two members that are stored uncompressed, and sealed; read as untrusted.
 
 The zip's comment holds the SHA-256 of all bytes before it, so no changed byte goes unnoticed. Anybody
 can seal anything, so sealed content is trusted no more: a file cannot unpack to more than its size, and
@@ -7,8 +7,6 @@ is refused for any member that is surplus, doubled, renamed, linked, compressed 
 
 import hashlib
 import io
-import os
-import secrets
 import stat
 import struct
 import zipfile
@@ -29,22 +27,7 @@ _OF_ZIPFILE = (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, Runti
                ValueError, OverflowError, struct.error)  # fmt: skip
 
 
-def write(path: Path, contents: Sequence[bytes]) -> None:
-    """Write a file, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(_sealed(contents))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:  # Ctrl-C too: no temporary file is left
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _sealed(contents: Sequence[bytes]) -> bytes:
+def sealed(contents: Sequence[bytes]) -> bytes:
     """Return the bytes of a zip whose comment holds the digest of all that precedes the digest."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:
