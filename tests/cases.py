@@ -6,6 +6,7 @@ A new node or leaf adds a row here; the completeness test fails without it.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cuvis_ai.anomaly.branch_logit_head import BranchLogitHead
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.anomaly.rx_logit_head import RXLogitHead
 from cuvis_ai.leaf.bases import Leaf
@@ -13,8 +14,10 @@ from cuvis_ai.node.base import Node
 from cuvis_ai.node.decoder import LinearDecoder, PCADecoder
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
+from cuvis_ai.target.ace import ACE
 from cuvis_ai.training.losses import (
     AnomalyBCEWithLogits,
+    BalancedBCEWithLogits,
     MSEReconstructionLoss,
     OrthogonalityLoss,
     WeightedMultiLoss,
@@ -52,6 +55,11 @@ NODES = [
     NodeCase("rx-trainable", lambda: RXGlobal(trainable_stats=True)),
     NodeCase("logit-head", lambda: RXLogitHead(), channels=1),
     NodeCase("logit-head-given", lambda: RXLogitHead(init_scale=0.5, init_bias=1.0), channels=1),
+    NodeCase("branch-logit-head", lambda: BranchLogitHead(), channels=2),
+    NodeCase("branch-logit-head-features", lambda: BranchLogitHead([1.0]), channels=3),
+    NodeCase("ace", lambda: ACE()),
+    NodeCase("ace-given", lambda: ACE([1.0, 3.0, -2.0, 0.5, 4.0, 9.0, 2.0])),
+    NodeCase("ace-trainable", lambda: ACE(trainable=True)),
 ]
 
 
@@ -84,6 +92,7 @@ class LeafCase:
         return self.name
 
 
+HEAD = lambda: BranchLogitHead([1.0])  # noqa: E731
 PCA = lambda: TrainablePCA(3, trainable=True)  # noqa: E731
 WHITENED = lambda: TrainablePCA(3, whiten=True)  # noqa: E731
 HARD = lambda: TrainablePCA(3, trainable=True, orthogonal="hard")  # noqa: E731
@@ -95,6 +104,8 @@ LEAVES = [
     LeafCase("reconstruction", lambda: MSEReconstructionLoss(weight=0.5), (PCA, DECODER)),
     LeafCase("bce", lambda: AnomalyBCEWithLogits(pos_weight=3.0), (RXGlobal, RXLogitHead)),
     LeafCase("bce-balanced", lambda: AnomalyBCEWithLogits(pos_weight="balanced"), (RXGlobal, RXLogitHead)),
+    LeafCase("bce-class-balanced", lambda: BalancedBCEWithLogits(), (ACE, HEAD)),
+    LeafCase("bce-class-balanced-free", lambda: BalancedBCEWithLogits(anchor=0.0), (RXGlobal, RXLogitHead)),
     LeafCase("multi", lambda: WeightedMultiLoss([OrthogonalityLoss()], [0.5]), (PCA,)),
     LeafCase(
         "multi-learnable", lambda: WeightedMultiLoss([OrthogonalityLoss()], [0.5], learnable=True), (PCA,)

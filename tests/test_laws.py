@@ -40,8 +40,13 @@ def fit(node: Node, *cubes: torch.Tensor) -> None:
     if isinstance(node, FittedNode) and node.sketch is not None:
         sketch = node.sketch()
         for cube in cubes:
-            sketch.update(pixels_of(cube))
+            sketch.update(pixels_of(cube), None, bright(cube).flatten() if sketch.sees_truth else None)
         node.finalize(sketch)
+
+
+def bright(cube: torch.Tensor) -> torch.Tensor:
+    """Mark the pixels that are bright in the first channel as anomalies."""
+    return cube[:, 0] > 0.5
 
 
 def test_every_component_has_a_row() -> None:
@@ -304,11 +309,12 @@ def test_metrics_and_statistics_share_execution(case: NodeCase) -> None:
     """Composing a chain gives what calling its nodes one after the other gives."""
     graph = Graph()
     first = graph.add_node(MinMax())
-    second = graph.add_node(TrainablePCAOf5(), parent=first)
+    second = graph.add_node(cuvis_ai.node.pca.TrainablePCA(max(case.channels, 5)), parent=first)
     if case.channels == 1:
         second = graph.add_node(cuvis_ai.anomaly.rx_detector.RXGlobal(), parent=second)
     third = graph.add_node(case.make(), parent=second)
-    graph.train(Batches(as_batches(random_cubes(8))), STATISTICS_ONLY)
+    cubes = random_cubes(8)
+    graph.train(Batches(as_batches(cubes, mask=cubes.mean(1) > 3.5)), STATISTICS_ONLY)
     cube = random_cubes(seed=2)
     expected = cube
     for node in graph._members.in_order().values():
@@ -334,10 +340,6 @@ def RXOrPCA(case: LeafCase) -> Node:
         isinstance(make(), cuvis_ai.anomaly.rx_detector.RXGlobal) for make in case.chain
     )
     return cuvis_ai.anomaly.rx_detector.RXGlobal() if needs_components else cuvis_ai.node.pca.TrainablePCA(2)
-
-
-def TrainablePCAOf5() -> Node:
-    return cuvis_ai.node.pca.TrainablePCA(5)
 
 
 def test_metric_leaves_are_metrics() -> None:

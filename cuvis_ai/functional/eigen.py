@@ -68,6 +68,16 @@ def whitening(
     return Whitening(factor, condition)
 
 
+def ridged_whitening(covariance: Float[Tensor, "c c"], ridge: float) -> Float[Tensor, "r c"]:
+    """Return (Λ + ridge I)^(−1/2) Vᵀ of a covariance V Λ Vᵀ, without eigenvalues below 1e-12 λ_max.
+
+    The eigenvalues are those of the covariance itself, so that the ridge weighs all channels alike.
+    """
+    values, vectors = torch.linalg.eigh(covariance)
+    counted = values > 1e-12 * values[-1].clamp(min=0.0)
+    return _sign_fixed(vectors[:, counted].T / (values[counted] + ridge).sqrt()[:, None])
+
+
 def cholesky_whitening(
     covariance: Float[Tensor, "c c"], eps: float | Float[Tensor, ""], where: str
 ) -> Float[Tensor, "c c"]:

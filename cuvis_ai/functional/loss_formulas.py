@@ -28,6 +28,40 @@ def logistic_loss(
         )
 
 
+def class_balanced_loss(
+    logits: Float[Tensor, "b 1 h w"],
+    mask: PixelMask,
+    positive: Float[Tensor, ""],
+    negative: Float[Tensor, ""],
+) -> Float[Tensor, "b 1 h w"]:
+    """Return each pixel's cross-entropy, weighted such that both classes count alike.
+
+    Anomalous pixels weigh n / (2 n₁), normal ones n / (2 n₀): the mean over all n = n₁ + n₀ pixels is
+    (Σ anomalous + n₁ / n₀ Σ normal) / (2 n₁), that is, half the sum of the two classes' means.
+
+    Args:
+        logits: z.
+        mask: True at anomalies.
+        positive: n₁, anomalous pixels of the training masks.
+        negative: n₀, normal ones.
+    """
+    share = (positive + negative) / (2 * negative)
+    return share * logistic_loss(logits, mask, negative / positive)
+
+
+def anchor_penalty(
+    drift: Float[Tensor, " m"], strength: float, positive: Float[Tensor, ""]
+) -> Float[Tensor, ""]:
+    """Return λ / (2 · 2 n₁) ‖Δ‖², with the class-balanced loss the posterior of coefficients near a start.
+
+    Args:
+        drift: Δ, coefficients less those at the start, in logits per standard deviation.
+        strength: λ, the prior's precision.
+        positive: n₁, so that 2 n₁ is the number of effective pixels.
+    """
+    return strength / (4 * positive) * drift.square().sum()
+
+
 def uncertainty_weighted(
     losses: Float[Tensor, " m"], log_variances: Float[Tensor, " m"]
 ) -> Float[Tensor, ""]:

@@ -62,6 +62,9 @@ class Loss(Leaf):
     log_name: ClassVar[str | None] = None
     """The name in `<stage>/loss/<name>`; None for the class name in snake case."""
 
+    is_judged: ClassVar[bool] = False
+    """Whether training with it is undone if the parent's logits rank validation pixels worse than before."""
+
     def __init__(self, weight: float = 1.0) -> None:
         require(weight >= 0, f"{type(self).__name__}: weight", "0 or more", weight)
         super().__init__()

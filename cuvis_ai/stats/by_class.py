@@ -6,6 +6,7 @@ from typing import ClassVar, Generic, Self, TypeVar
 import torch
 from typing_extensions import override
 
+from cuvis_ai.errors import GraphError
 from cuvis_ai.functional.affine import Affine
 from cuvis_ai.stats.moments import CentredMoments, ChannelMoments, Moments
 from cuvis_ai.stats.sketch import PixelFlags, PixelTruth, Sketch, Structure
@@ -42,6 +43,22 @@ class ByClass(Sketch, Generic[M]):
     def whole(self) -> M:
         """Return the moments of both classes together."""
         return self.normal.merge(self.anomalous)
+
+    def both(self, where: str) -> tuple[M, M]:
+        """Return the moments of normal and of anomalous pixels.
+
+        Raises:
+            GraphError: there are none of a class; `where` names what is fitted.
+        """
+        if not (self.normal.count and self.anomalous.count):
+            missing = "normal" if self.anomalous.count else "anomalous"
+            known = "" if self.truth_known else ": no batch has a `mask`"
+            raise GraphError(
+                f"{where}: expected anomalous and normal pixels in the training masks, got no {missing} one "
+                f"among {self.count} valid pixels{known}. Give the training data masks that mark some "
+                f"pixels, or choose another split."
+            )
+        return self.normal, self.anomalous
 
     @override
     def update(

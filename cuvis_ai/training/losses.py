@@ -10,12 +10,18 @@ from typing_extensions import override
 
 from cuvis_ai.errors import GraphError
 from cuvis_ai.functional.component_quality import orthogonality_penalty
-from cuvis_ai.functional.loss_formulas import logistic_loss, squared_error, uncertainty_weighted
+from cuvis_ai.functional.loss_formulas import (
+    anchor_penalty,
+    class_balanced_loss,
+    logistic_loss,
+    squared_error,
+    uncertainty_weighted,
+)
 from cuvis_ai.leaf.bases import CompositeLoss, Loss, pooled
 from cuvis_ai.leaf.components import projection_of
 from cuvis_ai.leaf.reading import Read, View
 from cuvis_ai.node.base import Node
-from cuvis_ai.node.base.abilities import Decodes
+from cuvis_ai.node.base.abilities import Anchored, Decodes
 from cuvis_ai.node.base.arguments import require
 from cuvis_ai.stats import ClassCounts, Sketch
 
@@ -144,6 +150,75 @@ class AnomalyBCEWithLogits(Loss):
     def forward(self, view: View) -> Float[Tensor, ""]:
         factor = None if self.pos_weight is None else self.positive_weight
         return pooled(logistic_loss(view[Read.OUTPUT], view[Read.MASK], factor), view.valid)
+
+
+class BalancedBCEWithLogits(Loss):
+    """Class-balanced cross-entropy between a logit and `batch["mask"]`, held near the fitted start.
+
+    Half the mean over anomalous pixels plus half the mean over normal ones, by the classes' counts in the
+    training masks, plus λ / (2 · 2 n₁) ‖Δ‖² with n₁ anomalous pixels and Δ the parent's distance from the
+    coefficients that fitting found, in logits per standard deviation of each feature. Training with this
+    loss ends with the state that validates better, trained or fitted: see `training.engine.verdict`.
+
+    Args:
+        weight: factor in the total loss; 0 or more.
+        anchor: λ; 0 or more. Without it few labels diverge. Above 0 the parent is a `BranchLogitHead`.
+
+    State:
+        positive, negative (): n₁ and n₀, set by the statistical phase.
+    """
+
+    log_name = "bce"
+    is_judged = True
+    positive: Tensor
+    negative: Tensor
+
+    def __init__(self, weight: float = 1.0, *, anchor: float = 0.1) -> None:
+        super().__init__(weight)
+        require(anchor >= 0, "BalancedBCEWithLogits: anchor", "0 or more", anchor)
+        self.anchor = anchor
+        self.register_buffer("positive", torch.tensor(float("nan")))
+        self.register_buffer("negative", torch.tensor(float("nan")))
+
+    @override
+    def reads(self) -> frozenset[Read]:
+        return frozenset({Read.OUTPUT, Read.MASK})
+
+    @override
+    def check_parent(self, parent: Node, channels: int | None) -> None:
+        if not parent.emits_logits or (self.anchor > 0 and not isinstance(parent, Anchored)):
+            raise GraphError(
+                f"{self.label}: expected a parent that emits logits and knows its start, such as "
+                f"BranchLogitHead, got {parent.label}. With anchor=0 any parent that emits logits will do."
+            )
+
+    @property
+    def sketch(self) -> type[Sketch] | None:
+        """Class counts, if not counted yet."""
+        return ClassCounts if bool(self.positive.isnan()) else None
+
+    @override
+    def reset(self) -> None:
+        self.positive = torch.full_like(self.positive, float("nan"))
+        self.negative = torch.full_like(self.negative, float("nan"))
+
+    @override
+    def finalize(self, sketch: ClassCounts) -> None:
+        counts = torch.tensor([sketch.positive, sketch.count - sketch.positive])
+        if not bool(counts.all()):
+            raise GraphError(
+                f"{self.label}: expected anomalous and normal pixels in the training masks, got "
+                f"{sketch.positive} anomalous of {sketch.count} valid pixels. Choose another split."
+            )
+        self.positive, self.negative = counts.to(self.positive)
+
+    @override
+    def forward(self, view: View) -> Float[Tensor, ""]:
+        per_pixel = class_balanced_loss(view[Read.OUTPUT], view[Read.MASK], self.positive, self.negative)
+        loss = pooled(per_pixel, view.valid)
+        if self.anchor == 0 or not isinstance(view.parent, Anchored):
+            return loss
+        return loss + anchor_penalty(view.parent.drift(), self.anchor, self.positive)
 
 
 class WeightedMultiLoss(CompositeLoss):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cuvis_ai.functional.eigen import principal_components, whitening
+from cuvis_ai.functional.eigen import principal_components, ridged_whitening, whitening
 
 
 def covariance(c: int = 6, rank: int | None = None) -> torch.Tensor:
@@ -82,3 +82,17 @@ def test_covariance_of_zeros_has_rank_zero() -> None:
     factor, condition = whitening(torch.zeros(4, 4, dtype=torch.float64))
     assert factor.shape == (0, 4)
     assert condition == float("inf")
+
+
+def test_ridged_whitening_squares_to_the_inverse_of_the_ridged_covariance() -> None:
+    matrix = covariance()
+    factor = ridged_whitening(matrix, 0.3)
+    ridged = matrix + 0.3 * torch.eye(6, dtype=torch.float64)
+    torch.testing.assert_close(factor.T @ factor, torch.linalg.inv(ridged))
+
+
+def test_ridged_whitening_leaves_directions_without_variance_out() -> None:
+    factor = ridged_whitening(covariance(6, rank=3), 0.3)
+    assert len(factor) == 3
+    values = torch.linalg.eigvalsh(covariance(6, rank=3))[3:]
+    torch.testing.assert_close(torch.linalg.eigvalsh(factor @ factor.T), (1 / (values + 0.3)).sort().values)

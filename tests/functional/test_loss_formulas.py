@@ -6,7 +6,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cuvis_ai.functional.loss_formulas import logistic_loss, squared_error, uncertainty_weighted
+from cuvis_ai.functional.loss_formulas import (
+    anchor_penalty,
+    class_balanced_loss,
+    logistic_loss,
+    squared_error,
+    uncertainty_weighted,
+)
 from cuvis_ai.leaf.bases import pooled
 
 
@@ -34,6 +40,31 @@ def test_logistic_loss_is_its_formula(weight: float | None) -> None:
 def test_logistic_loss_is_never_negative_and_always_finite(logit: float, anomalous: bool) -> None:
     value = logistic_loss(torch.full((1, 1, 1, 1), logit), torch.full((1, 1, 1), anomalous))
     assert 0 <= float(value) <= 1e4 + 1
+
+
+def test_class_balanced_loss_is_half_of_each_classes_mean() -> None:
+    logits, mask = cube(), cube(seed=1)[:, 0] > 0.8
+    anomalous, normal = [], []
+    for z, y in zip(logits.flatten().tolist(), mask.flatten().tolist(), strict=True):
+        (anomalous if y else normal).append(np.log1p(np.exp(-z if y else z)))
+    n1, n0 = torch.tensor(float(len(anomalous))).double(), torch.tensor(float(len(normal))).double()
+    found = class_balanced_loss(logits, mask, n1, n0).mean()
+    assert float(found) == pytest.approx(np.mean(anomalous) / 2 + np.mean(normal) / 2, rel=1e-12)
+    # The same in other words: normal pixels count n₁ / n₀, over 2 n₁ effective pixels.
+    effective = (sum(anomalous) + len(anomalous) / len(normal) * sum(normal)) / (2 * len(anomalous))
+    assert float(found) == pytest.approx(effective, rel=1e-12)
+
+
+def test_anchor_is_a_normal_prior_over_twice_the_anomalies() -> None:
+    drift = torch.tensor([3.0, -4.0])
+    assert float(anchor_penalty(drift, 0.1, torch.tensor(5.0))) == pytest.approx(0.1 / 2 * 25 / 10)
+
+
+def test_gradients_of_the_balanced_loss_and_its_anchor_are_right() -> None:
+    logits, drift = cube().requires_grad_(), torch.randn(3, dtype=torch.float64, requires_grad=True)
+    mask, n1, n0 = cube(seed=1)[:, 0] > 0.8, torch.tensor(5.0).double(), torch.tensor(19.0).double()
+    assert torch.autograd.gradcheck(lambda z: class_balanced_loss(z, mask, n1, n0).mean(), (logits,))
+    assert torch.autograd.gradcheck(lambda d: anchor_penalty(d, 0.3, n1), (drift,))
 
 
 def test_uncertainty_weights_are_liebels_and_koerners() -> None:

@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from sklearn.metrics import log_loss
 
+from cuvis_ai.anomaly.branch_logit_head import BranchLogitHead
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.errors import ConfigError, GraphError, NonFiniteLossError
 from cuvis_ai.functional.affine import pixels_of
@@ -16,8 +17,10 @@ from cuvis_ai.leaf.bases import Loss, Read, View, pooled
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.stats import Moments
+from cuvis_ai.target.ace import ACE
 from cuvis_ai.training.losses import (
     AnomalyBCEWithLogits,
+    BalancedBCEWithLogits,
     MSEReconstructionLoss,
     OrthogonalityLoss,
     WeightedMultiLoss,
@@ -58,6 +61,47 @@ def test_balanced_weight_without_anomalies_is_an_error() -> None:
 def test_bce_without_masks_names_leaf_and_key() -> None:
     with pytest.raises(GraphError, match=r'`anomaly_bce_with_logits`: expected batch\["mask"\], got keys'):
         detector(AnomalyBCEWithLogits()).train(Batches(as_batches(random_cubes(4))), settings(1))
+
+
+def signature_graph(loss: Loss) -> Graph:
+    graph = Graph()
+    graph.add_node(ACE(), name="ace")
+    graph.add_node(BranchLogitHead([1.0]), parent="ace", name="head")
+    graph.add_leaf_node(loss, parent="head")
+    return graph
+
+
+def test_class_balanced_bce_is_that_of_a_direct_loop_plus_the_anchor() -> None:
+    cubes, mask = random_cubes(8), masks(8)
+    core = torch.rand(8, 6, 5, generator=torch.Generator().manual_seed(3)) < 0.7
+    cubes[2, 4, 1, 1] = float("nan")
+    counted = core & cubes.isfinite().all(1)
+    graph = signature_graph(BalancedBCEWithLogits(anchor=0.3))
+    batches = as_batches(cubes, 3, mask=mask, core=core)
+    graph.train(Batches(batches), settings())
+    head = graph.nodes["head"]
+    assert isinstance(head, BranchLogitHead)
+    with torch.no_grad():
+        head.feature_weights += 0.2
+    logits = graph(cubes).output[:, 0].double()
+    sums, counts = [0.0, 0.0], [0, 0]
+    for z, y in zip(logits[counted].tolist(), mask[counted].tolist(), strict=True):
+        sums[y] += float(np.log1p(np.exp(-z if y else z)))
+        counts[y] += 1
+    drift = float(head.scale) * 0.2
+    expected = sums[0] / counts[0] / 2 + sums[1] / counts[1] / 2 + 0.3 / 2 * drift**2 / (2 * counts[1])
+    found = graph.evaluate(Batches(batches), "train", settings())["train/loss/bce"]
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_class_balanced_bce_says_what_it_needs() -> None:
+    nothing = as_batches(random_cubes(4), mask=torch.zeros(4, 6, 5, dtype=torch.bool))
+    with pytest.raises(GraphError, match=r"knows its start, such as BranchLogitHead, got RXLogitHead `head`"):
+        detector(BalancedBCEWithLogits())
+    with pytest.raises(GraphError, match=r"expected anomalous and normal pixels .*, got 0 anomalous of 120"):
+        detector(BalancedBCEWithLogits(anchor=0.0)).train(Batches(nothing), settings())
+    with pytest.raises(ConfigError, match="anchor: expected 0 or more, got -1"):
+        BalancedBCEWithLogits(anchor=-1.0)
 
 
 @pytest.mark.parametrize("decoder", ["tied", "linear"])

@@ -97,6 +97,14 @@ def reweighting(node: Node) -> int:
     return node.further_passes() if isinstance(node, Reweights) else 0
 
 
+@runtime_checkable
+class Anchored(Protocol):
+    """A node whose training can be held near the state that it was fitted to."""
+
+    def drift(self) -> Float[Tensor, " m"]:
+        """Return how far its coefficients are from those, in logits per deviation of each feature."""
+
+
 def follower(node: Node) -> Follows | None:
     """Return a node as one that derives its statistics, None if it does not."""
     return node if isinstance(node, Follows) and node.follows() else None

@@ -30,7 +30,13 @@ from cuvis_ai.pipeline.saving.plain_types import argument_misfits, misfit
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 
 FORMAT = 1
-HOMES = ("cuvis_ai.anomaly", "cuvis_ai.node", "cuvis_ai.normalization", "cuvis_ai.training")
+HOMES = (
+    "cuvis_ai.anomaly",
+    "cuvis_ai.node",
+    "cuvis_ai.normalization",
+    "cuvis_ai.target",
+    "cuvis_ai.training",
+)
 """Folders of our nodes and leaves; a file can have no other module of ours imported: some take seconds."""
 CLOSED = ("cuvis_ai.training.engine", "cuvis_ai.training.monitors")
 """Folders in these that hold neither."""

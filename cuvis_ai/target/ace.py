@@ -1,0 +1,115 @@
+"""The adaptive coherence estimator: a detector of a known signature."""
+
+import logging
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from typing_extensions import override
+
+from cuvis_ai.errors import GraphError
+from cuvis_ai.functional.affine import Affine
+from cuvis_ai.functional.eigen import ridged_whitening
+from cuvis_ai.functional.target_detection import signed_coherence
+from cuvis_ai.node.base import AffineNode, FittedNode, check_channels
+from cuvis_ai.node.base.arguments import require
+from cuvis_ai.stats import Moments, MomentsByClass, Sketch
+from cuvis_ai.types import CubeTensor, MappedCube
+
+logger = logging.getLogger(__name__)
+
+
+class ACE(FittedNode, AffineNode):
+    """Scores each spectrum by its likeness to a signature, from −1 to 1, whatever its brightness.
+
+    (xᵀs) |xᵀs| / (|x|² |s|²) in the space x = L (cube − μ), 0 where |x| = 0, with μ and the whitening L of
+    all valid training pixels, anomalies included: L = (Λ + ρ I)^(−½) Vᵀ, ρ = shrinkage · tr Σ / c. The
+    signature is the mean of the anomalies less that of the other pixels, or a given spectrum less μ.
+
+    Shape:
+        input (b, c, h, w) → output (b, 1, h, w); dtype and device kept.
+
+    Args:
+        signature: c values in units of the input; None takes the anomalies of the training masks.
+        shrinkage: ridge on the covariance as a share of the mean variance, tr Σ / c; 0 or more.
+        trainable: whether the signature becomes a parameter in the gradient phase.
+
+    State:
+        mean (c,): μ, mean spectrum of the training data.
+        whitening (r, c): L, with r the rank.
+        signature_direction (r,): s, of unit length at the start.
+
+    Raises:
+        GraphError: when it is fitted: no anomaly in the training masks, a signature of another length than
+            c, or one that equals the mean.
+
+    Reference:
+        Kraut, Scharf, McWhorter, "Adaptive subspace detectors", 2001, eq. 13, with the sign of xᵀs.
+    """
+
+    state_shapes: ClassVar = {"mean": "c", "whitening": "r c", "signature_direction": "r"}
+    trained_names = ("signature_direction",)
+    mean: Tensor
+    whitening: Tensor
+    signature_direction: Tensor
+
+    def __init__(
+        self,
+        signature: Sequence[float] | None = None,
+        *,
+        shrinkage: float = 1e-4,
+        trainable: bool = False,
+    ) -> None:
+        require(shrinkage >= 0, "ACE: shrinkage", "0 or more", shrinkage)
+        super().__init__(trainable=trainable)
+        self.signature = None if signature is None else [float(value) for value in signature]
+        self.shrinkage = shrinkage
+
+    @property
+    @override
+    def sketch(self) -> type[Sketch]:
+        return MomentsByClass if self.signature is None else Moments
+
+    @override
+    def out_channels(self, in_channels: int | None) -> int:
+        return 1
+
+    @override
+    def finalize(self, sketch: MomentsByClass | Moments) -> None:
+        whole = sketch.whole() if isinstance(sketch, MomentsByClass) else sketch
+        covariance = whole.covariance()
+        factor = ridged_whitening(covariance, self.shrinkage * float(covariance.diagonal().mean()))
+        direction = factor @ self._signature(sketch)
+        length = torch.linalg.vector_norm(direction)
+        if not bool(length > 0):
+            raise GraphError(
+                f"{self.label}: signature: expected a spectrum that differs from the mean of the training "
+                f"data, got none. Likely causes: all training pixels are alike, or `signature` is their mean."
+            )
+        logger.info(
+            "  %s: covariance of rank %d of %d, from %d pixels",
+            self.label, len(factor), len(covariance), whole.count,
+        )  # fmt: skip
+        self.set_state(mean=whole.mean, whitening=factor, signature_direction=direction / length)
+
+    def _signature(self, sketch: MomentsByClass | Moments) -> Float[Tensor, " c"]:
+        """Return the signature relative to the background."""
+        if isinstance(sketch, Moments):
+            given = torch.tensor(self.signature, dtype=torch.float64)
+            check_channels(self, len(given), sketch.channels)
+            return given - sketch.mean
+        normal, anomalous = sketch.both(self.label)
+        return anomalous.mean - normal.mean
+
+    @override
+    def affine(self) -> Affine:
+        direction = self.signature_direction / torch.linalg.vector_norm(self.signature_direction)
+        # The last row measures along the signature.
+        weight = torch.cat([self.whitening, (direction @ self.whitening)[None]])
+        return Affine(weight, self.mean, weight.new_zeros(len(weight)))
+
+    @override
+    def pointwise(self, mapped: CubeTensor) -> MappedCube:
+        return signed_coherence(mapped[:, -1:], mapped[:, :-1])
