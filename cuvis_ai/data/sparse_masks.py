@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cuvis_ai.data.sources.contents import Array
+from cuvis_ai.data.sources.hdf5_reach import linked, numbers
 from cuvis_ai.data.sources.members import Member
 from cuvis_ai.errors import import_extra
 
@@ -70,7 +71,7 @@ def _of_hdf5(path: Path) -> dict[str, Member]:
 
     def visit(name: str, node: Any) -> None:
         if "MATLAB_sparse" in node.attrs and isinstance(node, h5py.Group):
-            shape = (int(node.attrs["MATLAB_sparse"]), len(node["jc"]) - 1)
+            shape = (int(node.attrs["MATLAB_sparse"]), len(linked(path, node, "jc")) - 1)
             found[name] = Member(shape=shape, load=partial(_load_hdf5, path, name, shape))
 
     with h5py.File(path, "r") as file:
@@ -83,9 +84,9 @@ def _load_hdf5(path: Path, name: str, shape: tuple[int, int]) -> Array:
 
     h5py = import_extra("h5py", "hdf5", f"reading {path}")
     with h5py.File(path, "r") as file:
-        group = file[name]
-        values, rows = (np.asarray(group[key]) if key in group else np.zeros(0) for key in ("data", "ir"))
-        columns = np.asarray(group["jc"])
+        group = linked(path, file, name)
+        values, rows = (numbers(path, group, key) if key in group else np.zeros(0) for key in ("data", "ir"))
+        columns = numbers(path, group, "jc")
     return _dense(csc_array((values, rows.astype(np.int64), columns.astype(np.int64)), shape=shape))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from cuvis_ai.data.sources.contents import Array, CubeContents
 from cuvis_ai.data.sources.cube_format import CubeFormat
+from cuvis_ai.data.sources.hdf5_reach import check_reach, linked, numbers
 from cuvis_ai.data.sources.mat5 import dense
 from cuvis_ai.data.sources.member_contents import cube_contents
 from cuvis_ai.data.sources.members import Member, is_numeric, upright
@@ -100,6 +101,7 @@ class _Found:
         elif is_numeric(node.dtype):
             self.members[name] = self._member(node)
         elif self.h5py.check_ref_dtype(node.dtype) is self.h5py.Reference and _is_matlab(node):
+            check_reach(self.path, node)
             for i, reference in enumerate(node[()].ravel()):
                 self._visit_cell(f"{name}/{i}", self.file[reference])
 
@@ -110,7 +112,7 @@ class _Found:
             target.visititems(lambda below, node: self.visit(f"{name}/{below}", node))
 
     def _add_sparse(self, name: str, group: Any) -> None:
-        shape = (int(group.attrs["MATLAB_sparse"]), len(group["jc"]) - 1)
+        shape = (int(group.attrs["MATLAB_sparse"]), len(linked(self.path, group, "jc")) - 1)
         self.members[name] = Member(shape=shape, load=partial(_load_sparse, self.path, group.name))
 
     def _member(self, node: Any) -> Member:
@@ -177,19 +179,23 @@ def _load(path: Path, key: str, *box: slice) -> Array:
     """Return a box of one data set, axes as its writer saw them; chunks that it touches are decoded once."""
     h5py = import_extra("h5py", "hdf5", f"reading {path}")
     with h5py.File(path, "r") as file:
-        if _is_matlab(file[key]):
-            return np.asarray(file[key][box[::-1] or ...]).T
-        return np.asarray(file[key][box or ...])
+        dataset = linked(path, file, key)
+        check_reach(path, dataset)
+        if _is_matlab(dataset):
+            return np.asarray(dataset[box[::-1] or ...]).T
+        return np.asarray(dataset[box or ...])
 
 
 def _load_sparse(path: Path, key: str) -> Array:
     """Return MATLAB's sparse matrix with all its zeros."""
     h5py = import_extra("h5py", "hdf5", f"reading {path}")
     with h5py.File(path, "r") as file:
-        group = file[key]
-        n_rows, starts = int(group.attrs["MATLAB_sparse"]), group["jc"][()]
-        empty = "data" not in group
-        rows, values = (np.zeros(0) if empty else group[name][()] for name in ("ir", "data"))
+        group = linked(path, file, key)
+        n_rows, empty = int(group.attrs["MATLAB_sparse"]), "data" not in group
+        starts, rows, values = (
+            np.zeros(0) if empty and name != "jc" else numbers(path, group, name)
+            for name in ("jc", "ir", "data")
+        )
     return dense(n_rows, rows, starts, values)
 
 

@@ -1,9 +1,13 @@
 """Multi-band TIFF and GeoTIFF through rasterio.
 
+GDAL goes by a file's content and knows some 150 formats, of which some read other files or open connections.
+So a file, its pages and its mask are opened as TIFF and nothing else, and a page is a number, never a name.
+
 A TIFF of several pages with one band each, as microscopes and array libraries write, is one band a page,
 unless its description says otherwise.
 """
 
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,10 +22,10 @@ import numpy.typing as npt
 from cuvis_ai.data.sources.contents import Array, CubeContents, Validity
 from cuvis_ai.data.sources.cube_format import CubeFormat
 from cuvis_ai.data.sources.decoding import decoding
-from cuvis_ai.data.sources.name_order import by_number
 from cuvis_ai.data.sources.tiff_tags import good_bands, page_axes, wavelengths
 from cuvis_ai.errors import CubeFormatError, import_extra
 
+_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _CACHE = 64 << 20
 """Bytes of decoded tiles that GDAL may keep; its default is a twentieth of the machine's memory."""
 
@@ -42,9 +46,9 @@ def read(path: Path, key: str | None) -> CubeContents:
         raise CubeFormatError(
             f"{path}: a TIFF file holds one cube without a name, got key={key!r}. Leave key= out."
         )
-    with _opened(path, str(path)) as file:
+    with _opened(path) as file:
         if file.count == 1 and file.subdatasets:
-            pages = tuple(sorted(file.subdatasets, key=by_number))
+            pages = _page_names(path, file.subdatasets)
             return _pages(path, pages, replace(_validity(path, file), measured=None), file.tags())
         alpha = _alpha(file)
         bands = tuple(band for band in range(1, file.count + 1) if band != alpha)
@@ -65,6 +69,27 @@ def read(path: Path, key: str | None) -> CubeContents:
             validity=_validity(path, file),
             faults={"bad_bands": flags} if isinstance(flags, str) else {},
         )
+
+
+def _page_names(path: Path, listed: Sequence[str]) -> tuple[str, ...]:
+    """Return GDAL's names of a file's pages, in order, after looking that none is elsewhere.
+
+    Raises:
+        CubeFormatError: one of them is elsewhere.
+    """
+    found = [re.fullmatch(r"GTIFF_DIR:(\d+):(.*)", name, re.DOTALL) for name in listed]
+    numbers = sorted(int(match[1]) for match in found if match and match[2] == _gdal_name(path))
+    if len(numbers) != len(listed):
+        raise CubeFormatError(
+            f"{path}: expected pages inside the file, got metadata that name others. "
+            "It wants other files or servers to be read: do not trust it."
+        )
+    return tuple(f"GTIFF_DIR:{number}:{_gdal_name(path)}" for number in numbers)
+
+
+def _gdal_name(path: Path) -> str:
+    """Return a name that GDAL takes for a local file: it begins with a slash, not with a scheme."""
+    return str(path.absolute())
 
 
 def _pages(path: Path, pages: tuple[str, ...], validity: Validity, tags: dict[str, str]) -> CubeContents:
@@ -116,21 +141,37 @@ def _validity(path: Path, file: Any) -> Validity:
 
 def _measured(path: Path, rows: slice, columns: slice) -> npt.NDArray[np.bool_]:
     """Return where a file's own mask, or its alpha band, is not 0."""
-    with decoding(path), _opened(path, str(path)) as file:
+    with decoding(path), _opened(path) as file:
         window = ((rows.start, rows.stop), (columns.start, columns.stop))
         alpha = _alpha(file)
         flags = file.read(alpha, window=window) if alpha else file.read_masks(1, window=window)
         return np.asarray(flags != 0)
 
 
+def _check_beside(path: Path) -> None:
+    """Raise a `CubeFormatError` if what lies beside as the file's mask or overviews is no TIFF."""
+    for ending in (".msk", ".ovr", ".MSK", ".OVR"):
+        beside = path.with_name(path.name + ending)
+        if not beside.is_file():
+            continue
+        with beside.open("rb") as file:
+            beginning = file.read(4)
+        if beginning not in _SIGNATURES:
+            raise CubeFormatError(
+                f"{path}: expected a TIFF as {beside.name} beside it, got a file that begins with "
+                f"{beginning!r}. Remove it or convert it."
+            )
+
+
 @contextmanager
-def _opened(path: Path, name: str) -> Iterator[Any]:
+def _opened(path: Path, page: str | None = None) -> Iterator[Any]:
     """Open a file, or one page of it, with a small cache and no warning that it has no map position."""
+    _check_beside(path)
     rasterio = import_extra("rasterio", "geo", f"reading {path}")
     with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=_CACHE):
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         try:
-            file = rasterio.open(name)
+            file = rasterio.open(page or _gdal_name(path), driver="GTiff")
         except rasterio.errors.RasterioIOError as err:
             raise CubeFormatError(
                 f"{path}: expected a TIFF file ({path.stat().st_size} bytes), got: {err}."
@@ -158,7 +199,7 @@ class ImageSource:
     def read(self, rows: slice, columns: slice, bands: slice) -> Array:
         """Return one box; its memory order is band by band."""
         window = ((rows.start, rows.stop), (columns.start, columns.stop))
-        with _opened(self.path, str(self.path)) as file:
+        with _opened(self.path) as file:
             block: Array = file.read(self.bands[bands], window=window)
         return block.transpose(1, 2, 0)
 
@@ -192,5 +233,5 @@ class PageSource:
 FORMAT = CubeFormat(
     read=read,
     suffixes=(".tif", ".tiff"),
-    signatures=tuple((0, begin) for begin in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    signatures=tuple((0, begin) for begin in _SIGNATURES),
 )

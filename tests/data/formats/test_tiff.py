@@ -15,6 +15,7 @@ from rasterio.enums import ColorInterp
 
 from cuvis_ai.data.cube import read_cube
 from cuvis_ai.data.cube_batch import read_batch
+from cuvis_ai.data.masks import read_mask
 from cuvis_ai.errors import CubeFormatError
 
 V = np.arange(20 * 18 * 3).reshape(20, 18, 3)
@@ -262,3 +263,46 @@ def test_alpha_counts_by_colour_interpretation_only(tmp_path: Path, alpha: bool)
         np.testing.assert_array_equal(np.asarray(read_cube(path).values[2:9, 1:, 1:]), values[2:9, 1:, 1:3])
     else:
         assert "valid" not in batch
+
+
+# Files that reach for others.
+
+
+def by_reference(path: Path, source: Path, n_bands: int) -> Path:
+    """Write GDAL's virtual format: a text that names where the pixels are."""
+    bands = "".join(
+        f'<VRTRasterBand dataType="UInt16" band="{band}"><SimpleSource><SourceFilename>{source}</SourceFilename>'
+        f"<SourceBand>{band}</SourceBand></SimpleSource></VRTRasterBand>"
+        for band in range(1, n_bands + 1)
+    )
+    masked = '<Metadata><MDI key="INTERNAL_MASK_FLAGS_1">2</MDI></Metadata>'
+    path.write_text(f'<VRTDataset rasterXSize="18" rasterYSize="20">{masked}{bands}</VRTDataset>')
+    return path
+
+
+def test_a_text_that_names_other_files_is_no_tiff(tmp_path: Path) -> None:
+    secret = write(tmp_path / "secret.tif", V.astype("u2"))
+    with pytest.raises(CubeFormatError, match=r"cube\.tif: expected a TIFF file"):
+        read_cube(by_reference(tmp_path / "cube.tif", secret, 3))
+    with pytest.raises(CubeFormatError, match=r"mask\.tif: expected a TIFF file"):
+        read_mask(by_reference(tmp_path / "mask.tif", secret, 1), (20, 18))
+
+
+@pytest.mark.parametrize("page", ["GTIFF_DIR:1:{}", "{}", "/vsizip/{}", "GTIFF_DIR:off:8:{}"])
+def test_pages_of_other_files_are_refused(page: str, tmp_path: Path) -> None:
+    secret = write(tmp_path / "secret.tif", V[..., :1].astype("u2"))
+
+    def tag(file: Any) -> None:
+        file.update_tags(ns="SUBDATASETS", SUBDATASET_1_NAME=page.format(secret), SUBDATASET_1_DESC="page")
+
+    with pytest.raises(CubeFormatError, match="expected pages inside the file"):
+        read_cube(write(tmp_path / "cube.tif", V[..., :1].astype("u2"), tag))
+
+
+@pytest.mark.parametrize("ending", [".msk", ".ovr", ".MSK"])
+def test_masks_beside_the_file_have_to_be_tiff(ending: str, tmp_path: Path) -> None:
+    secret = write(tmp_path / "secret.tif", V[..., :1].astype("u2"))
+    write(tmp_path / "cube.tif", V.astype("u2"))
+    by_reference(tmp_path / f"cube.tif{ending}", secret, 1)
+    with pytest.raises(CubeFormatError, match=rf"cube\.tif: expected a TIFF as cube\.tif\{ending} beside it"):
+        read_cube(tmp_path / "cube.tif")
