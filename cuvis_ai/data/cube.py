@@ -38,7 +38,7 @@ class Cube:
     doubts: Mapping[str, str] = field(repr=False)
     """What was assumed, or left out as faulty, in words, by the option that overrules it."""
     path: Path
-    """Where it was read from."""
+    """Where it was read from; of an array in memory its name."""
 
     @property
     def no_data(self) -> float | None:
@@ -146,6 +146,27 @@ def open_cube(
         raise DatasetNotFoundError(f"{path}: expected a cube, got no such file or folder. Correct the path.")
     with decoding(path):
         contents = format_of(path).read(path, None if key is None else str(key))
+    return cube_of(contents, path, axes=axes, wavelengths=wavelengths)
+
+
+def cube_of(
+    contents: CubeContents,
+    path: Path,
+    *,
+    axes: str | None = None,
+    wavelengths: Sequence[float] | None = None,
+) -> Cube:
+    """Return a cube from what its file, or an array in memory, says about it.
+
+    Args:
+        contents: what it says.
+        path: the file, for messages; of an array its name.
+        axes: as in `read_cube`.
+        wavelengths: as in `read_cube`; their number is not checked.
+
+    Raises:
+        CubeFormatError: the cube has no value.
+    """
     if 0 in contents.source.shape:
         raise CubeFormatError(
             f"{path}: expected a cube (h, w, c) with at least one value, got {contents.source.shape}."

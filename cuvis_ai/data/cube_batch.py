@@ -1,32 +1,49 @@
-"""`read_batch`: one file as the batch that the data modules would make of it."""
+"""`read_batch`: one cube, from a file or in memory, as the batch that the data modules would make of it."""
 
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
+from cuvis_ai.data.array_contents import (
+    array_contents,
+    data_array_contents,
+    is_data_array,
+    name_of_data_array,
+)
 from cuvis_ai.data.band_selection import BandSelection
-from cuvis_ai.data.cube import Cube, log_doubts, open_cube
+from cuvis_ai.data.cube import Cube, cube_of, log_doubts, open_cube
 from cuvis_ai.data.folders import cube_name
 from cuvis_ai.data.loading.collate import Sample, collate_cubes
-from cuvis_ai.data.loading.pixels import Window, read_window
+from cuvis_ai.data.loading.pixels import Window, read_window, why_invalid
 from cuvis_ai.data.options import ReadingOptions, SceneArguments, refuse
+from cuvis_ai.errors import ConfigError, CubeFormatError
 from cuvis_ai.types import Batch
 
+if TYPE_CHECKING:
+    from xarray import DataArray
 
-def read_batch(path: str | Path, key: str | None = None, **options: Unpack[SceneArguments]) -> Batch:
-    """Return a whole file as a batch of one: `cube` (1, c, h, w), `valid`, `wavelengths`, `name`.
+
+def read_batch(
+    source: "str | Path | Cube | NDArray[Any] | DataArray",
+    key: str | None = None,
+    **options: Unpack[SceneArguments],
+) -> Batch:
+    """Return a whole cube as a batch of one: `cube` (1, c, h, w), `valid`, `wavelengths`, `name`.
 
     Bad bands are dropped, and pixels without data are not `valid`, as in the data modules.
 
     Args:
-        path: the file, in any format that `read_cube` knows; it must fit into memory.
+        source: a file in any format that `read_cube` knows, which must fit into memory; an opened `Cube`; a
+            NumPy array (h, w, c); or an xarray DataArray.
         key: the cube's array in a file of several.
         options: `axes`, `wavelengths`, `bad_bands`, `no_data` and `saturation` of `ReadingOptions`.
 
     Raises:
         DatasetNotFoundError: there is no such file.
-        CubeFormatError: it cannot be read as a cube.
+        CubeFormatError: it cannot be read as a cube, or has no valid pixel; the bands or the mask that leave
+            none are named.
         ConfigError: an option that is impossible, or does not fit the cube.
 
     Example:
@@ -35,17 +52,63 @@ def read_batch(path: str | Path, key: str | None = None, **options: Unpack[Scene
     """
     reading = ReadingOptions(**options)
     refuse("read_batch", reading.problems())
-    cube = open_cube(path, key, axes=reading.axes, wavelengths=reading.wavelengths)
-    log_doubts(cube, reading.overruling())
-    return cube_batch(cube, reading)
+    cube = opened(source, reading, key)
+    return cube_batch(cube, BandSelection.of(cube, reading), reading)
 
 
-def cube_batch(cube: Cube, reading: ReadingOptions) -> Batch:
-    """Return an opened cube as a batch of one, as `read_batch` does."""
-    bands = BandSelection.of(cube, reading)
-    pixels, valid = read_window(cube, Window(0, 0, *cube.shape[:2]), bands, reading)
+def is_cube_source(value: object) -> bool:
+    """Return whether a value is what `read_batch` takes."""
+    return isinstance(value, str | Path | Cube | np.ndarray) or is_data_array(value)
+
+
+def opened(source: Any, reading: ReadingOptions, key: str | None = None) -> Cube:
+    """Return the cube of a file or in memory, what is assumed about it logged.
+
+    Raises:
+        DatasetNotFoundError: there is no such file.
+        CubeFormatError: it cannot be read as a cube.
+        ConfigError: `source` is nothing of the kind, or an opened cube is to have other axes.
+    """
+    if isinstance(source, str | Path):
+        cube = open_cube(source, key, axes=reading.axes, wavelengths=reading.wavelengths)
+    elif isinstance(source, Cube):
+        if reading.axes is not None:
+            raise ConfigError(
+                f"{source.path}: expected no `axes` beside an opened cube, got {reading.axes!r}. Pass them "
+                "to `read_cube`."
+            )
+        cube = source
+    elif isinstance(source, np.ndarray) or is_data_array(source):
+        in_memory = isinstance(source, np.ndarray)
+        contents = array_contents(source) if in_memory else data_array_contents(source)
+        name = "array" if in_memory else name_of_data_array(source)
+        cube = cube_of(contents, Path(name), axes=reading.axes, wavelengths=reading.wavelengths)
+    else:
+        raise ConfigError(
+            "read_batch: expected a path, a Cube, a NumPy array (h, w, c) or an xarray DataArray, got "
+            f"{type(source).__name__}."
+        )
+    if not isinstance(source, Cube):
+        log_doubts(cube, reading.overruling())
+    return cube
+
+
+def cube_batch(cube: Cube, bands: BandSelection, reading: ReadingOptions) -> Batch:
+    """Return some bands of an opened cube as a batch of one, as `read_batch` does.
+
+    Raises:
+        CubeFormatError: no pixel is valid, or the values are not real numbers.
+    """
+    whole = Window(0, 0, *cube.shape[:2])
+    pixels, valid = read_window(cube, whole, bands, reading)
     sample: Sample = {"cube": pixels, "name": cube_name(cube.path)}
     if valid is not None:
+        if not valid.any():
+            raise CubeFormatError(
+                f"{cube.path}: expected at least one valid pixel, got none of {valid.size}: "
+                f"{why_invalid(cube, whole, bands.kept, reading)}. Pass `bad_bands=[…]` to `read_batch` to "
+                "leave bands out, or `no_data=` if the value is a measurement."
+            )
         sample["valid"] = valid
     if bands.wavelengths is not None:
         sample["wavelengths"] = bands.wavelengths.astype(np.float32)

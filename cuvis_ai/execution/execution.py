@@ -6,7 +6,7 @@ product, where looking costs little, not in the cube.
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 import torch
@@ -45,10 +45,17 @@ class Execution:
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of the nodes' state, which cubes must have."""
-        states = (
-            tensor for node in self.nodes.values() for tensor in chain(node.buffers(), node.parameters())
-        )
-        return next((tensor.dtype for tensor in states if tensor.is_floating_point()), torch.float32)
+        return next((tensor.dtype for tensor in self._states()), torch.float32)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the nodes' state is, and cubes must be."""
+        return next((tensor.device for tensor in self._states()), torch.device("cpu"))
+
+    def _states(self) -> Iterator[Tensor]:
+        """Yield the nodes' floating-point buffers and parameters."""
+        for node in self.nodes.values():
+            yield from (t for t in chain(node.buffers(), node.parameters()) if t.is_floating_point())
 
     def input_of(self, node: str) -> Point:
         """Return the point that a node reads."""

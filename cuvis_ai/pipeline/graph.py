@@ -8,34 +8,35 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cuvis_ai.errors import GraphError
-from cuvis_ai.execution.batch_gate import check_cube, pixel_flags
 from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.leaf.reading import Evaluation
 from cuvis_ai.node.base import Node
 from cuvis_ai.pipeline import structure
-from cuvis_ai.pipeline.graph_members import AnyLeaf, AnyNode, Members, NodeOrName
+from cuvis_ai.pipeline.graph_input import GraphInput, InputGate, PixelFlags
+from cuvis_ai.pipeline.graph_members import AnyLeaf, AnyNode, NodeOrName
+from cuvis_ai.pipeline.module_like import ModuleLike
 from cuvis_ai.pipeline.saving import graph_file
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 from cuvis_ai.training.config import TrainingConfig
 from cuvis_ai.training.engine.parts import Parts
 from cuvis_ai.training.monitors import Monitor
-from cuvis_ai.types import CubeTensor, GraphOutput, Labels, PixelMask, Point
+from cuvis_ai.types import Batch, CubeTensor, GraphOutput, Labels, Point
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningDataModule, Trainer
 
 
-class Graph:
+class Graph(ModuleLike):
     """Nodes that map cubes to cubes, and the losses, metrics and pictures attached to them.
 
     Args:
         name: a readable name, used by monitors and in the saved file.
 
     Example:
+        >>> import torch
         >>> from cuvis_ai.normalization.normalization import MinMaxNormalizer
         >>> graph = Graph("brightness")
         >>> node = graph.add_node(MinMaxNormalizer(use_running_stats=False))
@@ -44,11 +45,9 @@ class Graph:
     """
 
     def __init__(self, name: str = "graph") -> None:
+        super().__init__()
         self.name = name
-        self._members = Members()
         self.topology = self._members.topology
-        self.nodes = self._members.nodes
-        self.leaves = self._members.leaves
         self.monitors: list[Monitor] = []
         self.bands = TrainedBands()
 
@@ -152,24 +151,42 @@ class Graph:
 
     def evaluate(
         self,
-        datamodule: "LightningDataModule",
+        source: "LightningDataModule | GraphInput",
         split: Literal["train", "val", "test"] = "test",
         training_config: TrainingConfig | None = None,
+        *,
+        mask: PixelFlags | str | Path | None = None,
+        valid: PixelFlags | None = None,
+        wavelengths: Sequence[float] | Tensor | None = None,
+        match_bands: bool = False,
     ) -> dict[str, float]:
         """Return losses and metrics of one split, by logged name: `test/metric/anomaly_auroc`, ….
 
         Args:
-            datamodule: where the split is.
+            source: a data module that has the split; or what `graph(…)` takes, which is the whole split.
             split: which one.
             training_config: device and precision are taken from it.
+            mask: for a source without masks: True at anomalies, or the file of a mask.
+            valid: as in `graph(…)`.
+            wavelengths: likewise.
+            match_bands: likewise.
 
         Raises:
-            GraphError: the split has no data.
+            GraphError: the split has no data, or the source does not fit.
             NotFittedError: the statistical phase has not run.
         """
-        from cuvis_ai.training.engine import trainer  # Lightning takes seconds to import.
+        from lightning.pytorch import LightningDataModule  # it takes seconds to import
 
-        return trainer.evaluate(self._parts(), datamodule, split, training_config or TrainingConfig())
+        from cuvis_ai.training.engine import trainer
+
+        if not isinstance(source, LightningDataModule):
+            source = self._gate(wavelengths, match_bands).batch(source, valid=valid, mask=mask)
+        elif mask is not None or valid is not None or wavelengths is not None or match_bands:
+            raise GraphError(
+                "evaluate: expected a data module alone, which brings masks, `valid` and wavelengths, got "
+                "such arguments beside it. Give them to the data module."
+            )
+        return trainer.evaluate(self._parts(), source, split, training_config or TrainingConfig())
 
     def reset(self) -> None:
         """Reset all statistics and trained weights; the structure stays."""
@@ -179,9 +196,9 @@ class Graph:
 
     def __call__(
         self,
-        cube: CubeTensor,
+        cube: GraphInput,
         *,
-        valid: PixelMask | None = None,
+        valid: PixelFlags | None = None,
         labels: Labels | None = None,
         metadata: Mapping[str, Any] | None = None,
         wavelengths: Sequence[float] | Tensor | None = None,
@@ -193,7 +210,9 @@ class Graph:
         hold the mask `valid` (b, h, w).
 
         Args:
-            cube: float32, as the graph was trained on.
+            cube: a float32 tensor (b, c, h, w) as the graph was trained on, or a batch with such a one. Or
+                one cube as a path, a `Cube`, a NumPy array (h, w, c) or an xarray DataArray, of which the
+                bands of training are read as by the data modules; `read_batch` has options for more.
             valid: False at pixels without data.
             labels: handed through.
             metadata: handed through.
@@ -201,32 +220,44 @@ class Graph:
             match_bands: whether to take the bands nearest to those of training instead.
 
         Raises:
-            GraphError: the cube does not fit, or the graph has several end nodes.
+            GraphError: the cube does not fit or lacks a band's data, or the graph has several end nodes.
             NotFittedError: the statistical phase has not run.
         """
         end = self.topology.end()
-        if match_bands:
-            cube = self.bands.matched(cube, wavelengths)
-        else:
-            self.bands.check(wavelengths, "cube")
-        evaluation = self._evaluate(cube, [(end,)], valid)
+        batch, evaluation = self._evaluate(cube, [(end,)], valid, self._gate(wavelengths, match_bands))
         found = {} if evaluation.valid is None else {"valid": evaluation.valid}
+        labels = batch.get("labels") if labels is None else labels
         return GraphOutput(evaluation.masked((end,)), labels, {**(metadata or {}), **found})
 
     def run(
-        self, cube: CubeTensor, outputs: Iterable[NodeOrName], *, valid: PixelMask | None = None
+        self,
+        cube: GraphInput,
+        outputs: Iterable[NodeOrName],
+        *,
+        valid: PixelFlags | None = None,
+        wavelengths: Sequence[float] | Tensor | None = None,
+        match_bands: bool = False,
     ) -> dict[str, CubeTensor]:
-        """Return the outputs of the nodes asked for, by name; NaN at invalid pixels."""
-        names = [self._members.name_of(output) for output in outputs]
-        evaluation = self._evaluate(cube, [(name,) for name in names], valid)
-        return {name: evaluation.masked((name,)) for name in names}
+        """Return the outputs of the nodes asked for, by name; the arguments are as in `graph(…)`."""
+        points = [(self._members.name_of(output),) for output in outputs]
+        _, evaluation = self._evaluate(cube, points, valid, self._gate(wavelengths, match_bands))
+        return {point[0]: evaluation.masked(point) for point in points}
 
-    def _evaluate(self, cube: CubeTensor, points: Sequence[Point], valid: PixelMask | None) -> Evaluation:
+    def _gate(self, wavelengths: Sequence[float] | Tensor | None, match_bands: bool) -> InputGate:
+        return InputGate(
+            bands=self.bands,
+            execution=self._members.execution,
+            wavelengths=wavelengths,
+            match_bands=match_bands,
+        )
+
+    def _evaluate(
+        self, cube: GraphInput, points: Sequence[Point], valid: PixelFlags | None, gate: InputGate
+    ) -> tuple[Batch, Evaluation]:
         for point in points:
             self._members.node(point[0])
-        check_cube(cube, self.dtype)
-        valid = None if valid is None else pixel_flags("valid", valid, cube)
-        return self._members.execution.evaluate(cube, points, valid)
+        batch = gate.batch(cube, valid=valid)
+        return batch, self._members.execution.evaluate(batch["cube"], points, batch.get("valid"))
 
     def save_to_file(self, path: str | Path) -> None:
         """Write structure, hyper-parameters and weights to a zip file; an old file is replaced at once."""
@@ -247,46 +278,10 @@ class Graph:
         graph.name, graph.bands = graph_file.load(path, allow, into=graph._members)
         return graph
 
-    # Like a module, without being one: `train` would hide `nn.Module.train`.
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The dtype of cubes that the nodes take."""
-        return self._members.execution.dtype
-
     @property
     def halo(self) -> int | None:
         """How many pixels away an output depends on the cube at most, for who cuts it; None: all of it."""
         return self._members.execution.halo(tuple(self.topology.ends()))
-
-    def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Move or convert nodes and leaves, as `nn.Module.to`."""
-        self.nodes.to(*args, **kwargs)
-        self.leaves.to(*args, **kwargs)
-        return self
-
-    def eval(self) -> Self:
-        """Put nodes and leaves into evaluation mode, as `nn.Module.eval`."""
-        self.nodes.eval()
-        self.leaves.eval()
-        return self
-
-    def named_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
-        """Yield what training changes, by name."""
-        yield from self.nodes.named_parameters("nodes")
-        yield from self.leaves.named_parameters("leaves")
-
-    def parameters(self) -> Iterable[nn.Parameter]:
-        """Yield what training changes."""
-        yield from (parameter for _, parameter in self.named_parameters())
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return all fitted and trained state, by name."""
-        return self._members.state_dict()
-
-    def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
-        """Take the state that `state_dict` returned."""
-        self._members.load_state_dict(state_dict)
 
     def __repr__(self) -> str:
         """Return the structure as a tree, each node with its arguments, its leaves below it."""

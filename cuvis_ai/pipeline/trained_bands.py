@@ -43,22 +43,58 @@ class TrainedBands:
 
         Nothing is checked where either is not known.
         """
-        if self.wavelengths is None or wavelengths is None:
+        if wavelengths is None or self._are_those_of_training(wavelengths):
             return
-        given = [float(nm) for nm in wavelengths]
-        same = len(given) == len(self.wavelengths) and bool(
-            ((_nm(given) - _nm(self.wavelengths)).abs() <= self._reach().clamp(max=TOLERANCE_NM)).all()
+        wanted, given = self.wavelengths or (), [float(nm) for nm in wavelengths]
+        raise GraphError(
+            f"{where}: expected the {len(wanted)} bands of training, {_listed(wanted)}; got {len(given)}, "
+            f"{_listed(given)}. Pass match_bands=True to take the nearest bands"
+            + ("." if self.indices is None else ", or select the files' bands `graph.bands.indices`.")
         )
-        if not same:
-            raise GraphError(
-                f"{where}: expected the {len(self.wavelengths)} bands of training, "
-                f"{_listed(self.wavelengths)}; got {len(given)}, {_listed(given)}. "
-                f"Pass match_bands=True to take the nearest bands"
-                + ("." if self.indices is None else ", or select the files' bands `graph.bands.indices`.")
-            )
+
+    def _are_those_of_training(self, wavelengths: Iterable[float] | Tensor) -> bool:
+        """Whether bands have the wavelengths of training, as far as these are known."""
+        if self.wavelengths is None:
+            return True
+        given, wanted = _nm(wavelengths), _nm(self.wavelengths)
+        reach = self._reach().clamp(max=TOLERANCE_NM)
+        return len(given) == len(wanted) and bool(((given - wanted).abs() <= reach).all())
+
+    def positions(
+        self, n_bands: int, good: Sequence[int], wavelengths: Sequence[float] | None, where: str
+    ) -> list[int]:
+        """Return which bands of a file are those of training.
+
+        They are where they were in the training files, if the file has as many bands and these are of the
+        same wavelengths, as far as they are known; or else the file's good bands.
+
+        Args:
+            n_bands: how many bands the file has.
+            good: positions of those that it does not call bad, from 0.
+            wavelengths: centres of all its bands in nm; None: unknown.
+            where: subject of the message.
+
+        Raises:
+            GraphError: neither has the wavelengths of training.
+        """
+        as_trained = self.indices is not None and max(self.indices, default=0) < n_bands
+        candidates = [list(self.indices or ())] if as_trained else []
+        for positions in (*candidates, list(good)):
+            if wavelengths is None or self._are_those_of_training([wavelengths[i] for i in positions]):
+                return positions
+        self.check([wavelengths[i] for i in good] if wavelengths is not None else None, where)
+        return list(good)
 
     def matched(self, cube: Tensor, wavelengths: Sequence[float] | Tensor | None) -> Tensor:
         """Return the cube's bands that are nearest to those of training, in their order.
+
+        Raises:
+            GraphError: as in `nearest`.
+        """
+        return cube[:, self.nearest(wavelengths)]
+
+    def nearest(self, wavelengths: Iterable[float] | Tensor | None) -> list[int]:
+        """Return, for each band of training, which of these wavelengths is the nearest; each is taken once.
 
         Raises:
             GraphError: wavelengths are missing, or some band of training is nowhere near.
@@ -70,7 +106,7 @@ class TrainedBands:
 
         given, wanted = _nm(wavelengths), _nm(self.wavelengths)
         distance = (wanted[:, None] - given).abs()
-        # Each band is taken once, such that the distances sum to the least.
+        # Such that the distances sum to the least.
         bands, partners = linear_sum_assignment(distance)
         missing = torch.ones(len(wanted), dtype=torch.bool)
         missing[bands] = distance[bands, partners] > self._reach()[bands]
@@ -80,7 +116,7 @@ class TrainedBands:
                 f"next, got none for {_listed(wanted[missing].tolist())}. The cube has "
                 f"{_listed(given.tolist())}."
             )
-        return cube[:, partners]
+        return [int(partner) for partner in partners]
 
     def _reach(self) -> Tensor:
         """Return half the distance from each band to the nearest other wavelength, in nm."""

@@ -134,7 +134,20 @@ class CubeDataset(Dataset[Sample]):
         """Return, in words, which bands or which mask leave an item without a valid pixel."""
         cube = self._open(item)
         window = item.window or Window(0, 0, *cube.shape[:2])
+        _, valid = read_window(cube, window, self.bands, self.reading)
+        if item.mask is not None and (valid is None or valid.any()):
+            return "its mask says `ignore_values`, unknown, wherever there are data"
         return why_invalid(cube, window, self.bands.kept, self.reading)
+
+    def why_all_invalid(self) -> str:
+        """Return, in words, why no item has a valid pixel: the first one's reason."""
+        if not self.items:
+            return "there is no item"
+        item = self.items[0]
+        try:
+            return f"{item.path} (`{item.name}`): {self.why_invalid(item)}"
+        except READ_ERRORS as err:
+            return f"{item.path} (`{item.name}`) cannot be read: {err}"
 
     def _read(self, item: CubeItem) -> Sample:
         cube = self._open(item)

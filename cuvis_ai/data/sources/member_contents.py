@@ -13,7 +13,7 @@ from cuvis_ai.data.sources.decoding import decoding
 from cuvis_ai.data.sources.members import Member, MemberSource, chosen_key, is_numeric
 from cuvis_ai.errors import CubeFormatError
 
-_GOOD_BANDS = ("bbl", "good_wavelengths", "good_bands")
+_GOOD_BANDS = ("bbl", "good_wavelengths", "good_bands", "good_band")
 _NO_DATA = ("_fillvalue", "missing_value", "no_data", "nodata", "no_data_value", "data_ignore_value")
 _UNITS = ("wavelength_units", "wavelength_unit")
 _SPECTRAL_UNITS = ("nm", "um", "µm", "μm", "nanomet", "micromet", "micron", "angstrom", "cm-1", "wavenumber")

@@ -41,6 +41,25 @@ def context_read(datamodule: LightningDataModule, pixels: int) -> Iterator[None]
         datamodule.set_context(0)
 
 
+@runtime_checkable
+class ExplainsInvalid(Protocol):
+    """A data set that knows why its samples have no valid pixel."""
+
+    def why_all_invalid(self) -> str:
+        """Return, in words, what leaves the data set without a valid pixel."""
+
+
+def why_no_pixel(loader: object) -> str:
+    """Return, as a sentence, what leaves a loader's batches without a valid pixel, as far as it says."""
+    dataset = getattr(loader, "dataset", None)
+    if isinstance(dataset, ExplainsInvalid):
+        return f"The reason: {dataset.why_all_invalid()}."
+    return (
+        "Likely causes: the training set is empty, its `valid` mask is False everywhere, or every pixel has "
+        "a NaN or infinite band."
+    )
+
+
 class CountedBatches(LightningDataModule):
     """Another data module's batches, as bare numbers in the stages in which no cube is read.
 

@@ -20,7 +20,7 @@ from cuvis_ai.leaf.observer import Observed, Observer
 from cuvis_ai.leaf.reading import Evaluation, Truth
 from cuvis_ai.node.base import FittedNode, Node, mark_initialized, reset
 from cuvis_ai.node.base.abilities import follower
-from cuvis_ai.training.engine.batches import length_of
+from cuvis_ai.training.engine.batches import length_of, why_no_pixel
 from cuvis_ai.training.engine.planner import context_of, fit_point, from_sketches, plan, sketch_of
 from cuvis_ai.training.engine.reweighting import Reweighting
 from cuvis_ai.types import CUBE, CubeTensor
@@ -62,10 +62,14 @@ def fit_statistics(
             refined = {name for name in fits if any(name in earlier for earlier in passes[: number - 1])}
             context = context_of(execution, fits, refined)
             title = f"Statistics, pass {number} of {len(passes)}"
-            stream = _stream(batches(context), execution, device, title, show_progress=show_progress)
+            loader = batches(context)
+            stream = _stream(loader, execution, device, title, show_progress=show_progress)
             if from_sketches(execution, fits):
                 stream = (part for batch in stream for part in strips(batch, context)) if context else stream
-                _fit_from_sketches(execution, fits, refined, losses if number == 1 else (), stream)
+                with_losses = losses if number == 1 else ()
+                observer, observed = _observed(execution, fits, refined, with_losses, stream)
+                for name, one in observed.items():
+                    _finalize(execution.nodes[name], observer, one, loader)
             else:
                 _fit_plain(execution, fits[0], stream)
             for name in fits:
@@ -77,13 +81,14 @@ def fit_statistics(
     logger.info("Phase 1 complete in %.1f seconds", time.perf_counter() - start)
 
 
-def _fit_from_sketches(
+def _observed(
     execution: Execution,
     fits: list[str],
     refined: Collection[str],
     losses: Sequence[Loss],
     stream: Iterable[Mapping[str, Any]],
-) -> None:
+) -> tuple[Observer, dict[str, Observed]]:
+    """Go through the data once; fit losses, and return where the nodes' sketches are."""
     observer = Observer(execution)
     of_nodes = {
         name: observer.observe(
@@ -111,18 +116,16 @@ def _fit_from_sketches(
     again.finish()
     for loss, observed in of_losses.items():
         loss.finalize(observer.sketch(observed))
-    for name, observed in of_nodes.items():
-        _finalize(execution.nodes[name], observer, observed)
+    return observer, of_nodes
 
 
-def _finalize(node: Node, observer: Observer, observed: Observed) -> None:
+def _finalize(node: Node, observer: Observer, observed: Observed, loader: object) -> None:
     assert isinstance(node, FittedNode)
     taken = observer.taken(observed)
     if taken.count < taken.least_count:
         raise GraphError(
             f"{node.label}: expected at least {taken.least_count} valid training pixels, got "
-            f"{taken.count}. Likely causes: the training set is empty, its `valid` mask is False "
-            f"everywhere, or every pixel has a NaN or infinite band."
+            f"{taken.count}. {why_no_pixel(loader)}"
         )
     if (following := follower(node)) is not None:
         following.remember(taken)

@@ -11,6 +11,7 @@ from typing import Any
 
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.utils.data import DataLoader
 
 from cuvis_ai.errors import GraphError
 from cuvis_ai.node.base import require_fitted
@@ -38,6 +39,7 @@ from cuvis_ai.training.engine.resume import (
     read_checkpoint,
 )
 from cuvis_ai.training.monitors import Recorder, Run
+from cuvis_ai.types import Batch
 
 logger = logging.getLogger(__name__)
 
@@ -153,17 +155,15 @@ def _allocated(parts: Parts, checkpoint: Path | None, trainer: Trainer) -> tuple
 
 
 def evaluate(
-    parts: Parts, datamodule: LightningDataModule, split: str, config: TrainingConfig
+    parts: Parts, source: LightningDataModule | Batch, split: str, config: TrainingConfig
 ) -> dict[str, float]:
-    """Return losses and metrics of one split, logged nowhere."""
+    """Return losses and metrics of one split of a data module, or of a batch, logged nowhere."""
     for node in parts.execution.nodes.values():
         require_fitted(node)
-    datamodule.setup({"train": "fit", "val": "validate"}.get(split, "test"))
-    parts.check_data(datamodule)
-    with context_read(datamodule, _context(parts)):
-        loader = getattr(datamodule, f"{split}_dataloader")()
-    if not sized_and_filled(loader):
-        raise GraphError(f"evaluate: expected cubes in the split `{split}`, got none. Check the data module.")
+    if isinstance(source, LightningDataModule):
+        loader = _loader(parts, source, split)
+    else:
+        loader = DataLoader([source], batch_size=None)  # type: ignore[arg-type]  # a list is a data set
     losses = Losses(parts.execution, parts.losses, parts.composites)
     recorder = Recorder([])
     pictures = Pictures(parts.execution, (), recorder)
@@ -172,6 +172,17 @@ def evaluate(
     with _expected_warnings(), _own_dtype(parts):
         trainer.test(module, dataloaders=loader, verbose=False)
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def _loader(parts: Parts, datamodule: LightningDataModule, split: str) -> Any:
+    """Return the loader of one split of a data module that suits the graph."""
+    datamodule.setup({"train": "fit", "val": "validate"}.get(split, "test"))
+    parts.check_data(datamodule)
+    with context_read(datamodule, _context(parts)):
+        loader = getattr(datamodule, f"{split}_dataloader")()
+    if not sized_and_filled(loader):
+        raise GraphError(f"evaluate: expected cubes in the split `{split}`, got none. Check the data module.")
+    return loader
 
 
 def _run(trainer: Trainer, module: GraphModule, source: CountedBatches, checkpoint: Path | None) -> None:

@@ -1,0 +1,182 @@
+"""What a graph is applied to: files, cubes, arrays, batches and tensors, as a batch of its own bands."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cuvis_ai.data.band_selection import BandSelection, listed
+from cuvis_ai.data.cube import Cube
+from cuvis_ai.data.cube_batch import cube_batch, is_cube_source, opened
+from cuvis_ai.data.loading.pixels import Window, bands_without_data
+from cuvis_ai.data.masks import read_mask
+from cuvis_ai.data.options import ReadingOptions
+from cuvis_ai.errors import GraphError
+from cuvis_ai.execution.batch_gate import FLAGS, check_cube, pixel_flags
+from cuvis_ai.execution.execution import Execution
+from cuvis_ai.pipeline.trained_bands import TrainedBands
+from cuvis_ai.types import Batch
+
+if TYPE_CHECKING:
+    from xarray import DataArray
+
+GraphInput: TypeAlias = "Tensor | Mapping[str, Any] | str | Path | Cube | NDArray[Any] | DataArray"
+"""A batch of cubes (b, c, h, w), with or without its other keys, or one cube from wherever it is."""
+
+PixelFlags: TypeAlias = Tensor | NDArray[Any]
+"""One flag a pixel: (b, h, w), or (h, w) of a single cube."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputGate:
+    """Where cubes enter a graph that is applied: what they mean is decided here, for all kinds of them.
+
+    Args:
+        bands: those of training.
+        execution: says on which device and of which dtype cubes have to be.
+        wavelengths: centres in nm of all bands of the source, in place of its own.
+        match_bands: whether to take the bands nearest to those of training.
+    """
+
+    bands: TrainedBands
+    execution: Execution
+    wavelengths: Sequence[float] | Tensor | None
+    match_bands: bool
+
+    def batch(
+        self, source: GraphInput, *, valid: PixelFlags | None, mask: PixelFlags | str | Path | None = None
+    ) -> Batch:
+        """Return a batch of the bands of training, its flags as bool (b, h, w).
+
+        Args:
+            source: what the graph is applied to.
+            valid: False at pixels without data, besides those of which the source says so.
+            mask: True at anomalies, masked where that is unknown; or the file of a mask.
+
+        Raises:
+            GraphError: it does not fit the graph, or a band that the graph needs holds no data.
+            CubeFormatError: a file cannot be read, or has no valid pixel.
+            ConfigError: the wavelengths are not one a band.
+            DatasetNotFoundError: there is no such file.
+        """
+        batch = self._read(source) if is_cube_source(source) else self._given(source)
+        cube = batch["cube"]
+        if isinstance(mask, str | Path):
+            mask = read_mask(mask, (cube.shape[2], cube.shape[3]))
+        flags = {
+            key: [
+                pixel_flags(key, _as_tensor(one, cube), cube)
+                for one in (batch.get(key), own)
+                if one is not None
+            ]
+            for key, own in {**dict.fromkeys(FLAGS), "mask": mask, "valid": valid}.items()
+        }
+        if isinstance(mask, np.ma.MaskedArray):
+            flags["valid"].append(_as_tensor(~np.ma.getmaskarray(mask), cube))
+        if not flags["valid"]:
+            _require_data(cube)
+        # A mask that is given is in place of the batch's own; what one of the others leaves out is out.
+        chosen = {
+            key: found[-1] if key == "mask" else torch.stack(found).all(0)
+            for key, found in flags.items()
+            if found
+        }
+        return cast(Batch, {**batch, **chosen})
+
+    def _given(self, source: GraphInput) -> Batch:
+        """A tensor, or a batch."""
+        batch: dict[str, Any] = dict(source) if isinstance(source, Mapping) else {"cube": source}
+        if "cube" not in batch:
+            raise GraphError(f'batch: expected the key "cube", got {sorted(batch)}.')
+        if batch["cube"] is source and not isinstance(source, Tensor):
+            raise GraphError(
+                "cube: expected a torch tensor (b, c, h, w), a batch, or one cube as a path, a Cube, a NumPy "
+                f"array (h, w, c) or an xarray DataArray, got {type(source).__name__}."
+            )
+        check_cube(batch["cube"], self.execution.dtype)
+        wavelengths = batch.get("wavelengths") if self.wavelengths is None else self.wavelengths
+        if self.match_bands:
+            batch["cube"] = self.bands.matched(batch["cube"], wavelengths)
+        else:
+            self.bands.check(wavelengths, "cube")
+        return cast(Batch, batch)
+
+    def _read(self, source: GraphInput) -> Batch:
+        """A cube from a file or from memory."""
+        wavelengths = None if self.wavelengths is None else [float(nm) for nm in self.wavelengths]
+        reading = ReadingOptions(wavelengths=wavelengths)
+        cube = opened(source, reading)
+        needed = self._needed(cube, reading)
+        others = sorted(set(range(cube.shape[2])) - set(needed))
+        reading = replace(reading, bad_bands=others)
+        bands = BandSelection.of(cube, reading)
+        empty = bands_without_data(cube, Window(0, 0, *cube.shape[:2]), bands.kept, reading)
+        if 0 < len(empty) < len(needed):
+            raise GraphError(
+                f"{cube.path}: expected data in each of the {len(needed)} bands that the graph needs, got "
+                f"none in the bands {_described(empty, cube, wavelengths)}. Train a graph without them "
+                "(`bad_bands=`), or correct the file."
+            )
+        batch = cube_batch(cube, bands, reading)
+        if needed != sorted(needed):
+            order = [int(i) for i in np.argsort(np.argsort(needed))]
+            batch["cube"] = batch["cube"][:, order]
+            batch["wavelengths"] = batch["wavelengths"][order]  # without them, nothing is matched
+        return cast(Batch, {key: self._moved(value) for key, value in batch.items()})
+
+    def _moved(self, value: Any) -> Any:
+        """A tensor where the graph is, numbers in its dtype."""
+        if not isinstance(value, Tensor):
+            return value
+        return value.to(self.execution.device, self.execution.dtype if value.is_floating_point() else None)
+
+    def _needed(self, cube: Cube, reading: ReadingOptions) -> list[int]:
+        """Positions in a cube of the bands of training, in their order."""
+        centres = BandSelection.of(cube, replace(reading, bad_bands=[])).wavelengths
+        nm = None if centres is None else centres.tolist()
+        bad = np.zeros(cube.shape[2], bool) if cube.bad_bands is None else cube.bad_bands
+        good = [int(band) for band in np.flatnonzero(~bad)]
+        if self.match_bands:
+            near = self.bands.nearest(None if nm is None else [nm[band] for band in good])
+            return [good[i] for i in near]
+        needed = self.bands.positions(cube.shape[2], good, nm, str(cube.path))
+        if flagged := [band for band in needed if bad[band]]:
+            raise GraphError(
+                f"{cube.path}: expected the bands that the graph needs to be good, got the bands "
+                f"{_described(flagged, cube, nm)} flagged bad. If they are good, pass "
+                "`read_batch(…, bad_bands=[…])` with the others; or train a graph without them."
+            )
+        return needed
+
+
+def _described(bands: Sequence[int] | NDArray[np.int64], cube: Cube, nm: Sequence[float] | None) -> str:
+    """Return bands as text, with their wavelengths where these are known."""
+    centres = cube.wavelengths if nm is None else nm
+    return listed(bands) + ("" if centres is None else f" at {listed([centres[i] for i in bands])} nm")
+
+
+def _as_tensor(flags: object, cube: Tensor) -> Any:
+    """Return flags on the cube's device, those of a single cube (h, w) with its batch axis."""
+    if isinstance(flags, np.ndarray):
+        flags = torch.from_numpy(np.ascontiguousarray(np.ma.filled(flags, 0)))
+    if not isinstance(flags, Tensor):
+        return flags
+    single = flags.ndim == 2 and len(cube) == 1
+    return (flags[None] if single else flags).to(cube.device)
+
+
+def _require_data(cube: Tensor) -> None:
+    """Raise a `GraphError` that names the bands, if some of them have no finite value in any pixel."""
+    # One pixel tells mostly that all bands have data.
+    doubtful = torch.nonzero(~torch.isfinite(cube[0, :, 0, 0])).flatten()
+    empty = [int(band) for band in doubtful if not torch.isfinite(cube[:, band]).any()]
+    if 0 < len(empty) < cube.shape[1]:
+        raise GraphError(
+            f"cube: expected data in each of the {cube.shape[1]} bands that the graph needs, got none in the "
+            f"bands {listed(empty)}. Train a graph without them, or pass `valid=` to have NaN returned."
+        )

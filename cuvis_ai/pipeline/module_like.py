@@ -1,0 +1,52 @@
+"""What a graph has in common with a torch module, without being one: `train` would hide `nn.Module.train`."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from cuvis_ai.pipeline.graph_members import Members
+
+
+class ModuleLike:
+    """Nodes and leaves with the methods that users know from `nn.Module`."""
+
+    def __init__(self) -> None:
+        self._members = Members()
+        self.nodes = self._members.nodes
+        self.leaves = self._members.leaves
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of cubes that the nodes take."""
+        return self._members.execution.dtype
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Move or convert nodes and leaves, as `nn.Module.to`."""
+        self.nodes.to(*args, **kwargs)
+        self.leaves.to(*args, **kwargs)
+        return self
+
+    def eval(self) -> Self:
+        """Put nodes and leaves into evaluation mode, as `nn.Module.eval`."""
+        self.nodes.eval()
+        self.leaves.eval()
+        return self
+
+    def named_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
+        """Yield what training changes, by name."""
+        yield from self.nodes.named_parameters("nodes")
+        yield from self.leaves.named_parameters("leaves")
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """Yield what training changes."""
+        yield from (parameter for _, parameter in self.named_parameters())
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return all fitted and trained state, by name."""
+        return self._members.state_dict()
+
+    def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
+        """Take the state that `state_dict` returned."""
+        self._members.load_state_dict(state_dict)
