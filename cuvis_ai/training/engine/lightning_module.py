@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -20,16 +21,16 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from cuvis_ai.execution.batch_gate import checked_batch
 from cuvis_ai.leaf.reading import Evaluation
-from cuvis_ai.node.base import freeze
 from cuvis_ai.training.config import TrainingConfig
 from cuvis_ai.training.engine.batches import CountedBatches, check_monitored_values, statistics_batches
 from cuvis_ai.training.engine.epoch import Losses, LossMeans, logged, n_valid
 from cuvis_ai.training.engine.evaluation_epoch import EvaluationEpoch
 from cuvis_ai.training.engine.facts import dataset_facts, weights_and_gradients
-from cuvis_ai.training.engine.optimizers import optimizer_of
+from cuvis_ai.training.engine.optimizers import optimizer_of, prepare_nodes
 from cuvis_ai.training.engine.parts import Parts
 from cuvis_ai.training.engine.pictures import Pictures
 from cuvis_ai.training.engine.resume import random_state, restore_random_state
+from cuvis_ai.training.engine.signals import Signals
 from cuvis_ai.training.engine.statistics import fit_statistics
 from cuvis_ai.training.monitors import Recorder
 from cuvis_ai.training.monitors.records import readable
@@ -71,12 +72,17 @@ class GraphModule(LightningModule):
         self.pictures = pictures
         self.recorder = recorder
         self.config = config
+        self.signals = Signals()
         self.evaluated_split = evaluated_split
         self.best: tuple[float, int] | None = None
         self._scheduler: ReduceLROnPlateau | None = None
         self._scheduler_state: dict[str, Any] | None = None
         self._train_means = LossMeans(losses, torch.device("cpu"))
         self._learning_rate = config.optimizer.lr
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Return what watches for signals."""
+        return [self.signals]
 
     # The two phases.
 
@@ -101,24 +107,10 @@ class GraphModule(LightningModule):
             show_progress=self.config.trainer.enable_progress_bar and self.trainer.is_global_zero,
         )  # fmt: skip
         if self.trainer.max_epochs:
-            self._prepare_nodes()
+            prepare_nodes(self.execution, self.losses.reached())
         elif self.trainer.world_size > 1:
             # DistributedDataParallel refuses a module without gradients, and wraps it before zero epochs too.
             self.placeholder = nn.Parameter(torch.zeros((), device=device))
-
-    def _prepare_nodes(self) -> None:
-        logger.info("Phase 2: Preparing trainable nodes...")
-        reached = self.losses.reached()
-        for name, node in self.execution.nodes.items():
-            if not node.trainable:
-                continue
-            node.prepare_for_train()
-            if name not in reached:
-                logger.warning("  %s is trainable, but no loss depends on it: it stays frozen", node.label)
-                freeze(node)
-                continue
-            parts = ", ".join(key for key, _ in node.named_parameters())
-            logger.info("  Converting %s of %s to nn.Parameters", parts, node.label)
 
     def configure_optimizers(self) -> Optimizer | None:
         """Return the optimizer of everything that requires a gradient."""
@@ -200,7 +192,9 @@ class GraphModule(LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Record weights and gradients at the end of an epoch; the validation after it drops the latter."""
-        if self.recorder.active and self.trainer.is_last_batch:
+        if not self.trainer.is_last_batch:
+            self.signals.after_step()
+        elif self.recorder.active:
             tensors = weights_and_gradients(self.nodes.named_parameters())
             self.recorder.histograms(tensors, epoch=self.current_epoch, global_step=self.global_step)
 
@@ -212,6 +206,7 @@ class GraphModule(LightningModule):
             self._finish_epoch_loss(values.get(logged("train", "loss", "total")))
         values[logged("train", "metric", "learning_rate")] = self._learning_rate
         self._publish(values, "train")
+        self.signals.after_step()
 
     def on_train_end(self) -> None:
         """Leave nodes that derive their statistics with those of the trained weights."""

@@ -1,12 +1,17 @@
-"""The optimizer that the settings describe."""
+"""What is optimized, and the optimizer that the settings describe."""
 
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from cuvis_ai.execution.execution import Execution
+from cuvis_ai.node.base import freeze
 from cuvis_ai.training.config import OptimizerConfig
+
+logger = logging.getLogger(__name__)
 
 _OPTIMIZERS: dict[str, Callable[[OptimizerConfig], tuple[type[Optimizer], dict[str, Any]]]] = {
     "adam": lambda c: (Adam, {"betas": c.betas}),
@@ -33,3 +38,23 @@ def optimizer_of(settings: OptimizerConfig, named: Iterable[tuple[str, nn.Parame
         [group for group in groups if group["params"]],
         lr=settings.lr, weight_decay=settings.weight_decay, **extra,  # type: ignore[call-arg]
     )  # fmt: skip
+
+
+def prepare_nodes(execution: Execution, reached: Collection[str]) -> None:
+    """Turn the fitted state of trainable nodes into parameters; nodes that no loss depends on stay frozen.
+
+    Args:
+        execution: the graph's nodes.
+        reached: names of the nodes that some loss depends on.
+    """
+    logger.info("Phase 2: Preparing trainable nodes...")
+    for name, node in execution.nodes.items():
+        if not node.trainable:
+            continue
+        node.prepare_for_train()
+        if name not in reached:
+            logger.warning("  %s is trainable, but no loss depends on it: it stays frozen", node.label)
+            freeze(node)
+            continue
+        parts = ", ".join(key for key, _ in node.named_parameters())
+        logger.info("  Converting %s of %s to nn.Parameters", parts, node.label)

@@ -5,13 +5,14 @@ import logging
 import os
 import random
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor, nn
 
@@ -96,18 +97,35 @@ def last_epoch_keeper(callbacks: Sequence[Callback]) -> list[Callback]:
 def find_checkpoint(ckpt_path: str | Path | None, config: TrainerConfig) -> Path | None:
     """Return the checkpoint to go on from; for `last` the newest whole one, None if there is none yet.
 
+    Without a path, a job that SLURM has requeued goes on from what was saved for it.
+
     Raises:
         ConfigError: `last`, and no `ModelCheckpoint` says where to look.
     """
-    if ckpt_path is None or str(ckpt_path) != LAST:
-        return None if ckpt_path is None else Path(ckpt_path)
+    if ckpt_path is not None and str(ckpt_path) != LAST:
+        return Path(ckpt_path)
+    requeued = list(Path(config.default_root_dir or ".").glob("hpc_ckpt_*.ckpt"))
+    if ckpt_path is None:
+        return _newest_whole(requeued) if SLURMEnvironment.detect() else None
     folders = checkpoint_folders(config)
-    if not folders:
+    if not folders and not requeued:
         raise ConfigError(
             "ckpt_path='last': expected a ModelCheckpoint among the callbacks, which says where checkpoints "
             "are kept, got none. Add ModelCheckpoint(dirpath=..., save_last=True), or name a file."
         )
-    files = [path for folder in folders for path in folder.glob("*.ckpt") if path.is_file()]
+    kept = [path for folder in folders for path in folder.glob("*.ckpt") if path.is_file()]
+    newest = _newest_whole(dict.fromkeys([*kept, *requeued]))
+    if newest is None:
+        # As Lightning does: a script that is started again and again with `last` needs no other first start.
+        logger.warning(
+            "ckpt_path='last': no checkpoint in %s yet: training starts from the beginning",
+            ", ".join(str(folder) for folder in folders),
+        )
+    return newest
+
+
+def _newest_whole(files: Iterable[Path]) -> Path | None:
+    """Return the newest checkpoint that a run can go on from; the log names those that are passed over."""
     for path in sorted(files, key=lambda path: path.stat().st_mtime, reverse=True):
         try:
             checkpoint = read_checkpoint(path)
@@ -117,11 +135,6 @@ def find_checkpoint(ckpt_path: str | Path | None, config: TrainerConfig) -> Path
         if _is_between_steps(checkpoint):
             return path
         logger.warning("%s was written in the middle of a step. Left out; looking for an earlier one.", path)
-    # As Lightning does: a script that is started again and again with `last` needs no other first start.
-    logger.warning(
-        "ckpt_path='last': no checkpoint in %s yet: training starts from the beginning",
-        ", ".join(str(folder) for folder in folders),
-    )
     return None
 
 

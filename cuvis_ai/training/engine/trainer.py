@@ -114,7 +114,7 @@ def train(
     recorder.graph(outline_of(parts.execution, parts.leaves))
     complete = False
     try:
-        with _own_dtype(parts):
+        with _own_dtype(parts), module.signals.handled(trainer):
             _run(trainer, module, source, checkpoint)
         if trainer.global_step == step:
             # Lightning then ends without its hooks.
@@ -169,7 +169,7 @@ def evaluate(
     pictures = Pictures(parts.execution, (), recorder)
     module = GraphModule(parts, losses, pictures, recorder, config, evaluated_split=split)
     trainer = make_trainer(replace(config.trainer, callbacks=[]), max_epochs=0)
-    with _expected_warnings(), _own_dtype(parts):
+    with _expected_warnings(), _own_dtype(parts), module.signals.handled(trainer):
         trainer.test(module, dataloaders=loader, verbose=False)
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 

@@ -131,6 +131,8 @@ class Dies(Callback):
             print("dies", flush=True)
             if "killed" in self.how:
                 os.kill(os.getpid(), 9)
+            if "SIGTERM" in self.how:
+                os.kill(os.getpid(), 15)
             raise RuntimeError("this rank is broken")
 
 if __name__ == "__main__":
@@ -149,7 +151,7 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 @pytest.mark.parametrize("started_by", ["lightning", "torchrun"])
-@pytest.mark.parametrize("how", ["rank 1 raises", "rank 1 is killed", "rank 0 raises"])
+@pytest.mark.parametrize("how", ["rank 1 raises", "rank 1 is killed", "rank 0 raises", "rank 0 gets SIGTERM"])
 def test_a_rank_that_dies_ends_the_run_with_an_error(
     how: str, started_by: str, repository: Path, tmp_path: Path
 ) -> None:
@@ -174,7 +176,9 @@ def test_a_rank_that_dies_ends_the_run_with_an_error(
     print(f"{how}, started by {started_by}: over after {seconds:.0f} s")
     assert seconds < 60
     assert process.returncode != 0
-    assert "killed" in how or "this rank is broken" in "".join(printed)
+    assert "raises" not in how or "this rank is broken" in "".join(printed)
+    if "SIGTERM" in how and started_by == "lightning":
+        assert process.returncode == 143
     [kept] = (tmp_path / "kept").glob("*.ckpt")
     assert kept.name.startswith("epoch=0-")
 
