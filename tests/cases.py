@@ -14,6 +14,8 @@ from cuvis_ai.node.base import Node
 from cuvis_ai.node.decoder import LinearDecoder, PCADecoder
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
+from cuvis_ai.spatial.guide import Guide
+from cuvis_ai.spatial.guided_filter import GuidedFilter
 from cuvis_ai.target.ace import ACE
 from cuvis_ai.training.losses import (
     AnomalyBCEWithLogits,
@@ -53,6 +55,8 @@ NODES = [
     NodeCase("rx-shrinkage", lambda: RXGlobal(shrinkage=1e-3)),
     NodeCase("pca-hard", lambda: TrainablePCA(3, trainable=True, orthogonal="hard")),
     NodeCase("rx-trainable", lambda: RXGlobal(trainable_stats=True)),
+    NodeCase("guide", lambda: Guide()),
+    NodeCase("guided-filter", lambda: GuidedFilter(), channels=4),
     NodeCase("logit-head", lambda: RXLogitHead(), channels=1),
     NodeCase("logit-head-given", lambda: RXLogitHead(init_scale=0.5, init_bias=1.0), channels=1),
     NodeCase("branch-logit-head", lambda: BranchLogitHead(), channels=2),

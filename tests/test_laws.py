@@ -201,7 +201,7 @@ def test_invalid_pixels_change_nothing_but_themselves(case: NodeCase) -> None:
     cube = random_cubes(c=case.channels, seed=4)
     expected = graph(cube).output
     if structure_of(node) is Structure.OPAQUE:
-        pytest.skip("each cube has extremes of its own, which a lost pixel may change")
+        pytest.skip("looks at other pixels, which a lost one may change")
     spoilt = cube.clone()
     spoilt[0, case.channels // 3, 1, 1] = float("nan")
     spoilt[1, 0, 0, 3] = float("inf")
@@ -328,7 +328,8 @@ def test_metrics_and_statistics_share_execution(case: NodeCase) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_a_pointwise_function_hides_no_value_that_is_not_finite(case: NodeCase, value: float) -> None:
     node = case.make()
-    assert isinstance(node, AffineNode)
+    if not isinstance(node, AffineNode):
+        pytest.skip("looks at neighbours")
     projected = torch.randn(2, 3, 4, 4)
     projected[1, 2, 0, 0] = value
     assert torch.isfinite(node.pointwise(projected)).all(1).logical_not().nonzero().tolist() == [[1, 0, 0]]

@@ -34,6 +34,7 @@ HOMES = (
     "cuvis_ai.anomaly",
     "cuvis_ai.node",
     "cuvis_ai.normalization",
+    "cuvis_ai.spatial",
     "cuvis_ai.target",
     "cuvis_ai.training",
 )

@@ -1,0 +1,59 @@
+"""The guide of a guided filter: a few leading channels in units of the first."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from cuvis_ai.functional.affine import Affine
+from cuvis_ai.node.base import AffineNode, FittedNode
+from cuvis_ai.node.base.arguments import is_whole, require
+from cuvis_ai.stats import Moments, Sketch
+
+
+class Guide(FittedNode, AffineNode):
+    """Gives the leading channels, divided by the standard deviation of the first: yᵢ = (xᵢ − mᵢ) / s₁.
+
+    After a PCA these are the first components, which show where one material ends and another begins;
+    their spreads relative to each other stay. If the first channel does not vary, the guide is 0.
+
+    Shape:
+        input (b, c, h, w) → output (b, min(n, c), h, w); dtype and device kept.
+
+    Args:
+        n: channels that are given, 1 or more; all where fewer enter.
+
+    State:
+        mean (c,): of what enters, in training.
+        inverse_deviation (1,): 1 / s₁.
+    """
+
+    state_shapes: ClassVar = {"mean": "c", "inverse_deviation": "1"}
+    mean: Tensor
+    inverse_deviation: Tensor
+
+    def __init__(self, n: int = 3) -> None:
+        require(is_whole(n) and n >= 1, "Guide: n", "a whole number, 1 or more", n)
+        super().__init__()
+        self.n = n
+
+    @property
+    @override
+    def sketch(self) -> type[Sketch]:
+        return Moments  # carried through a PCA, and shared with it; channel moments would take another pass
+
+    @override
+    def out_channels(self, in_channels: int | None) -> int | None:
+        return None if in_channels is None else min(self.n, in_channels)
+
+    @override
+    def finalize(self, sketch: Moments) -> None:
+        deviation = sketch.covariance()[:1, 0].clamp(min=0.0).sqrt()
+        inverse = torch.where(deviation > 0, 1.0 / deviation, 0.0)
+        self.set_state(mean=sketch.mean, inverse_deviation=inverse)
+
+    @override
+    def affine(self) -> Affine:
+        given = torch.eye(len(self.mean), dtype=self.mean.dtype, device=self.mean.device)[: self.n]
+        return Affine(given * self.inverse_deviation, self.mean, torch.zeros_like(self.mean[: self.n]))
