@@ -1,8 +1,9 @@
 """Evaluation by demand: computes what is read, and composes chains of affine nodes into one product.
 
-The value at a point is computed from the nearest point that is needed anyway: between the two,
-all maps are composed first. Pixels with a non-finite band are found in the result of the first
-product, where looking costs little, not in the cube.
+The value at a point is computed from the furthest point upstream from which affine maps lead to it, all
+of them composed first. Where that is depends on the graph alone, never on what else is read: so equal
+spectra get equal scores, whatever is attached. Pixels with a non-finite band are found in the results of
+products with the cube, where looking costs little, not in the cube.
 """
 
 import math
@@ -61,23 +62,22 @@ class Execution:
         """Return the point that a node reads."""
         return self.topology.input_of(node)
 
-    def base(self, point: Point, least: Structure = Structure.DENSE, stops: Collection[Point] = ()) -> Point:
+    def base(self, point: Point, least: Structure = Structure.DENSE) -> Point:
         """Return the furthest point upstream from which `point` is reached by maps at least this special.
 
         Args:
             point: where to start.
             least: DENSE to pass all affine maps, CHANNELWISE to pass channelwise ones alone.
-            stops: points to stop at.
         """
-        if point == CUBE or point in stops:
+        if point == CUBE:
             return point
         if len(point) > 1:
-            bases = {self.base((name,), least, stops) for name in point}
+            bases = {self.base((name,), least) for name in point}
             return bases.pop() if len(bases) == 1 and least <= Structure.DENSE else point
         node = self.nodes[point[0]]
         if not isinstance(node, AffineNode) or node.structure < least or has_pointwise(node):
             return point
-        return self.base(self.input_of(point[0]), least, stops)
+        return self.base(self.input_of(point[0]), least)
 
     def channels(self, point: Point) -> int | None:
         """Return the number of channels at a point; None if it depends on cubes that are not seen yet."""
@@ -196,10 +196,9 @@ class _Batch:
     ) -> None:
         self.execution = execution
         self.valid = valid
-        self.wanted = wanted
         self.values: dict[Point, CubeTensor] = {CUBE: cube}
         self.sums: list[Tensor] = []
-        for point in self.wanted:
+        for point in wanted:
             self.value(point)
 
     def finite(self) -> bool:
@@ -208,29 +207,19 @@ class _Batch:
 
     def value(self, point: Point) -> CubeTensor:
         if point not in self.values:
-            self.values[point] = self._concatenated(point) if len(point) > 1 else self._output(point[0])
+            parts = [self.value((name,)) for name in point] if len(point) > 1 else []
+            self.values[point] = torch.cat(parts, 1) if parts else self._output(point[0])
         return self.values[point]
-
-    def _concatenated(self, point: Point) -> CubeTensor:
-        base = self._base(point)
-        if base == point or point in self.wanted:
-            return torch.cat([self.value((name,)) for name in point], 1)
-        affine = self.execution.affine(point, base, self.value(base).shape[1])
-        assert affine is not None
-        return self._mapped(affine, base, None)
 
     def _output(self, name: str) -> CubeTensor:
         node = self.execution.nodes[name]
         point = self.execution.input_of(name)
         if not isinstance(node, AffineNode) or node.structure is Structure.OPAQUE:
             return called(node, self.value(point), self.valid)
-        base = self._base(point)
+        base = self.execution.base(point)
         affine = self.execution.affine((name,), base, self.value(base).shape[1])
         assert affine is not None
         return self._mapped(affine, base, node.pointwise if has_pointwise(node) else None)
-
-    def _base(self, point: Point) -> Point:
-        return self.execution.base(point, stops=(*self.wanted, *self.values))
 
     def _mapped(self, affine: Affine, base: Point, pointwise: Pointwise | None) -> CubeTensor:
         entering = self.value(base)

@@ -84,11 +84,10 @@ def test_what_is_not_read_is_not_computed() -> None:
     assert smooth.calls == 1
 
 
-def test_maps_are_composed_up_to_the_point_that_is_needed_anyway() -> None:
+def test_maps_are_composed_up_to_the_furthest_point_that_affine_maps_lead_from() -> None:
     execution = branched()._members.execution
     assert execution.base(("pca",)) == CUBE
     assert execution.base(("pca", "norm")) == CUBE
-    assert execution.base(("pca",), stops=[("norm",)]) == ("norm",)
     assert execution.base(("pca",), Structure.CHANNELWISE) == ("pca",)
     assert execution.base(("norm",), Structure.CHANNELWISE) == CUBE
     assert execution.base(("smooth_pca",)) == ("smooth",)
