@@ -74,7 +74,7 @@ def test_of_every_node(case: NodeCase) -> None:
     graph = Graph()
     node = graph.add_node(fitted(case), name="node")
     if structure_of(node) is Structure.OPAQUE:
-        pytest.skip("maps each cube by its own extremes")
+        pytest.skip("depends on other pixels of its cube")
     spectra = random_cubes(1, case.channels, DISTINCT, 1, seed=1)[0, :, :, 0].T
     assert_one_value_each(graph, spectra, [["node"], ["node"]])
     node.prepare_for_train()
