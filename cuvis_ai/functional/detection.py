@@ -75,13 +75,31 @@ def average_precision(curve: Curve) -> float | None:
     The step-wise sum of scikit-learn, without interpolation. None without an anomaly.
 
     Reference:
-        scikit-learn, `sklearn.metrics.average_precision_score`.
+        scikit-learn, `sklearn.metrics.average_mean_precisionscore`.
     """
     n_anomalous = int(curve.tp[-1])
     if n_anomalous == 0:
         return None
     tp, fp = curve.tp[1:].double(), curve.fp[1:].double()
     return float((curve.tp.diff() * (tp / (tp + fp))).sum()) / n_anomalous
+
+
+class Ranking(NamedTuple):
+    """How well scores rank anomalies before normal pixels."""
+
+    auroc: float
+    average_precision: float
+
+
+def ranking(curve: Curve) -> Ranking | None:
+    """Return AUROC and average precision; None without an anomaly or without a normal pixel."""
+    area, mean_precision = auroc(curve), average_precision(curve)
+    return None if area is None or mean_precision is None else Ranking(area, mean_precision)
+
+
+def ranks_as_well(after: Ranking, before: Ranking) -> bool:
+    """Return whether AUROC falls by at most .001 and average precision by at most .005."""
+    return after.auroc >= before.auroc - 0.001 and after.average_precision >= before.average_precision - 0.005
 
 
 def best_f1(curve: Curve) -> BestF1 | None:

@@ -32,6 +32,7 @@ from cuvis_ai.training.engine.pictures import Pictures
 from cuvis_ai.training.engine.resume import random_state, restore_random_state
 from cuvis_ai.training.engine.signals import Signals
 from cuvis_ai.training.engine.statistics import fit_statistics
+from cuvis_ai.training.engine.verdict import Verdict
 from cuvis_ai.training.monitors import Recorder
 from cuvis_ai.training.monitors.records import readable
 from cuvis_ai.types import Point
@@ -74,6 +75,7 @@ class GraphModule(LightningModule):
         self.config = config
         self.signals = Signals()
         self.evaluated_split = evaluated_split
+        self.verdict = Verdict(parts.execution, losses)
         self.best: tuple[float, int] | None = None
         self._scheduler: ReduceLROnPlateau | None = None
         self._scheduler_state: dict[str, Any] | None = None
@@ -166,7 +168,7 @@ class GraphModule(LightningModule):
         # Noted before the step, since the scheduler sets the next epoch's before this one is logged.
         self._learning_rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         points = self.losses.points() if self.losses.read_data else ()
-        evaluation, batch = self._evaluated(batch, points)
+        evaluation, batch = self._evaluated(self.verdict.counted(batch), points)
         values = self.losses(evaluation, batch)
         self._train_means.update(values, n_valid(evaluation))
         total = self.losses.total(values)

@@ -186,10 +186,15 @@ def _loader(parts: Parts, datamodule: LightningDataModule, split: str) -> Any:
 
 
 def _run(trainer: Trainer, module: GraphModule, source: CountedBatches, checkpoint: Path | None) -> None:
+    if module.verdict.points:
+        trainer.callbacks.insert(0, module.verdict)  # type: ignore[attr-defined]  # set by a connector
     start = time.perf_counter()
     with _expected_warnings():
         trainer.fit(module, datamodule=source, ckpt_path=checkpoint, weights_only=True)
-        if not trainer.max_epochs and any_rank_has_batches(trainer, source.val_dataloader()):
+        if module.verdict.reverted is None:  # the checkpoint is of the end: Lightning leaves its hooks out
+            module.verdict.on_train_end(trainer, module)
+        changed = not trainer.max_epochs or module.verdict.reverted
+        if changed and any_rank_has_batches(trainer, source.val_dataloader()):
             trainer.validate(module, datamodule=source, verbose=False)
     if trainer.max_epochs:
         logger.info("Training complete in %s", _duration(time.perf_counter() - start))
