@@ -1,8 +1,9 @@
-"""Merging of sketches and sums over the ranks of a distributed run."""
+"""Merging of sketches, sums and shares over the ranks of a distributed run."""
 
 from functools import reduce
 from typing import TypeVar
 
+import torch
 import torch.distributed as dist
 from torch import Tensor
 
@@ -30,6 +31,23 @@ def sum_over_ranks(tensor: Tensor) -> Tensor:
     total = tensor.clone()
     dist.all_reduce(total)
     return total
+
+
+def share_of_rank(count: int | Tensor, like: Tensor) -> Tensor:
+    """Return R n / N, with this rank's count n, the R ranks' sum N; 1 if no rank counts anything.
+
+    A mean over n, multiplied by this before gradients are averaged over ranks, counts as one over N does.
+
+    Args:
+        count: n.
+        like: has the dtype and device of the result.
+    """
+    if not _distributed():
+        return torch.ones_like(like)
+    own = torch.as_tensor(count, device=like.device)
+    total = sum_over_ranks(own)
+    share = (own * dist.get_world_size()).to(like.dtype) / total.clamp(min=1)
+    return torch.where(total > 0, share, 1.0)
 
 
 def _distributed() -> bool:

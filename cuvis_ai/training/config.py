@@ -75,6 +75,8 @@ class TrainerConfig:
     """auto, cpu, gpu, …"""
     devices: int | str | list[int] = 1
     """Number of devices, their indices, or auto."""
+    num_nodes: int = 1
+    """Number of machines, each with so many devices; 1 or more."""
     strategy: str = "auto"
     """auto, ddp, …"""
     precision: Precision = "32"
@@ -109,6 +111,7 @@ class TrainerConfig:
         _check(
             self,
             max_epochs=_integer(0),
+            num_nodes=_integer(1),
             precision=_one_of(get_args(Precision)),
             log_every_n_steps=_integer(1),
             accumulate_grad_batches=_integer(1),

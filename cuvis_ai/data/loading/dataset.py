@@ -17,6 +17,7 @@ from cuvis_ai.data.band_selection import BandSelection
 from cuvis_ai.data.cube import Cube, open_cube
 from cuvis_ai.data.loading.collate import Sample
 from cuvis_ai.data.loading.pixels import Window, read_window, why_invalid
+from cuvis_ai.data.loading.sampler import Repeated
 from cuvis_ai.data.mask_sources import MaskSource, no_anomaly
 from cuvis_ai.data.options import ReadingOptions
 from cuvis_ai.errors import CubeFormatError
@@ -91,14 +92,17 @@ class CubeDataset(Dataset[Sample]):
         return len(self.items)
 
     def __getitem__(self, index: int) -> Sample:
-        """Return one sample; `valid` is absent where every pixel is good.
+        """Return one sample; `valid` is absent where every pixel is good, and False for a `Repeated` one.
 
         Raises:
             CubeFormatError: the file cannot be read, or does not fit the data set; names the file.
         """
         item = self.items[index]
         try:
-            return self._read(item)
+            sample = self._read(item)
+            if isinstance(index, Repeated):
+                sample["valid"] = np.zeros(sample["cube"].shape[:2], dtype=bool)
+            return sample
         except READ_ERRORS as err:
             if self.reading.on_error == "raise":
                 raise CubeFormatError(

@@ -16,6 +16,10 @@ def rank_and_world_size() -> tuple[int, int]:
     return 0, 1
 
 
+class Repeated(int):
+    """The number of a sample that counts elsewhere: it is drawn again without a valid pixel."""
+
+
 class EpochSampler(DistributedSampler[int]):
     """Draw this rank's share of 0 … n_samples - 1, in an order that depends on (seed, epoch) alone.
 
@@ -27,9 +31,9 @@ class EpochSampler(DistributedSampler[int]):
         n_samples: length of the data set.
         seed: not negative; one value on all ranks.
         shuffle: draw a permutation; otherwise keep the data set's order.
-        equal_shards: repeat positions from the start until every rank has as many, as training needs,
-            where all ranks must take as many steps; otherwise each sample is drawn by one rank once,
-            as evaluation and statistics need.
+        equal_shards: draw samples from the start again, as `Repeated`, until every rank has as many, as
+            training needs, where all ranks must take as many steps; otherwise each sample is drawn by one
+            rank once, as evaluation and statistics need.
         rank: this process, from 0.
         world_size: number of processes.
 
@@ -71,7 +75,8 @@ class EpochSampler(DistributedSampler[int]):
         if self.equal_shards and self.n_samples:
             order = np.resize(order, -(-self.n_samples // self.num_replicas) * self.num_replicas)
         start, self.start = self.start, 0
-        yield from order[self.rank :: self.num_replicas][start:].tolist()
+        positions = range(self.rank, len(order), self.num_replicas)[start:]
+        yield from (int(order[i]) if i < self.n_samples else Repeated(order[i]) for i in positions)
 
     def __len__(self) -> int:
         """Return how many samples this rank draws in an epoch."""

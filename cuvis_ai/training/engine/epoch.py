@@ -19,7 +19,7 @@ from cuvis_ai.leaf.observer import Observed, Observer
 from cuvis_ai.leaf.reading import BATCH_KEYS, Evaluation, Observation, points_of, view_of
 from cuvis_ai.node.base import Node
 from cuvis_ai.stats import Sketch, Structure
-from cuvis_ai.stats.ranks import sum_over_ranks
+from cuvis_ai.stats.ranks import share_of_rank, sum_over_ranks
 from cuvis_ai.types import Point
 
 
@@ -94,6 +94,19 @@ class Losses:
             children = [values[self._logged_as[str(name)]] for name in composite.child_losses]
             terms.append(composite.combine(torch.stack(children)))
         return torch.stack(terms).sum()
+
+    def shared(self, values: Mapping[str, Tensor], n_valid: int | Tensor) -> Mapping[str, Tensor]:
+        """Return losses that, averaged over ranks, are those of all ranks' valid pixels together.
+
+        Losses on weights alone are the same on every rank already.
+        """
+        if not self.read_data:
+            return values
+        share = share_of_rank(n_valid, next(iter(values.values())).detach())
+        return {
+            name: value * share if self.by_name[name].leaf.reads() else value
+            for name, value in values.items()
+        }
 
     def unfitted(self) -> list[Loss]:
         """The losses that are fitted from training masks."""

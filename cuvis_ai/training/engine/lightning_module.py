@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -110,7 +111,7 @@ class GraphModule(LightningModule):
         )  # fmt: skip
         if self.trainer.max_epochs:
             prepare_nodes(self.execution, self.losses.reached())
-        elif self.trainer.world_size > 1:
+        elif isinstance(self.trainer.strategy, ParallelStrategy):
             # DistributedDataParallel refuses a module without gradients, and wraps it before zero epochs too.
             self.placeholder = nn.Parameter(torch.zeros((), device=device))
 
@@ -170,11 +171,11 @@ class GraphModule(LightningModule):
         points = self.losses.points() if self.losses.read_data else ()
         evaluation, batch = self._evaluated(self.verdict.counted(batch), points)
         values = self.losses(evaluation, batch)
-        self._train_means.update(values, n_valid(evaluation))
-        total = self.losses.total(values)
+        n = n_valid(evaluation)
+        self._train_means.update(values, n)
         if (self.global_step + 1) % self.config.trainer.log_every_n_steps == 0:
-            self._log_step({**values, "total": total.detach()})
-        return total
+            self._log_step({**values, "total": self.losses.total(values)})
+        return self.losses.total(self.losses.shared(values, n))
 
     def _log_step(self, values: Mapping[str, Tensor]) -> None:
         self._train_means.raise_if_not_finite(self.current_epoch)

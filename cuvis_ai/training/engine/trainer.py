@@ -53,6 +53,7 @@ def make_trainer(config: TrainerConfig, *, max_epochs: int) -> Trainer:
         max_epochs=max_epochs,
         accelerator=config.accelerator,
         devices=config.devices,
+        num_nodes=config.num_nodes,
         strategy=config.strategy,
         precision=config.precision,
         log_every_n_steps=config.log_every_n_steps,

@@ -8,6 +8,7 @@ import torch
 
 from cuvis_ai.data.datamodule import SplitItems
 from cuvis_ai.data.loading.dataset import CubeItem
+from cuvis_ai.data.loading.sampler import Repeated
 from cuvis_ai.data.mask_sources import mask_in_memory
 from cuvis_ai.errors import CubeFormatError
 from tests.data.files import Files, cut_short, only_cube, write_cubes
@@ -97,3 +98,12 @@ def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     write_cubes(tmp_path, 1)
     with pytest.raises(CubeFormatError, match=r"`a`: expected a mask of the cube's 3x4.*\(4, 3\)"):
         list(Masked(tmp_path, (0, 0, 1)).test_dataloader())
+
+
+def test_a_sample_that_is_repeated_has_no_valid_pixel(tmp_path: Path) -> None:
+    write_cubes(tmp_path, 1, shape=(4, 3, 5))
+    dataset = Files(tmp_path, (1, 0, 0)).statistics_dataloader().dataset
+    once, again = dataset[0], dataset[Repeated(0)]
+    assert "valid" not in once
+    np.testing.assert_array_equal(again["cube"], once["cube"])
+    np.testing.assert_array_equal(again["valid"], np.zeros((4, 3), dtype=bool))

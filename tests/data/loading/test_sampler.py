@@ -9,7 +9,7 @@ import torch.distributed
 from hypothesis import given
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
-from cuvis_ai.data.loading.sampler import EpochSampler, rank_and_world_size
+from cuvis_ai.data.loading.sampler import EpochSampler, Repeated, rank_and_world_size
 from cuvis_ai.errors import ConfigError
 
 
@@ -43,6 +43,8 @@ def test_training_shards_are_equally_long_and_repeat_as_little_as_possible(
     counts = Counter(i for shard in shards for i in shard)
     assert set(counts) == set(range(n))
     assert max(counts.values()) - min(counts.values()) <= 1
+    counted = [i for shard in shards for i in shard if not isinstance(i, Repeated)]
+    assert sorted(counted) == list(range(n))
 
 
 def test_the_order_depends_on_seed_and_epoch_alone() -> None:
