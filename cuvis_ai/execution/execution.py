@@ -174,9 +174,9 @@ class Execution:
         return Evaluation({point: batch.values[point] for point in wanted}, valid, core)
 
     def _may_hide_a_nan(self, wanted: Collection[Point]) -> bool:
-        """Whether the first node has no affine form, so that a NaN need not reach its output."""
-        root = self.nodes[self.topology.root]
-        return any(point != CUBE for point in wanted) and structure_of(root) is Structure.OPAQUE
+        """Whether a node that reads the cube has no affine form, so that a NaN need not reach its output."""
+        opaque = any(structure_of(self.nodes[name]) is Structure.OPAQUE for name in self.topology.roots())
+        return opaque and any(point != CUBE for point in wanted)
 
     def _filled(self, cube: CubeTensor, valid: PixelMask) -> CubeTensor:
         """Return the cube with the first node's center, or 0, at invalid pixels."""

@@ -48,8 +48,12 @@ class Topology:
 
     @property
     def root(self) -> str:
-        """The node that reads the cube."""
-        return next(name for name, parents in self.parents.items() if not parents)
+        """The first node, which reads the cube."""
+        return self.roots()[0]
+
+    def roots(self) -> list[str]:
+        """The nodes that read the cube, as added."""
+        return [name for name, parents in self.parents.items() if not parents]
 
     def order(self) -> list[str]:
         """Nodes, parents before children; for equal rank as added."""
@@ -106,15 +110,16 @@ class Topology:
         return wanted
 
     def add_node(self, name: str, parents: Sequence[str], references: Sequence[str] = ()) -> None:
-        """Add a node that reads `parents`; without parents it becomes the root."""
-        self._check_parents(name, parents)
+        """Add a node that reads `parents`; the first reads the cube, others do with the parent CUBE."""
+        reads_cube = tuple(parents) == CUBE
+        self._check_parents(name, () if reads_cube else parents)
         self._check_parents(name, references, role="referenced node")
         if not parents and self.parents:
             raise GraphError(
                 f"node `{name}`: a second root; `{self.root}` reads the cube already. "
-                f"Pass `parent=`, for example `parent={self.ends()[-1]!r}`."
+                f"Pass `parent=`, for example `parent={self.ends()[-1]!r}`, or {SOURCE!r} if this is meant."
             )
-        self.parents[name] = tuple(parents)
+        self.parents[name] = () if reads_cube else tuple(parents)
         if references:
             self.references[name] = tuple(references)
 
@@ -124,8 +129,9 @@ class Topology:
         self.leaves[name] = parent
 
     def set_parents(self, name: str, parents: Sequence[str]) -> None:
-        """Let a node read other parents, or attach a leaf to another node."""
-        self._check_parents(name, parents)
+        """Let a node read other parents, or the cube as CUBE; or attach a leaf to another node."""
+        reads_cube = tuple(parents) == CUBE and name in self.parents
+        self._check_parents(name, () if reads_cube else parents)
         if name in self.leaves:
             if len(parents) != 1:
                 raise GraphError(f"leaf `{name}`: expected one parent, got {len(parents)}.")
@@ -133,7 +139,7 @@ class Topology:
             return
         if name not in self.parents:
             raise GraphError(f"`{name}` is not in this graph. It has {self._listed()}.")
-        proposal = {**self.parents, name: tuple(parents)}
+        proposal = {**self.parents, name: () if reads_cube else tuple(parents)}
         try:
             TopologicalSorter(self._dependencies(proposal)).prepare()
         except CycleError as err:
@@ -141,9 +147,10 @@ class Topology:
                 f"node `{name}`: reading {_ticked(parents)} would close the cycle "
                 f"{' -> '.join(err.args[1])}. Choose a parent that does not depend on it."
             ) from err
-        if sum(not p for p in proposal.values()) != 1:
+        if all(proposal.values()) or not (parents or name in self.roots()):
             raise GraphError(
-                f"node `{name}`: exactly one node must read the cube, and no other. Pass a parent."
+                f"node `{name}`: a node must read the cube, and others than the first only with the parent "
+                f"{SOURCE!r}. Pass a parent."
             )
         self.parents = proposal
 

@@ -65,7 +65,8 @@ class Graph(ModuleLike):
         Args:
             node: the node; it can be in one graph only.
             parent: the node that it reads, or its name; several are concatenated along channels in
-                this order. The first node has none: it reads the cube.
+                this order. The first node has none: it reads the cube, as do further ones with the parent
+                `cuvis_ai.types.CUBE`.
             name: its name in logs, weights and files; by default its class in snake case.
 
         Raises:

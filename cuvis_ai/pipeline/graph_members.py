@@ -16,6 +16,7 @@ from cuvis_ai.node.base.state import plain_state
 from cuvis_ai.pipeline.structure import mermaid
 from cuvis_ai.training.engine.parts import Parts
 from cuvis_ai.training.monitors import Monitor
+from cuvis_ai.types import CUBE
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningDataModule
@@ -51,7 +52,7 @@ class Members:
             raise GraphError(f"add_node: expected a Node, got {type(node).__name__}.{hint}")
         new = self._new_name(name, node)
         parents = [] if parent is None else self.names_of(parent)
-        if parents and not self.topology.parents:
+        if parents and tuple(parents) != CUBE and not self.topology.parents:
             raise GraphError(f"node `{new}`: the first node reads the cube and has no parent.")
         self.topology.add_node(new, parents, references_of(node))
         bind(node, {reference: self.node(reference) for reference in references_of(node)})

@@ -1,5 +1,6 @@
 """Only what is read is computed, and composing chains changes no value."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.stats import Structure
+from cuvis_ai.target.ace import ACE
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
 from cuvis_ai.types import CUBE
 from tests.cubes import Batches, as_batches, random_cubes
+from tests.graphs import masks
 
 STATISTICS_ONLY = TrainingConfig(trainer=TrainerConfig(max_epochs=0, enable_progress_bar=False))
 
@@ -141,3 +144,30 @@ def test_gradients_stay_finite_where_a_pixel_is_not() -> None:
     gradient = graph.nodes["pca"].components.grad
     assert gradient is not None
     assert bool(gradient.isfinite().all())
+
+
+def test_several_nodes_read_the_cube_in_one_pass_each_as_if_alone(tmp_path: Path) -> None:
+    cubes, mask = random_cubes(6), masks(6)
+    cubes[1, 2, 3, 4] = float("nan")
+    data = Batches(as_batches(cubes, mask=mask))
+    graph = Graph()
+    graph.add_node(TrainablePCA(2), name="pca")
+    graph.add_node(ACE(), parent=CUBE, name="ace")
+    graph.add_node(Smooth(), parent=CUBE, name="smooth")
+    joined = graph.add_node(RXGlobal(), parent=["ace", "pca"], name="joined")
+    graph.train(data, STATISTICS_ONLY)
+    assert data.sets["train"].reads == 2 * 3  # PCA and ACE, then RX on what leaves them
+    alone = Graph()
+    alone.add_node(ACE())
+    alone.train(Batches(as_batches(cubes, mask=mask)), STATISTICS_ONLY)
+    outputs = graph.run(cubes, ["ace", "pca", joined])
+    expected = alone(cubes).output
+    torch.testing.assert_close(outputs["ace"], expected, equal_nan=True)
+    assert bool(outputs["joined"][1, 0, 3, 4].isnan())
+    assert int(outputs["joined"].isnan().sum()) == 1
+    assert "_cube --> ace" in graph.mermaid()
+    graph.remove_node("smooth")
+    graph.save_to_file(tmp_path / "two.zip")
+    loaded = Graph.load_from_file(tmp_path / "two.zip")
+    assert repr(loaded) == repr(graph)
+    torch.testing.assert_close(loaded(cubes).output, graph(cubes).output, rtol=0, atol=0, equal_nan=True)

@@ -7,7 +7,7 @@ import pytest
 
 from cuvis_ai.errors import GraphError
 from cuvis_ai.execution.topology import Topology, snake_case, unique_name
-from cuvis_ai.types import CUBE
+from cuvis_ai.types import CUBE, SOURCE
 
 
 def diamond() -> Topology:
@@ -42,6 +42,20 @@ def test_order_inputs_ends_and_ancestors() -> None:
     assert topology.ancestors(CUBE) == set()
 
 
+def test_further_nodes_read_the_cube_where_it_is_named_as_their_parent() -> None:
+    topology = diamond()
+    topology.add_node("beside", CUBE)
+    assert topology.input_of("beside") == CUBE
+    assert topology.roots() == ["root", "beside"]
+    assert topology.root == "root"
+    assert topology.ancestors(("beside",)) == {"beside"}
+    assert topology.ends() == ["end", "beside"]
+    topology.set_parents("left", CUBE)
+    assert topology.input_of("left") == CUBE
+    topology.set_parents("beside", ["left"])
+    assert topology.roots() == ["root", "left"]
+
+
 REFUSED: list[tuple[str, Callable[[Topology], object], str]] = [
     ("cycle", lambda t: t.set_parents("left", ["end"]), "cycle"),
     ("self", lambda t: t.set_parents("left", ["left"]), "cycle"),
@@ -49,13 +63,18 @@ REFUSED: list[tuple[str, Callable[[Topology], object], str]] = [
     (
         "second root by set_parents",
         lambda t: t.set_parents("left", []),
-        "exactly one node must read the cube",
+        "a node must read the cube, and others than the first only with the parent '<cube>'",
     ),
     ("no root left", lambda t: t.set_parents("root", ["end"]), "cycle"),
     (
         "unknown parent",
         lambda t: t.add_node("new", ["nobody"]),
         "`nobody` is not in this graph. It has `root`",
+    ),
+    (
+        "the cube beside a node",
+        lambda t: t.add_node("new", ["root", SOURCE]),
+        "`<cube>` is not in this graph",
     ),
     ("leaf as parent", lambda t: t.add_node("new", ["leaf"]), "is a leaf"),
     ("parent twice", lambda t: t.add_node("new", ["left", "left"]), "given twice"),

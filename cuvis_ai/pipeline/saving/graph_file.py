@@ -11,6 +11,7 @@ from cuvis_ai.pipeline.graph_members import Members
 from cuvis_ai.pipeline.saving import archive
 from cuvis_ai.pipeline.saving.probe import check_probe, probe
 from cuvis_ai.pipeline.trained_bands import TrainedBands
+from cuvis_ai.types import CUBE, Point
 from cuvis_ai.whole_file import write_whole
 
 
@@ -20,13 +21,19 @@ def save(path: str | Path, name: str, bands: TrainedBands, members: Members) -> 
     Raises:
         ArchiveError: the graph cannot be saved, or what was written cannot be loaded.
     """
-    nodes = {key: (node, members.topology.parents[key]) for key, node in members.in_order().items()}
+    nodes = {key: (node, _written_parents(members, key)) for key, node in members.in_order().items()}
     leaves = {key: (members.leaf(key), parent) for key, parent in members.topology.leaves.items()}
     dtype, state = members.execution.dtype, members.state_dict()
     saved = archive.Saved(name, dtype, nodes, leaves, state, bands, probe(members.execution))
     modules = {class_of(one).__module__ for one in (*members.nodes.values(), *members.leaves.values())}
     packages = {module.partition(".")[0] for module in modules} - {"cuvis_ai"}
     write_whole(Path(path), archive.packed(saved), lambda part: _check_loads(part, str(name), [*packages]))
+
+
+def _written_parents(members: Members, name: str) -> Point:
+    """Return a node's parents; of others than the first that read the cube, CUBE."""
+    parents = members.topology.parents[name]
+    return parents or (() if name == members.topology.root else CUBE)
 
 
 def _check_loads(part: Path, name: str, packages: Sequence[str]) -> None:
