@@ -162,9 +162,7 @@ class RXGlobal(FittedNode, AffineNode):
 
     @override
     def pointwise(self, mapped: CubeTensor) -> MappedCube:
-        # Three times as fast as the sum of squares over many channels that lie side by side.
-        norm: Tensor = torch.linalg.vector_norm(mapped, dim=1, keepdim=True)
-        return norm.square()
+        return mapped.square().sum(1, keepdim=True)
 
 
 def _split(values: Tensor, dtype: torch.dtype) -> Tensor:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from cuvis_ai.errors import GraphError
 from cuvis_ai.execution.topology import Topology
-from cuvis_ai.functional.affine import Affine, Pointwise, identity_like, stack
+from cuvis_ai.functional.affine import Affine, identity_like, stack
+from cuvis_ai.functional.product import Pointwise
 from cuvis_ai.leaf.reading import Evaluation, intersection
 from cuvis_ai.node.base import (
     AffineNode,

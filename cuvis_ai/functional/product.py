@@ -1,9 +1,9 @@
 """The product of many pixels with one small matrix, (x - center) Wᵀ + bias, with its gradients.
 
 Centred pixels are made block by block, so that they stay in the processor's cache and a batch is never
-held a second time. Blocks are padded to whole tiles of the processor's product, so that a pixel's bits
-depend on its spectrum alone: not on its place, its neighbours, the batch or the memory layout, nor on
-whether gradients are wanted.
+held a second time. A block is multiplied in tiles of one shape, each a matrix of (channels, pixels), so
+that a pixel's bits depend on its spectrum alone: not on its place, its neighbours, the batch or the memory
+layout, nor on whether gradients are wanted.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,18 +15,22 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from cuvis_ai.types import PixelMatrix
+from cuvis_ai.types import CubeTensor, MappedCube, PixelMatrix
 
 BLOCK_BYTES = 2**21
 """Size of a block of centred pixels."""
 
 TILE_PIXELS = 64
-"""Blocks hold a multiple of so many pixels."""
+"""Pixels of a tile on the CPU; a device takes all pixels as one."""
 
-TILE_CHANNELS = 16
-"""Products have a multiple of so many output channels."""
+TILE_CHANNELS = 4
+"""A tile has a multiple of so many output channels: MKL rounds otherwise by the place in the tile."""
 
-After = Callable[[Float[Tensor, "m k"]], Float[Tensor, "m j"]]
+Pointwise = Callable[[CubeTensor], MappedCube]
+"""A function of each pixel separately."""
+
+Tiles = Float[Tensor, "t k 1 p"]
+"""Mapped pixels, as cubes of one line each."""
 
 
 def product(
@@ -34,7 +38,7 @@ def product(
     weight: Float[Tensor, "k c"],
     center: Float[Tensor, " c"],
     bias: Float[Tensor, " k"],
-    after: After | None = None,
+    after: Pointwise | None = None,
 ) -> Float[Tensor, "n j"]:
     """Return after((pixels - center) weightᵀ + bias).
 
@@ -43,29 +47,35 @@ def product(
         weight: W.
         center: what is subtracted from each pixel.
         bias: what is added to each product.
-        after: a function of rows, applied block by block where no gradient is needed.
+        after: a function of each pixel separately, applied block by block where no gradient is needed.
     """
     operands = (pixels, weight, center, bias)
     if torch.is_grad_enabled() and any(operand.requires_grad for operand in operands):
-        mapped: Tensor = _Product.apply(*operands)  # type: ignore[no-untyped-call]  # torch
-        return mapped if after is None else after(mapped)
-    return _joined([part if after is None else after(part) for part in _parts(*operands)])
+        parts = iter([_Product.apply(*operands)])  # type: ignore[no-untyped-call]  # torch
+    else:
+        parts = _products(*operands)
+    rows = [_rows(part if after is None else after(part)) for part in parts]
+    return (rows[0] if len(rows) == 1 else torch.cat(rows))[: len(pixels)]
 
 
-def _joined(parts: list[Float[Tensor, "..."]]) -> Float[Tensor, "n k"]:
-    return parts[0].contiguous() if len(parts) == 1 else torch.cat(parts)
+def _rows(tiles: Tiles) -> Float[Tensor, "m k"]:
+    return tiles.permute(0, 2, 3, 1).reshape(-1, tiles.shape[1])
 
 
-def _parts(
+def _products(
     pixels: PixelMatrix, weight: Float[Tensor, "k c"], center: Float[Tensor, " c"], bias: Float[Tensor, " k"]
-) -> Iterator[Float[Tensor, "m k"]]:
-    """Yield the product block by block."""
-    k = len(weight)
-    missing = -k % TILE_CHANNELS
-    padded = functional.pad(weight, (0, 0, 0, missing)), functional.pad(bias, (0, missing))
-    for block, here in _centred_blocks(pixels, center):
-        whole = torch.addmm(padded[1], block, padded[0].T)
-        yield whole[: here.stop - here.start, :k]
+) -> Iterator[Tiles]:
+    """Yield the product block by block, the last one with its padding."""
+    k, c = weight.shape
+    padded = functional.pad(weight, (0, 0, 0, -k % TILE_CHANNELS))
+    for block, _ in _centred_blocks(pixels, center):
+        tiles = block.view(-1, _tile_pixels(pixels), c)
+        product = torch.bmm(padded.expand(len(tiles), -1, -1), tiles.mT)
+        yield product[:, :k].add_(bias[:, None])[:, :, None]
+
+
+def _tile_pixels(pixels: PixelMatrix) -> int:
+    return TILE_PIXELS if pixels.is_cpu else max(len(pixels), 1)
 
 
 def _centred_blocks(
@@ -73,15 +83,15 @@ def _centred_blocks(
 ) -> Iterator[tuple[Float[Tensor, "p c"], slice]]:
     """Yield the centred pixels of each block, padded, in memory that is used again; and its place."""
     n, c = pixels.shape
-    tiles = max(1, BLOCK_BYTES // (pixels.element_size() * c * TILE_PIXELS))
-    length = tiles * TILE_PIXELS if pixels.is_cpu else max(n, 1)
+    tile = _tile_pixels(pixels)
+    length = max(1, BLOCK_BYTES // (pixels.element_size() * c * tile)) * tile
     # A row each in every layout of the pixels.
-    buffer = pixels.new_empty(min(length, n + -n % TILE_PIXELS), c)
+    buffer = pixels.new_empty(min(length, max(n, 1) + -max(n, 1) % tile), c)
     for start in range(0, max(n, 1), length):
         block = pixels[start : start + length]
         size = len(block)
         torch.sub(block, center, out=buffer[:size])
-        padded = buffer[: size + -size % TILE_PIXELS]
+        padded = buffer[: max(size, 1) + -max(size, 1) % tile]
         padded[size:] = 0
         yield padded, slice(start, start + size)
 
@@ -96,14 +106,15 @@ class _Product(torch.autograd.Function):
         weight: Float[Tensor, "k c"],
         center: Float[Tensor, " c"],
         bias: Float[Tensor, " k"],
-    ) -> Float[Tensor, "n k"]:
+    ) -> Tiles:
         ctx.save_for_backward(pixels, weight, center)
-        return _joined(list(_parts(pixels, weight, center, bias)))
+        return torch.cat(list(_products(pixels, weight, center, bias)))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Float[Tensor, "n k"]) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, of_tiles: Tiles) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
         pixels, weight, center = ctx.saved_tensors
+        gradient = _rows(of_tiles)[: len(pixels)]
         of_weight, of_bias = torch.zeros_like(weight), gradient.sum(0)
         for block, here in _centred_blocks(pixels, center):
             of_weight.addmm_(gradient[here].T, block[: here.stop - here.start])

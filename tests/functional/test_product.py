@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from cuvis_ai.functional import product as module
-from cuvis_ai.functional.product import After, product
+from cuvis_ai.functional.product import Pointwise, product
 
 CHANNELS = 7
 
@@ -32,7 +32,7 @@ def short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("n", [1, 7, 8, 100, 101, 1000])
 @pytest.mark.parametrize("k", [1, 3, 4, 20, 21])
 @pytest.mark.parametrize("after", [None, squares, pairs])
-def test_product_and_gradients_are_those_of_the_formula(n: int, k: int, after: After | None) -> None:
+def test_product_and_gradients_are_those_of_the_formula(n: int, k: int, after: Pointwise | None) -> None:
     made = operands(n, k, torch.float64)
     ours, plain = ([x.clone().requires_grad_() for x in made] for _ in range(2))
     pixels, weight, center, bias = plain
@@ -49,7 +49,7 @@ def test_product_and_gradients_are_those_of_the_formula(n: int, k: int, after: A
 
 @pytest.mark.parametrize("k", [1, 3, 10, 30])
 @pytest.mark.parametrize("after", [None, squares])
-def test_product_has_the_same_bits_with_gradients_and_in_columns(k: int, after: After | None) -> None:
+def test_product_has_the_same_bits_with_gradients_and_in_columns(k: int, after: Pointwise | None) -> None:
     pixels, *rest = operands(1001, k, torch.float32)
     expected = product(pixels, *rest, after)
     assert torch.equal(product(pixels.T.contiguous().T, *rest, after), expected)
@@ -61,3 +61,19 @@ def test_product_has_the_same_bits_with_gradients_and_in_columns(k: int, after: 
 def test_product_of_no_pixel_is_empty() -> None:
     pixels, *rest = operands(0, 3, torch.float32)
     assert product(pixels, *rest).shape == (0, 3)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("k", [*range(1, 17), 33])
+def test_equal_spectra_have_equal_bits_at_every_place(k: int, threads: int) -> None:
+    (spectrum,), *rest = operands(1, k, torch.float32)
+    expected = product(spectrum[None], *rest, squares)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for n in (2, 63, 65, 1000, 5001):
+            pixels = spectrum.expand(n, -1)
+            for same in (pixels.contiguous(), pixels.T.contiguous().T):
+                assert bool((product(same, *rest, squares) == expected).all())
+    finally:
+        torch.set_num_threads(before)
