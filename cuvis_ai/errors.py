@@ -68,3 +68,14 @@ def import_extra(module: str, extra: str, needed_for: str) -> ModuleType:
             f"{needed_for}: expected the package `{module}`, which is not installed. "
             f'Install it with `pip install "cuvis_ai[{extra}]"`.'
         ) from err
+
+
+def printable(text: str, longest: int = 1000) -> str:
+    """Return a text of a file for a message: control characters escaped, the middle of a long one left out.
+
+    Example:
+        >>> printable("abcdefghij", longest=6)
+        'abcd … ij'
+    """
+    short = text if len(text) <= longest else f"{text[: longest * 2 // 3]} … {text[-(longest // 3) :]}"
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in short)

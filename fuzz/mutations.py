@@ -3,18 +3,18 @@
 import json
 import stat
 import struct
-import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
-import hypothesis
 import torch
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
 from fuzz.grown import grown
+from fuzz.measuring import each_example
 from fuzz.sealing import MEMBERS, Contents, resealed, with_header, zipped
 
 
@@ -249,19 +249,5 @@ MUTATIONS: dict[str, tuple[int, Callable[[Contents], st.SearchStrategy[bytes]]]]
 def each_mutated(seed: int, count: int, seeds: list[Contents], take: Callable[[str, bytes], None]) -> None:
     """Call `take` with the kind and the bytes of some `count` mutated archives, which the seed decides."""
     for kind, (share, mutation) in MUTATIONS.items():
-
-        @hypothesis.seed(seed)
-        @hypothesis.settings(
-            max_examples=max(1, count * share // 100),
-            database=None,
-            deadline=None,
-            phases=[hypothesis.Phase.generate],
-            suppress_health_check=list(hypothesis.HealthCheck),
-        )
-        @hypothesis.given(st.just(kind), st.sampled_from(seeds).flatmap(mutation))
-        def once(kind: str, archive: bytes) -> None:
-            take(kind, archive)
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # zipfile's, on the doubled names that are wanted here
-            once()
+        archives = st.sampled_from(seeds).flatmap(mutation)
+        each_example(seed, max(1, count * share // 100), archives, partial(take, kind))

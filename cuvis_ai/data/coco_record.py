@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from reprlib import repr as shortened
 from typing import Any
 
-from cuvis_ai.errors import CubeFormatError, DatasetNotFoundError
+from cuvis_ai.errors import CubeFormatError, DatasetNotFoundError, printable
 
 Id = int | str
 """An image's or a category's id; a text of digits stands for its number."""
@@ -86,8 +86,7 @@ def read_record(path: Path) -> CocoRecord:
 def first_names(names: Collection[str]) -> str:
     """Return the first ten of some names for a message; what cannot be printed is escaped."""
     text = ", ".join([*names][:10])[:1000]
-    printable = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
-    return f"{printable}{', …' if len(names) > 10 else ''}"
+    return f"{printable(text)}{', …' if len(names) > 10 else ''}"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cuvis_ai.data.sources.decoding import decoding
 from cuvis_ai.errors import CubeFormatError
 
 SUFFIXES = (".png", ".bmp", ".gif")
@@ -45,21 +46,12 @@ def read_picture(path: Path, shape: tuple[int, int], *, indices: bool) -> Pictur
     Raises:
         CubeFormatError: no picture, a damaged one, one of another size, or one without a single meaning.
     """
-    n_bytes = path.stat().st_size
-    try:
-        with path.open("rb") as file:
-            picture = _opened(file)
-            rawmode = _rawmode(picture)
-            _require_one_meaning(path, picture, rawmode, shape)
-            picture.load()
-            return _as_labels(path, picture, rawmode, indices)
-    except CubeFormatError:
-        raise
-    except Exception as err:  # Pillow's decoders end in whatever error a damaged file leads them to
-        raise CubeFormatError(
-            f"{path}: expected a picture ({n_bytes} bytes) in PNG, BMP or GIF, got "
-            f"{type(err).__name__}: {str(err)[:200]!r}. Save it again as PNG."
-        ) from err
+    with decoding(path), path.open("rb") as file:
+        picture = _opened(file)
+        rawmode = _rawmode(picture)
+        _require_one_meaning(path, picture, rawmode, shape)
+        picture.load()
+        return _as_labels(path, picture, rawmode, indices)
 
 
 def _require_one_meaning(path: Path, picture: Any, rawmode: str, shape: tuple[int, int]) -> None:
@@ -91,7 +83,10 @@ def _opened(file: BinaryIO) -> Any:
             plugin(file).verify()
             file.seek(0)
             return plugin(file)
-    raise ValueError(f"a file that begins with {beginning!r}")
+    raise CubeFormatError(
+        f"{file.name}: expected a picture in PNG, BMP or GIF, got a file that begins with {beginning!r}. "
+        "Save it as PNG."
+    )
 
 
 def _rawmode(picture: Any) -> str:

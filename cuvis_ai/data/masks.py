@@ -12,15 +12,10 @@ from cuvis_ai.data import mask_pictures
 from cuvis_ai.data.cube import read_cube
 from cuvis_ai.data.format_search import format_of
 from cuvis_ai.data.sources.contents import Array
+from cuvis_ai.data.sources.decoding import decoding
 from cuvis_ai.data.sources.members import Member, chosen_key
 from cuvis_ai.data.sparse_masks import sparse_members
-from cuvis_ai.errors import (
-    ConfigError,
-    CubeFormatError,
-    DatasetNotFoundError,
-    MissingExtraError,
-    import_extra,
-)
+from cuvis_ai.errors import ConfigError, CubeFormatError, DatasetNotFoundError, import_extra
 
 _log = logging.getLogger(__name__)
 
@@ -109,17 +104,10 @@ def _labels(path: Path, shape: tuple[int, int], key: str | None, *, indices: boo
     """Return values (h, w), and whether they are colours."""
     if not path.exists():
         raise DatasetNotFoundError(f"{path}: expected a mask, got no such file. Correct the path.")
-    if path.suffix.lower() in mask_pictures.SUFFIXES:
-        return mask_pictures.read_picture(path, shape, indices=indices)
-    try:
+    with decoding(path):
+        if path.suffix.lower() in mask_pictures.SUFFIXES:
+            return mask_pictures.read_picture(path, shape, indices=indices)
         labels = _stored(path, shape, key)
-    except (CubeFormatError, DatasetNotFoundError, MissingExtraError):
-        raise
-    except Exception as err:  # decoding libraries end in whatever error a damaged file leads them to
-        raise CubeFormatError(
-            f"{path}: expected a mask that can be decoded ({path.stat().st_size} bytes), got "
-            f"{type(err).__name__}: {str(err)[:200]!r}. Save it again."
-        ) from err
     if labels.dtype.kind not in "biuf":
         raise CubeFormatError(f"{path}: expected real numbers as labels, got {labels.dtype}. Save them so.")
     return labels, False
@@ -128,10 +116,7 @@ def _labels(path: Path, shape: tuple[int, int], key: str | None, *, indices: boo
 def _stored(path: Path, shape: tuple[int, int], key: str | None) -> Array:
     """Return the label image of a file that is no picture; its shape is compared before it is decoded."""
     if members := format_of(path).members:
-        sparse = sparse_members(path)
-        parts = {f"{name}/{part}" for name in sparse for part in ("data", "ir", "jc")}
-        dense = {name: member for name, member in members(path).items() if name not in parts}
-        return _named(path, dense | sparse, shape, key)
+        return _named(path, members(path) | sparse_members(path), shape, key)
     cube = read_cube(path, key)
     _require_shape(path, _without_band(cube.shape), shape)
     return np.asarray(cube.values).reshape(shape)

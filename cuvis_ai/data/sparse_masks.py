@@ -1,97 +1,44 @@
-"""Masks stored as sparse matrices: MATLAB's, of every version, and SciPy's .npz."""
+"""Masks stored as sparse matrices in SciPy's .npz; MATLAB's are among the members of its formats."""
 
+import math
 import zipfile
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from cuvis_ai.data.formats import npy
 from cuvis_ai.data.sources.contents import Array
-from cuvis_ai.data.sources.hdf5_reach import linked, numbers
+from cuvis_ai.data.sources.decoding import UndecodableError
 from cuvis_ai.data.sources.members import Member
-from cuvis_ai.errors import import_extra
-
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def sparse_members(path: Path) -> dict[str, Member]:
-    """Return the sparse matrices of a file by their names; that of an .npz is called after the file.
+    """Return the sparse matrix of an .npz file, called after the file; empty for any other file.
 
-    Damaged files give whatever error the decoding library has.
+    Raises:
+        UndecodableError: its parts are larger than its shape allows.
     """
-    if not path.is_file():
+    if not path.is_file() or not zipfile.is_zipfile(path):
         return {}
-    with path.open("rb") as file:
-        beginning = file.read(520)
-    if beginning.startswith(b"PK"):
-        return _of_npz(path)
-    if _HDF5 in (beginning[:8], beginning[512:]):
-        return _of_hdf5(path)
-    return _of_mat(path) if beginning.startswith(b"MATLAB") else {}
-
-
-def _of_mat(path: Path) -> dict[str, Member]:
-    from scipy.io import whosmat  # takes a tenth of a second to import
-
-    return {
-        name: Member(shape=shape, load=partial(_load_mat, path, name))
-        for name, shape, kind in whosmat(path)
-        if kind in ("sparse", "logical")  # SciPy calls sparse flags so, like dense ones
-    }
-
-
-def _load_mat(path: Path, name: str) -> Array:
-    from scipy.io import loadmat
-    from scipy.sparse import issparse
-
-    found = loadmat(path, variable_names=[name])[name]
-    return _dense(found) if issparse(found) else np.asarray(found)
-
-
-def _of_npz(path: Path) -> dict[str, Member]:
+    parts = npy.members(path)
     with zipfile.ZipFile(path) as archive:
         if not {"format.npy", "shape.npy", "data.npy"} <= set(archive.namelist()):
             return {}
-    with np.load(path, allow_pickle=False) as arrays:
-        h, w = (int(n) for n in arrays["shape"])
-    return {path.stem: Member(shape=(h, w), load=partial(_load_npz, path))}
+    if "shape" not in parts or parts["shape"].shape != (2,):
+        raise UndecodableError("expected the shape of a sparse matrix in `shape`, got another array.")
+    h, w = (int(n) for n in parts["shape"].load())
+    sizes = {name: math.prod(part.shape) for name, part in parts.items()}
+    most = (h + 1) * (w + 1)
+    if min(h, w) < 0 or max(sizes.values()) > most:
+        raise UndecodableError(f"expected parts of a sparse matrix {(h, w)}, got {sizes}.")
+    return {path.stem: Member(shape=(h, w), load=partial(_load, path))}
 
 
-def _load_npz(path: Path) -> Array:
-    from scipy.sparse import load_npz
+def _load(path: Path) -> Array:
+    from scipy.sparse import load_npz  # takes a tenth of a second to import
 
-    return _dense(load_npz(path))
-
-
-def _of_hdf5(path: Path) -> dict[str, Member]:
-    """MATLAB 7.3 has a group of values, their rows, and where in them each column begins."""
-    h5py = import_extra("h5py", "hdf5", f"reading {path}")
-    found: dict[str, Member] = {}
-
-    def visit(name: str, node: Any) -> None:
-        if "MATLAB_sparse" in node.attrs and isinstance(node, h5py.Group):
-            shape = (int(node.attrs["MATLAB_sparse"]), len(linked(path, node, "jc")) - 1)
-            found[name] = Member(shape=shape, load=partial(_load_hdf5, path, name, shape))
-
-    with h5py.File(path, "r") as file:
-        file.visititems(visit)
-    return found
-
-
-def _load_hdf5(path: Path, name: str, shape: tuple[int, int]) -> Array:
-    from scipy.sparse import csc_array
-
-    h5py = import_extra("h5py", "hdf5", f"reading {path}")
-    with h5py.File(path, "r") as file:
-        group = linked(path, file, name)
-        values, rows = (numbers(path, group, key) if key in group else np.zeros(0) for key in ("data", "ir"))
-        columns = numbers(path, group, "jc")
-    return _dense(csc_array((values, rows.astype(np.int64), columns.astype(np.int64)), shape=shape))
-
-
-def _dense(matrix: Any) -> Array:
-    """Return a sparse matrix as an array, after its indices were compared with its shape."""
+    matrix = load_npz(path)
     if matrix.format in ("csr", "csc", "bsr"):
-        matrix.check_format(full_check=True)
+        matrix.check_format(full_check=True)  # SciPy writes where the indices say, unchecked
     return np.asarray(matrix.toarray())

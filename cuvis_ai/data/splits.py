@@ -11,7 +11,7 @@ from cuvis_ai.data.datamodule import SplitItems
 from cuvis_ai.data.folders import SPLIT_FILE
 from cuvis_ai.data.loading.dataset import CubeItem
 from cuvis_ai.data.mask_sources import no_anomaly
-from cuvis_ai.errors import ConfigError
+from cuvis_ai.errors import ConfigError, printable
 
 logger = logging.getLogger(__name__)
 
@@ -155,5 +155,4 @@ def read_split_file(path: Path) -> dict[str, list[Id]]:
 
 def _shortened(values: Sequence[object]) -> str:
     text = ", ".join(str(value) for value in values[:20])[:500]
-    text = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
-    return f"[{text}{', …' if len(values) > 20 else ''}]"
+    return f"[{printable(text)}{', …' if len(values) > 20 else ''}]"

@@ -185,7 +185,7 @@ def test_byte_that_changed_is_noticed(tmp_path: Path, at: int) -> None:
     content = bytearray(path.read_bytes())
     content[at] ^= 1
     path.write_bytes(content)
-    with pytest.raises(CubeFormatError, match=r"mask\.png: expected a picture \(\d+ bytes\)"):
+    with pytest.raises(CubeFormatError, match=r"mask\.png: expected a file that can be decoded"):
         read_picture(path, SHAPE, indices=False)
 
 
@@ -198,7 +198,9 @@ def test_more_transparencies_than_colours_are_refused(tmp_path: Path) -> None:
     part = b"tRNS" + bytes(300)
     chunk = struct.pack(">I", 300) + part + struct.pack(">I", zlib.crc32(part))
     (tmp_path / "mask.png").write_bytes(content[: at - 4] + chunk + content[at + 10 :])
-    with pytest.raises(CubeFormatError, match="expected a picture .*palette index out of range"):
+    with pytest.raises(
+        CubeFormatError, match="expected a file that can be decoded, .*palette index out of range"
+    ):
         read_mask(tmp_path / "mask.png", SHAPE)
 
 
@@ -207,5 +209,5 @@ def test_more_transparencies_than_colours_are_refused(tmp_path: Path) -> None:
 def test_other_pictures_are_not_given_to_other_decoders(tmp_path: Path, suffix: str, form: str) -> None:
     path = tmp_path / f"mask{suffix}"
     Image.fromarray(MARKED).convert("L").save(path, format=form)
-    with pytest.raises(CubeFormatError, match="expected a picture .* in PNG, BMP or GIF"):
+    with pytest.raises(CubeFormatError, match="expected a picture in PNG, BMP or GIF"):
         read_picture(path, SHAPE, indices=False)

@@ -14,9 +14,9 @@ from fuzz.sealing import Contents
 def test_mutated_archives_are_loaded_or_refused(tmp_path: Path) -> None:
     from fuzz.seeds import seeds  # imports Lightning
 
-    loads = fuzzed(500, seed=11, workers=1, archives=seeds(), folder=tmp_path, limit=60)
+    loads = fuzzed(500, seed=11, workers=1, archives=seeds(), folder=tmp_path)
     assert [load.problem for load in loads if load.problem] == []
-    assert {load.outcome for load in loads} == {"ArchiveError", "loaded"}
+    assert {load.outcome for load in loads} == {"ArchiveError", "read"}
     assert {load.kind for load in loads} == MUTATIONS.keys()
     assert len(loads) == 500
     assert not any(tmp_path.iterdir())

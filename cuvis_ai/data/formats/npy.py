@@ -122,7 +122,7 @@ def _header(path: Path, file: IO[bytes]) -> _Header:
             shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
     except Exception as err:  # the header is parsed as Python, whose tokenizer raises many errors
         raise CubeFormatError(f"{path}: expected an array in NumPy's format, got: {err}.") from err
-    if any(n < 0 for n in shape):
+    if any(isinstance(n, bool) or n < 0 for n in shape):
         raise CubeFormatError(f"{path}: expected an array's shape, got {shape}. The file is damaged.")
     return shape, fortran, dtype
 

@@ -4,11 +4,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cuvis_ai.errors import CubeFormatError, DatasetNotFoundError, MissingExtraError
+from cuvis_ai.errors import CubeFormatError, DatasetNotFoundError, MissingExtraError, printable
 
-_OURS = (CubeFormatError, DatasetNotFoundError, MissingExtraError)
-_NO_DAMAGE = (FileNotFoundError, PermissionError)
-"""What the operating system says of a file that may be whole."""
+
+class UndecodableError(Exception):
+    """What is wrong with a file's content, as "expected …, got …"; `decoding` adds the file's name."""
+
+
+_ADVICE = "It is damaged or cut short, or its writer did not finish; copy or write it again."
+_NO_DAMAGE = (DatasetNotFoundError, MissingExtraError, FileNotFoundError, PermissionError)
+"""What is said of a file that may be whole."""
 
 
 @contextmanager
@@ -20,11 +25,14 @@ def decoding(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (*_OURS, *_NO_DAMAGE):
+    except _NO_DAMAGE:
         raise
+    except CubeFormatError as err:
+        if (message := printable(str(err))) == str(err):
+            raise
+        raise CubeFormatError(message) from err
+    except UndecodableError as err:
+        raise CubeFormatError(printable(f"{path}: {err} {_ADVICE}")) from err
     except Exception as err:  # a damaged file makes its decoder raise anything, from KeyError to zlib.error
-        said = f"{type(err).__name__}: {err}".removesuffix(": ")
-        raise CubeFormatError(
-            f"{path}: expected a file that can be decoded, got {said[:300]}. It is damaged or cut short, "
-            "or its writer did not finish; copy or write it again."
-        ) from err
+        said = printable(f"{type(err).__name__}: {err}".removesuffix(": "), 300)
+        raise CubeFormatError(f"{path}: expected a file that can be decoded, got {said}. {_ADVICE}") from err

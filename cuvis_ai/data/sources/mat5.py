@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from cuvis_ai.data.sources.contents import Array
-from cuvis_ai.errors import CubeFormatError
+from cuvis_ai.data.sources.decoding import UndecodableError, decoding
 
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _MATRIX, _COMPRESSED = 14, 15
@@ -47,7 +47,7 @@ class _Bytes:
     def tag(self, at: int) -> tuple[int, int, int, int]:
         """Return kind, beginning and bytes of the element at a position, and where the next one begins."""
         if at + 8 > len(self.content):
-            raise CubeFormatError(f"MATLAB: expected an element at byte {at}, got the end of the array.")
+            raise UndecodableError(f"expected an element at byte {at}, got the end of the array.")
         kind, n = struct.unpack_from(f"{self.order}II", self.content, at)
         if kind >> 16:  # up to four bytes lie in the tag
             return kind & 0xFFFF, at + 4, min(kind >> 16, 4), at + 8
@@ -57,14 +57,12 @@ class _Bytes:
         """Return the element of numbers at a position, and where the next begins."""
         kind, start, n, after = self.tag(at)
         if kind not in _NUMBERS:
-            raise CubeFormatError(f"MATLAB: expected numbers at byte {at}, got an element of type {kind}.")
+            raise UndecodableError(f"expected numbers at byte {at}, got an element of type {kind}.")
         dtype = np.dtype(self.order + _NUMBERS[kind])
         if start + n > len(self.content) or n % dtype.itemsize:
-            raise CubeFormatError(f"MATLAB: expected {n} bytes of {dtype} at byte {at}, got fewer or a part.")
+            raise UndecodableError(f"expected {n} bytes of {dtype} at byte {at}, got fewer or a part.")
         if n_expected is not None and n != n_expected * dtype.itemsize:
-            raise CubeFormatError(
-                f"MATLAB: expected {n_expected} numbers at byte {at}, got {n / dtype.itemsize:g}."
-            )
+            raise UndecodableError(f"expected {n_expected} numbers at byte {at}, got {n / dtype.itemsize:g}.")
         values = np.frombuffer(self.content[start : start + n], dtype)
         return values.astype(dtype.newbyteorder("=")), after
 
@@ -81,19 +79,24 @@ def variables(path: Path, key: str | None = None) -> dict[str, Variable]:
     Raises:
         CubeFormatError: a size, type or checksum in the file is impossible.
     """
+    with decoding(path):
+        return _variables(path, key)
+
+
+def _variables(path: Path, key: str | None) -> dict[str, Variable]:
     found: dict[str, Variable] = {}
     with path.open("rb") as file:
         header = file.read(128)
         order = {b"IM": "<", b"MI": ">"}.get(header[126:128])
         if order is None:
-            raise CubeFormatError(f"{path}: expected a MATLAB file's header, got {header[124:128]!r}.")
+            raise UndecodableError(f"expected a MATLAB file's header, got {header[124:128]!r}.")
         while len(tag := file.read(8)) == 8:
             kind, n = struct.unpack(f"{order}II", tag)
             at = file.tell()
             if at + n > path.stat().st_size or kind not in (_MATRIX, _COMPRESSED):
-                raise CubeFormatError(
-                    f"{path}: expected a variable at byte {at - 8}, got type {kind} and {n} bytes "
-                    f"in {path.stat().st_size}. The file is damaged or cut short; copy it again."
+                raise UndecodableError(
+                    f"expected a variable at byte {at - 8}, got type {kind} and {n} bytes "
+                    f"in {path.stat().st_size}."
                 )
             content = file.read(n if n <= _HEAD else _HEAD)
             head = _part(content, kind, order, _HEAD)
@@ -129,14 +132,16 @@ def _unpacked(content: bytes, order: str, at_most: int | None = None) -> bytes:
     stream = zlib.decompressobj()
     tag = stream.decompress(content, 8)
     if len(tag) < 8 or struct.unpack(f"{order}I", tag[:4])[0] != _MATRIX:
-        raise CubeFormatError("MATLAB: expected a compressed array, got another element.")
+        raise UndecodableError("expected a compressed array, got another element.")
     n = struct.unpack(f"{order}I", tag[4:])[0]
     if at_most is not None:
         return stream.decompress(stream.unconsumed_tail, min(n, at_most))
     unpacked = stream.decompress(stream.unconsumed_tail, n) if n else b""
     stream.decompress(stream.unconsumed_tail, 1)
     if len(unpacked) != n or not stream.eof:  # only at its end has zlib compared the checksum
-        raise CubeFormatError(f"MATLAB: expected {n} bytes after decompression, got {len(unpacked)}.")
+        raise UndecodableError(
+            f"expected {n} bytes after decompression, got {len(unpacked)} or a wrong checksum."
+        )
     return unpacked
 
 
@@ -145,7 +150,7 @@ def _beginning(part: _Bytes) -> tuple[int, str, tuple[int, ...], int]:
     flags, at = part.numbers(0, 2)
     shape, at = part.numbers(at)
     if len(shape) < 2 or shape.dtype.kind not in "iu" or (shape < 0).any():
-        raise CubeFormatError(f"MATLAB: expected a shape of two axes or more, got {shape[:9].tolist()}.")
+        raise UndecodableError(f"expected a shape of two axes or more, got {shape[:9].tolist()}.")
     name, at = part.numbers(at)
     return int(flags[0]), bytes(name.astype(np.uint8)).decode("latin-1"), tuple(int(n) for n in shape), at
 
@@ -155,9 +160,7 @@ def _declared_shape(head: _Bytes) -> tuple[int, ...]:
     _, name, shape, at = _beginning(head)
     kind, _, n, _ = head.tag(at)
     if kind not in _NUMBERS or n != math.prod(shape) * np.dtype(_NUMBERS[kind]).itemsize:
-        raise CubeFormatError(
-            f"MATLAB: expected the numbers of `{name}` {shape}, got type {kind}, {n} bytes."
-        )
+        raise UndecodableError(f"expected the numbers of `{name}` {shape}, got type {kind}, {n} bytes.")
     return shape
 
 
@@ -182,9 +185,7 @@ def _arrays(part: _Bytes, name: str, key: str | None) -> Iterator[tuple[str, Var
             for below in [f"{inside}/{one}" for one in fields] or [inside]:
                 element, start, n, after = part.tag(at)
                 if element != _MATRIX or start + n > len(part.content):
-                    raise CubeFormatError(
-                        f"MATLAB: expected an array `{below}`, got type {element}, {n} bytes."
-                    )
+                    raise UndecodableError(f"expected an array `{below}`, got type {element}, {n} bytes.")
                 yield from _arrays(_Bytes(part.content[start : start + n], part.order), below, key)
                 at = after
 
@@ -195,7 +196,7 @@ def _fields(part: _Bytes, at: int) -> tuple[list[str], int]:
     names, at = part.numbers(at)
     n = int(length[0])
     if n < 1 or len(names) % n:
-        raise CubeFormatError(f"MATLAB: expected field names of {n} bytes each, got {len(names)} bytes.")
+        raise UndecodableError(f"expected field names of {n} bytes each, got {len(names)} bytes.")
     text = bytes(names.astype(np.uint8))
     return [text[i : i + n].partition(b"\0")[0].decode("latin-1") for i in range(0, len(text), n)], at
 
@@ -214,9 +215,7 @@ def _sparse(part: _Bytes, shape: tuple[int, ...], at: int) -> Array:
     columns, at = part.numbers(at)
     values, _ = part.numbers(at)
     if len(shape) != 2 or len(columns) != shape[1] + 1:
-        raise CubeFormatError(
-            f"MATLAB: expected a sparse array of {shape}, got {len(columns)} column starts."
-        )
+        raise UndecodableError(f"expected a sparse array of {shape}, got {len(columns)} column starts.")
     return dense(shape[0], rows, columns, values)
 
 
@@ -230,7 +229,7 @@ def dense(n_rows: int, rows: Array, starts: Array, values: Array) -> Array:
         values: those that are not 0.
 
     Raises:
-        CubeFormatError: rows or columns lie outside the matrix.
+        UndecodableError: rows or columns lie outside the matrix.
     """
     ends = starts.astype(np.int64)
     counts = ends[1:] - ends[:-1]
@@ -238,7 +237,7 @@ def dense(n_rows: int, rows: Array, starts: Array, values: Array) -> Array:
     rows, values = rows[:n].astype(np.int64), values[:n]
     wrong = len(starts) < 1 or starts[0] != 0 or (counts < 0).any() or len(rows) != n or len(values) != n
     if wrong or (n and not 0 <= rows.min() <= rows.max() < n_rows):
-        raise CubeFormatError(f"MATLAB: expected a sparse array's rows within {n_rows}, got others.")
+        raise UndecodableError(f"expected a sparse array's rows within {n_rows}, got others.")
     matrix = np.zeros((n_rows, len(counts)), values.dtype)
     matrix[rows, np.repeat(np.arange(len(counts)), counts)] = values
     return matrix

@@ -1,5 +1,6 @@
 """What a file of named arrays says about its cube: axes, wavelengths, bad bands, no-data."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,13 +83,19 @@ class _Told:
         attribute = _attribute(self.attributes, names)
         if isinstance(attribute, np.ndarray | list | tuple):
             return self._numbers(attribute, option), {}
+        shape = self.members[self.key].shape
         for name in names:
-            if (member := self._placed(name)) is not None:
-                try:
-                    with decoding(self.path):
-                        return self._numbers(member.load(), option), member.attributes
-                except CubeFormatError as err:
-                    self.faults[option] = str(err)
+            if (member := self._placed(name)) is None:
+                continue
+            n = math.prod(member.shape)
+            if n not in shape:  # it is not even loaded, as a damaged file may give it any length
+                self.faults[option] = f"expected {option}, one a band of {shape}, got {n}"
+                continue
+            try:
+                with decoding(self.path):
+                    return self._numbers(member.load(), option), member.attributes
+            except CubeFormatError as err:
+                self.faults[option] = str(err)
         return None, {}
 
     def _placed(self, name: str) -> Member | None:
@@ -97,7 +104,7 @@ class _Told:
             other.rpartition("/")[0]: member
             for other, member in self.members.items()
             if other.rpartition("/")[2].lower() == name
-            and max(member.shape, default=0) == np.prod(member.shape)
+            and max(member.shape, default=0) == math.prod(member.shape)
         }
         only = next(iter(found.values())) if len(found) == 1 else None
         return found.get(self.key.rpartition("/")[0]) or found.get("") or only

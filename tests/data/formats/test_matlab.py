@@ -184,5 +184,5 @@ def test_a_changed_type_does_not_end_the_process(tmp_path: Path, value: int) -> 
     content = bytearray(path.read_bytes())
     content[content.index(b"cube") + 5] = value
     path.write_bytes(content)
-    with pytest.raises(CubeFormatError, match=r"a\.mat|MATLAB: expected"):
+    with pytest.raises(CubeFormatError, match=r"a\.mat: expected"):
         read_cube(path)

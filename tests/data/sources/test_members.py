@@ -34,4 +34,4 @@ def test_wavelengths_of_another_count_are_left_out_and_logged(
         file["cube"] = V
         file["wavelengths"] = np.arange(7.0)
     assert read_cube(tmp_path / "cube.h5").wavelengths is None
-    assert "expected 3 wavelengths, one a band, got 7" in caplog.text
+    assert "expected wavelengths, one a band of (" in caplog.text

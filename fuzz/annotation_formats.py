@@ -1,110 +1,22 @@
-"""Formats of input files with what an attacker, or a bad disk, does to them, as Hypothesis strategies.
-
-A format's `expected` reads a mutated file by another way than the package does: pycocotools, Pillow, or the
-definition. It is asked only for files that the package has read, whose numbers are therefore sound.
-"""
+"""COCO annotations, split files and PNG masks for the fuzzer; other libraries and the definition judge."""
 
 import json
 import struct
 import zlib
-from collections.abc import Callable, Iterator
-from copy import deepcopy
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from fuzz.file_format import Format, Reading, changed_bytes, changed_tree
+
 SHAPE = (12, 10)
 MARKED = np.zeros(SHAPE, dtype=bool)
 MARKED[3:6, 2:5] = True
 NAMES = ("a", "b", "c", "10")
-
-
-class Format(NamedTuple):
-    """One format of input files."""
-
-    suffix: str
-    seeds: Callable[[], list[bytes]]
-    """Sound files."""
-    mutated: Callable[[bytes], st.SearchStrategy[bytes]]
-    """Returns what becomes of one of them."""
-    read: Callable[[Path], Any]
-    """Reads a file as the package does."""
-    differs: Callable[[Path, Any], bool]
-    """Whether what was read is wrong, by another way of reading the file."""
-
-
-def changed_bytes(content: bytes) -> st.SearchStrategy[bytes]:
-    """Cut, overwrite, insert, repeat."""
-
-    @st.composite
-    def changed(draw: st.DrawFn) -> bytes:
-        result = content
-        for _ in range(draw(st.integers(1, 3))):
-            at = draw(st.integers(0, len(result)))
-            new = draw(st.binary(max_size=8) | st.sampled_from((result[at : at + 40], bytes(1000))))
-            cut = draw(st.sampled_from((len(new), len(new), 0, 1, 100, len(result))))
-            result = result[:at] + new + result[at + cut :]
-        return result
-
-    return changed()
-
-
-def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield the places of a JSON tree as container and key."""
-    for key in list(tree) if isinstance(tree, dict) else range(len(tree)):
-        yield tree, key
-        if isinstance(tree[key], dict | list):
-            yield from _places(tree[key])
-
-
-_scalars = (
-    st.sampled_from(
-        [None, True, 0, 1, 2, 3, 7, -1, 0.5, 11.5, -40, 1e3, 1e7, 1e9, -1e300, 10**400, 2**31, 2**63]
-    )
-    | st.sampled_from(
-        [float("nan"), float("inf"), "1", "7", "a", "10", "", "\x00", "\ud800", "\x1b[2J", "x" * 10**5]
-    )
-    | st.floats()
-)
-_values = st.recursive(
-    _scalars,
-    lambda part: (
-        st.lists(part, max_size=7) | st.dictionaries(st.sampled_from(("id", "size", "counts")), part)
-    ),
-    max_leaves=8,
-)
-
-
-def changed_tree(content: bytes) -> st.SearchStrategy[bytes]:
-    """Values of a JSON file exchanged, removed, repeated, moved, cut."""
-
-    @st.composite
-    def changed(draw: st.DrawFn) -> bytes:
-        tree = json.loads(content)
-        for _ in range(draw(st.integers(1, 2))):
-            places = [*_places(tree)]
-            if not places:
-                break
-            container, key = places[draw(st.integers(0, len(places) - 1))]
-            kind = draw(st.sampled_from((*4 * ["exchange"], "remove", "repeat", "move", "cut")))
-            if kind == "remove":
-                del container[key]
-            elif kind == "repeat" and isinstance(container, list):
-                container[key:key] = [container[key]] * draw(st.sampled_from((1, 2, 1000)))
-            elif kind == "move":
-                source, place = places[draw(st.integers(0, len(places) - 1))]
-                container[key] = deepcopy(source[place])
-            elif kind == "cut" and isinstance(container[key], str):
-                container[key] = container[key][: draw(st.integers(0, len(container[key])))]
-            else:
-                container[key] = draw(_values)
-        return json.dumps(tree).encode()
-
-    return changed()
 
 
 def _texts(content: bytes) -> st.SearchStrategy[bytes]:
@@ -287,10 +199,13 @@ def _png_differs(path: Path, found: NDArray[np.bool_]) -> bool:
 
 
 FORMATS = {
-    "coco": Format(".json", _coco_seeds, _changed_json, _read_coco, _coco_differs),
-    "split": Format(".json", _split_seeds, _changed_json, _read_split, _split_differs),
+    "coco": Format(".json", _coco_seeds, _changed_json, (Reading("coco", _read_coco, _coco_differs),)),
+    "split": Format(".json", _split_seeds, _changed_json, (Reading("split", _read_split, _split_differs),)),
     "png": Format(
-        ".png", _png_seeds, lambda png: changed_bytes(png) | _changed_chunks(png), _read_png, _png_differs
+        ".png",
+        _png_seeds,
+        lambda png: changed_bytes(png) | _changed_chunks(png),
+        (Reading("png", _read_png, _png_differs),),
     ),
 }
 """By the name under which the program takes them."""
