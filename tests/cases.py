@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cuvis_ai.anomaly.branch_logit_head import BranchLogitHead
+from cuvis_ai.anomaly.robust_rx import RobustRX
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.anomaly.rx_logit_head import RXLogitHead
+from cuvis_ai.anomaly.tail import TailCalibrator
 from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.decoder import LinearDecoder, PCADecoder
@@ -16,6 +18,8 @@ from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.spatial.guide import Guide
 from cuvis_ai.spatial.guided_filter import GuidedFilter
+from cuvis_ai.spatial.smoothing import LogSmooth
+from cuvis_ai.spatial.top_hat import TopHat
 from cuvis_ai.target.ace import ACE
 from cuvis_ai.training.losses import (
     AnomalyBCEWithLogits,
@@ -55,6 +59,12 @@ NODES = [
     NodeCase("rx-shrinkage", lambda: RXGlobal(shrinkage=1e-3)),
     NodeCase("pca-hard", lambda: TrainablePCA(3, trainable=True, orthogonal="hard")),
     NodeCase("rx-trainable", lambda: RXGlobal(trainable_stats=True)),
+    NodeCase("pca-at-most", lambda: TrainablePCA(32, at_most=True, trainable=True)),
+    NodeCase("robust-rx", lambda: RobustRX(extent=3)),
+    NodeCase("robust-rx-trainable", lambda: RobustRX(reweight=0, extent=None, trainable_stats=True)),
+    NodeCase("tail", lambda: TailCalibrator(), channels=1),
+    NodeCase("log-smooth", lambda: LogSmooth(), channels=1),
+    NodeCase("top-hat", lambda: TopHat(3)),
     NodeCase("guide", lambda: Guide()),
     NodeCase("guided-filter", lambda: GuidedFilter(), channels=4),
     NodeCase("logit-head", lambda: RXLogitHead(), channels=1),

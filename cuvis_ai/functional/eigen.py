@@ -33,6 +33,12 @@ def principal_components(covariance: Float[Tensor, "c c"], k: int) -> Components
     return Components(_sign_fixed(vectors.flip(1).T[:k]), values.flip(0)[:k].clamp(min=0.0))
 
 
+def rank_of(covariance: Float[Tensor, "c c"], dtype: torch.dtype) -> int:
+    """Return how many eigenvalues of a float64 covariance are above the rounding of pixels of a `dtype`."""
+    values = torch.linalg.eigvalsh(covariance)
+    return int((values > _floor(values, dtype)).sum())
+
+
 def whitening(
     covariance: Float[Tensor, "c c"],
     eps: float = 0.0,
@@ -55,13 +61,12 @@ def whitening(
         dtype: what the pixels were stored in.
         mean: of the pixels, to tell constant channels; without it those of no deviation are.
     """
-    noise = max(torch.finfo(torch.float64).eps, torch.finfo(dtype).eps ** 2)
     deviation = (covariance.diagonal() + eps).clamp(min=0.0).sqrt()
     least = 0.0 if mean is None or eps > 0 else torch.finfo(dtype).eps * mean.abs()
     inverse = torch.where(deviation > least, 1.0 / deviation, 0.0)
     correlation = inverse[:, None] * covariance * inverse + torch.diag(eps * inverse.square())
     values, vectors = torch.linalg.eigh(correlation)
-    counted = values > len(values) * noise * values[-1].clamp(min=0.0)
+    counted = values > _floor(values, dtype)
     rows = vectors[:, counted].T / values[counted].sqrt()[:, None] * inverse
     factor = vectors @ rows if bool(counted.all()) else _sign_fixed(rows)
     condition = float(values[counted][-1] / values[counted][0]) if bool(counted.any()) else float("inf")
@@ -76,6 +81,12 @@ def ridged_whitening(covariance: Float[Tensor, "c c"], ridge: float) -> Float[Te
     values, vectors = torch.linalg.eigh(covariance)
     counted = values > 1e-12 * values[-1].clamp(min=0.0)
     return _sign_fixed(vectors[:, counted].T / (values[counted] + ridge).sqrt()[:, None])
+
+
+def _floor(values: Float[Tensor, " c"], dtype: torch.dtype) -> Float[Tensor, ""]:
+    """Return what ascending eigenvalues may be by rounding alone."""
+    noise = max(torch.finfo(torch.float64).eps, torch.finfo(dtype).eps ** 2)
+    return len(values) * noise * values[-1].clamp(min=0.0)
 
 
 def cholesky_whitening(

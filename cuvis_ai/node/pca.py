@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from cuvis_ai.errors import GraphError
 from cuvis_ai.functional.affine import Affine
-from cuvis_ai.functional.eigen import principal_components
+from cuvis_ai.functional.eigen import principal_components, rank_of
 from cuvis_ai.node.base import AffineNode, FittedNode, require_fitted
 from cuvis_ai.node.base.abilities import Projection
 from cuvis_ai.node.base.arguments import is_whole, require
@@ -29,7 +29,9 @@ class TrainablePCA(FittedNode, AffineNode):
         input (b, c, h, w) → output (b, k, h, w); dtype and device kept.
 
     Args:
-        n_components: k; 1 … number of channels.
+        n_components: k; 1 … number of channels; None for all that `at_most` leaves.
+        at_most: whether k is the smallest of `n_components`, the number of channels and the rank of the
+            covariance, fixed when the node is fitted, so that it need not suit the data.
         trainable: whether W becomes a parameter in the gradient phase.
         whiten: whether scores are scaled to unit variance; the scale stays as fitted.
         eps: added to the variances before whitening, in squared units of the input; 0 or more.
@@ -61,21 +63,25 @@ class TrainablePCA(FittedNode, AffineNode):
 
     def __init__(
         self,
-        n_components: int,
+        n_components: int | None,
         *,
+        at_most: bool = False,
         trainable: bool = False,
         whiten: bool = False,
         eps: float = 1e-6,
         orthogonal: Literal["soft", "hard"] = "soft",
     ) -> None:
+        whole = n_components is not None and is_whole(n_components) and n_components >= 1
         require(
-            is_whole(n_components) and n_components >= 1,
-            "TrainablePCA: n_components", "a whole number, 1 or more", n_components,
+            whole or (n_components is None and at_most),
+            "TrainablePCA: n_components",
+            "a whole number, 1 or more" + (", or None" if at_most else ""), n_components,
         )  # fmt: skip
         require(eps >= 0, "TrainablePCA: eps", "0 or more", eps)
         require(orthogonal in ("soft", "hard"), "TrainablePCA: orthogonal", "'soft' or 'hard'", orthogonal)
         super().__init__(trainable=trainable)
         self.n_components = n_components
+        self.at_most = at_most
         self.whiten = whiten
         self.eps = eps
         self.orthogonal = orthogonal
@@ -105,19 +111,24 @@ class TrainablePCA(FittedNode, AffineNode):
         return Projection(self.components.contiguous(), self.mean, self.scale)
 
     @override
-    def out_channels(self, in_channels: int | None) -> int:
-        return self.n_components
+    def out_channels(self, in_channels: int | None) -> int | None:
+        if not self.at_most:
+            return self.n_components
+        return len(self.components) if self.fitted else None
 
     @override
     def finalize(self, sketch: Moments) -> None:
+        covariance = sketch.covariance()
         most = min(len(sketch.mean), sketch.count)
-        if self.n_components > most:
+        if self.at_most:
+            most = max(1, min(most, rank_of(covariance, self.mean.dtype)))
+        wanted = most if self.n_components is None else self.n_components
+        if wanted > most and not self.at_most:
             raise GraphError(
                 f"{self.label}: n_components={self.n_components}: expected at most {most}, the smaller of "
                 f"{len(sketch.mean)} channels and {sketch.count} valid training pixels. Ask for fewer."
             )
-        covariance = sketch.covariance()
-        vectors, variances = principal_components(covariance, self.n_components)
+        vectors, variances = principal_components(covariance, min(wanted, most))
         self.set_state(
             components=vectors,
             mean=sketch.mean,

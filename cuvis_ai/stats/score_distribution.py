@@ -200,6 +200,19 @@ class ScoreDistribution(Sketch):
         low, high = (scores_of(np.clip(edge, *ends).astype(np.int32)) for edge in (first, last))
         return low, high
 
+    def excess(self, low: float, high: float) -> tuple[int, int, float]:
+        """Return the number of scores x in (low, high] and of those above, and Σ (x − low) of the former.
+
+        Beyond `exact_limit` pixels each score counts as the middle of its bin.
+        """
+        self._settle()
+        everything = merged(*self._histograms[:2])
+        least, most = self._edges(everything.keys)
+        scores = (least + most) / 2.0
+        between, above = (scores > low) & (scores <= high), scores > high
+        excess = float(everything.sums[between] @ (scores[between] - low))
+        return int(everything.sums[between].sum()), int(everything.sums[above].sum()), excess
+
     def confusion(self, threshold: float) -> Confusion:
         """Return the pixels by prediction, score > threshold, and truth.
 

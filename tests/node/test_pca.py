@@ -8,8 +8,11 @@ from sklearn.decomposition import PCA
 from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.functional.affine import pixels_of
 from cuvis_ai.node.pca import TrainablePCA
+from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.stats import Moments
-from tests.cubes import random_cubes
+from cuvis_ai.training.metrics import ExplainedVarianceMetric
+from tests.cubes import Batches, random_cubes
+from tests.graphs import STATISTICS_ONLY
 
 
 def fitted(cube: torch.Tensor, k: int = 3, **kwargs: bool | float) -> TrainablePCA:
@@ -77,3 +80,37 @@ def test_report_names_shares() -> None:
     report = fitted(random_cubes(8)).fit_report()
     assert report[0].startswith("Explained variance: [")
     assert report[0].endswith("% total")
+
+
+@pytest.mark.parametrize(
+    ("channels", "n", "asked", "expected"),
+    [(7, 30, 3, 3), (7, 30, 32, 7), (7, 5, 32, 4), (1, 30, 32, 1), (7, 30, None, 7), (7, 2, None, 1)],
+)
+def test_at_most_takes_the_smallest_of_wish_channels_and_rank(
+    channels: int, n: int, asked: int | None, expected: int
+) -> None:
+    graph = Graph()
+    pca = graph.add_node(TrainablePCA(asked, at_most=True))
+    graph.add_leaf_node(ExplainedVarianceMetric(), parent=pca)
+    cube = random_cubes(1, channels, 1, n)
+    graph.train(Batches([{"cube": cube}]), STATISTICS_ONLY)
+    assert pca.components.shape == (expected, channels)
+    assert pca.out_channels(channels) == expected
+    assert graph(cube).output.shape[1] == expected
+
+
+def test_at_most_counts_combinations_of_bands_once_and_one_where_nothing_varies() -> None:
+    cube = random_cubes(4, 3)
+    doubled = torch.cat([cube, cube + 1, 2 * cube], 1)
+    for cubes, expected in ((doubled, 3), (torch.ones_like(doubled), 1)):
+        graph = Graph()
+        pca = graph.add_node(TrainablePCA(32, at_most=True))
+        graph.train(Batches([{"cube": cubes}]), STATISTICS_ONLY)
+        assert len(pca.components) == expected
+
+
+def test_without_at_most_a_number_is_needed() -> None:
+    with pytest.raises(
+        ConfigError, match="TrainablePCA: n_components: expected a whole number, 1 or more, got None"
+    ):
+        TrainablePCA(None)

@@ -296,3 +296,16 @@ def test_quantiles_equal_numpy_and_stay_within_the_extrema(values, q):
     assert distribution_of(scores).quantile(q) == np.quantile(scores, q)
     coarse = distribution_of(scores, exact_limit=0, bins=4)
     assert scores.min() <= coarse.quantile(q) <= scores.max()
+
+
+@pytest.mark.parametrize("bins", [2**20, 2**12])
+def test_excess_over_a_score_up_to_another(bins: int) -> None:
+    scores = np.random.default_rng(0).gamma(2.0, size=20_000).astype(np.float32).astype(np.float64)
+    distribution = ScoreDistribution(exact_limit=2**22 if bins == 2**20 else 1000, bins=bins)
+    distribution.update(torch.from_numpy(scores)[:, None])
+    between = scores[(scores > 3) & (scores <= 5)]
+    n_between, n_above, excess = distribution.excess(3.0, 5.0)
+    tolerance = 0 if bins == 2**20 else 20
+    assert n_between == pytest.approx(len(between), abs=tolerance)
+    assert n_above == pytest.approx((scores > 5).sum(), abs=tolerance)
+    assert excess == pytest.approx((between - 3).sum(), rel=1e-9 if bins == 2**20 else 1e-2)

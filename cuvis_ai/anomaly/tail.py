@@ -1,0 +1,93 @@
+"""Calibration of scores by the tail of their distribution."""
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from cuvis_ai.functional.affine import Affine
+from cuvis_ai.node.base import AffineNode, FittedNode, check_channels
+from cuvis_ai.node.base.arguments import require
+from cuvis_ai.stats import ScoreDistribution, Sketch, Structure
+
+TAIL_SHARE = 0.1
+"""The share of the scores, the highest, to which an exponential tail is fitted."""
+
+TAIL_END = 0.98
+"""The quantile from which on scores only count as larger: there the anomalies are."""
+
+
+def tail_threshold(false_alarm_rate: float) -> float:
+    """Return the calibrated score above which a share of the pixels is, ln(.1 / rate); for rates below .1."""
+    return math.log(TAIL_SHARE / false_alarm_rate)
+
+
+class TailCalibrator(FittedNode, AffineNode):
+    """Puts scores into units of their tail, t = rate · (S − u), so that thresholds mean false-alarm rates.
+
+    u is the 90 % quantile of the training scores. The rate is that of an exponential distribution of what is
+    above it, censored at the 98 % quantile c: rate = k / (Σ (x − u) + n (c − u)), with the k scores x between
+    u and c and the n above c. A tenth of the scores is above t = 0, and a share .1 · exp(−t) is expected
+    above a larger t. The ranking stays as it was.
+
+    Within one scene, expect a realized rate within a factor of 2 of the wanted one at 1e-2 and of 4 at 1e-3.
+
+    Shape:
+        input (b, 1, h, w) → output (b, 1, h, w); dtype and device kept.
+
+    Args:
+        false_alarm_rate: share of the pixels above `threshold`; between 0 and 1.
+
+    State:
+        location (1,): u.
+        rate (1,): per unit of score.
+        threshold (1,): t above which a share a, the `false_alarm_rate`, is expected: ln(.1 / a) if a is below
+            .1, else the quantile of the training scores.
+    """
+
+    state_shapes: ClassVar = {"location": "1", "rate": "1", "threshold": "1"}
+    location: Tensor
+    rate: Tensor
+    threshold: Tensor
+
+    def __init__(self, false_alarm_rate: float = 1e-3) -> None:
+        require(
+            0 < false_alarm_rate < 1, "TailCalibrator: false_alarm_rate", "between 0 and 1", false_alarm_rate
+        )
+        super().__init__()
+        self.false_alarm_rate = false_alarm_rate
+
+    @property
+    @override
+    def structure(self) -> Structure:
+        return Structure.CHANNELWISE
+
+    @property
+    @override
+    def sketch(self) -> type[Sketch]:
+        return ScoreDistribution
+
+    @override
+    def out_channels(self, in_channels: int | None) -> int:
+        return 1
+
+    @override
+    def finalize(self, sketch: ScoreDistribution) -> None:
+        check_channels(self, 1, sketch.channels)
+        start, end = sketch.quantile(1 - TAIL_SHARE), sketch.quantile(TAIL_END)
+        between, above, excess = sketch.excess(start, end)
+        exposure = excess + above * (end - start)
+        # Scores that are all alike have no tail: they stay in their own units.
+        rate = between / exposure if between and exposure > 0 else 1.0
+        if self.false_alarm_rate < TAIL_SHARE:
+            threshold = tail_threshold(self.false_alarm_rate)
+        else:
+            threshold = rate * (sketch.quantile(1 - self.false_alarm_rate) - start)
+        values = {"location": start, "rate": rate, "threshold": threshold}
+        self.set_state(**{name: torch.tensor([value]).double() for name, value in values.items()})
+
+    @override
+    def affine(self) -> Affine:
+        return Affine(self.rate, self.location, torch.zeros_like(self.location))

@@ -1,0 +1,48 @@
+"""The white top-hat: what is small and stands out."""
+
+from typing_extensions import override
+
+from cuvis_ai.functional.morphology import top_hat
+from cuvis_ai.node.base import Node
+from cuvis_ai.node.base.arguments import is_whole, require
+from cuvis_ai.types import CubeTensor, MappedCube, PixelMask
+
+
+class TopHat(Node):
+    """Removes the background, of which all is that a square or a line of pixels fits into: T = L − B.
+
+    B is the mean of the opening of L by a square of side 2 · round(.35 · extent) + 1 and of the greatest of
+    its openings by four centred lines of `extent` pixels, at 0°, 45°, 90° and 135°. Fields, roads and edges
+    go; compact things that are smaller than `extent` stay. Nothing outside the image or at an invalid pixel
+    enters an opening; T is 0 or more, and 0 at invalid pixels. Gradients are subgradients: they go to the
+    pixel where the least value of a window is.
+
+    Shape:
+        input (b, c, h, w) → output (b, c, h, w); dtype and device kept.
+
+    Args:
+        extent: in pixels, odd, 3 or more; about 1.5 times the width of the widest thing that is looked for.
+            What is wider vanishes.
+
+    Reference:
+        Soille, "Morphological Image Analysis", 2003, section 4.5.
+    """
+
+    def __init__(self, extent: int = 13) -> None:
+        require(
+            is_whole(extent) and extent >= 3 and extent % 2 == 1,
+            "TopHat: extent", "an odd number of pixels, 3 or more", extent,
+        )  # fmt: skip
+        super().__init__()
+        self.extent = extent
+        self.halo = 2 * (extent // 2)
+
+    @override
+    def out_channels(self, in_channels: int | None) -> int | None:
+        return in_channels
+
+    @override
+    def forward(self, cube: CubeTensor, valid: PixelMask | None = None) -> MappedCube:
+        """Return what stands out of the background; `valid` is False at pixels without data."""
+        everywhere = valid is None or bool(valid.all())
+        return top_hat(cube, None if everywhere else valid, self.extent)
