@@ -5,7 +5,7 @@ Axis letters: b batch, c channel, h row, w column, n pixel, k component.
 
 from typing import Any, NamedTuple, Required, TypedDict
 
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 
 CubeTensor = Float[Tensor, "b c h w"]
@@ -50,7 +50,10 @@ class Batch(TypedDict, total=False):
     wavelengths: Float[Tensor, " c"]
     """Band centres in nm."""
     name: list[str]
-    """One readable name a cube."""
+    """One readable name a cube; a tile's is its scene's, to which `[top:bottom,left:right]` may be added."""
+    window: Int[Tensor, "b 4"]
+    """Row, column, height and width of each cube in its scene, where cubes are tiles; with `name` it says
+    which tiles belong together."""
 
 
 class GraphOutput(NamedTuple):

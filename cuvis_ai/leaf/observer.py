@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cuvis_ai.functional.affine import pixel_matrices
-from cuvis_ai.functional.regions import region_weights
+from cuvis_ai.functional.affine import pixel_matrices, pixels_of
 from cuvis_ai.leaf.reading import Evaluation, Paths, Truth
+from cuvis_ai.leaf.scene_regions import SceneRegions
 from cuvis_ai.stats import Sketch, Structure, merged_over_ranks, update_all
 from cuvis_ai.stats.blocks import in_shares
-from cuvis_ai.types import PixelMatrix, Point
+from cuvis_ai.types import PixelMask, PixelMatrix, Point
 
 Kind = Callable[[], Sketch]
 
@@ -53,6 +53,9 @@ class Observer:
         self.paths = paths
         # For each sketch that is taken its parts, one a thread.
         self._parts: dict[_Key, list[Sketch]] = {}
+        self._regions = SceneRegions()
+        # For each sketch that weighs regions the pixels of those that other tiles may add to.
+        self._withheld: dict[_Key, list[PixelMatrix]] = {}
 
     def observe(
         self,
@@ -81,20 +84,40 @@ class Observer:
 
     @torch.no_grad()
     def update(self, evaluation: Evaluation, batch: Mapping[str, Any]) -> None:
-        """Take in a batch; sketches that need the truth pass over a batch without a mask."""
-        mask, valid = batch.get("mask"), evaluation.counted
-        needs_truth = any(truth is not Truth.UNUSED for _, _, truth in self._parts)
-        truth = region_weights(mask, valid) if needs_truth and mask is not None else None
-        for point in self.points():
-            keys = [
-                key
-                for key in self._parts
-                if key[0] == point and not (key[2] is Truth.REQUIRED and truth is None)
-            ]
+        """Take in a batch; sketches that need the truth pass over a batch without a mask.
+
+        Where a batch says by `window` and `name` which tiles make a scene, sketches that are told the truth
+        count each pixel of the scene once, and a region of anomalies that lies in several tiles is one.
+        """
+        mask = batch.get("mask")
+        told = [key for key in self._parts if key[2] is not Truth.UNUSED]
+        truth = self._regions.truth(mask, evaluation, batch) if told and mask is not None else None
+        counted: dict[_Key, PixelMask | None] = dict.fromkeys(self._parts, evaluation.counted)
+        for key in told:
+            if truth is not None:
+                counted[key] = truth.complete if self._weighs(key) else truth.counted
+            elif key[2] is Truth.REQUIRED:
+                del counted[key]
+        # Sketches that count the same pixels of a point are taken together.
+        together: dict[tuple[Point, int], list[_Key]] = {}
+        for key, pixels_counted in counted.items():
+            together.setdefault((key[0], id(pixels_counted)), []).append(key)
+        for (point, _), keys in together.items():
+            flags = (counted[keys[0]], None if truth is None else truth.weights)
             matrices = pixel_matrices(evaluation.values[point])
             for i, pixels in enumerate(matrices):
-                flags = (None if x is None else x.reshape(len(matrices), -1)[i] for x in (valid, truth))
-                self._take(keys, pixels, *flags)
+                self._take(keys, pixels, *(_matrix(x, i, len(matrices)) for x in flags))
+        if truth is not None and truth.open is not None:
+            self._withhold([key for key in told if self._weighs(key)], evaluation, truth.open)
+
+    def _weighs(self, key: _Key) -> bool:
+        return self._parts[key][0].weighs_regions
+
+    def _withhold(self, keys: list[_Key], evaluation: Evaluation, chosen: PixelMask) -> None:
+        """Hold pixels until the weights of their regions are known."""
+        for key in keys:
+            rows = pixels_of(evaluation.values[key[0]])
+            self._withheld.setdefault(key, []).append(rows[chosen.flatten().to(rows.device)])
 
     def _take(
         self, keys: list[_Key], pixels: PixelMatrix, valid: Tensor | None, truth: Tensor | None
@@ -116,6 +139,12 @@ class Observer:
 
     def finish(self) -> None:
         """Put the parts of all threads and ranks together; all ranks call this at the same time."""
+        if any(key[2] is not Truth.UNUSED and self._weighs(key) for key in self._parts):
+            weights, here = self._regions.weights()
+            for key, withheld in self._withheld.items():
+                pixels = torch.cat(withheld)
+                self._parts[key][0].update(pixels[here.to(pixels.device)], None, weights[here])
+            self._withheld = {}
         self._parts = {
             key: [merged_over_ranks(reduce(lambda a, b: a.merge(b), parts))]
             for key, parts in self._parts.items()
@@ -132,3 +161,8 @@ class Observer:
             return sketch
         affine = self.paths.affine(observed.point, observed.base, sketch.channels)
         return sketch if affine is None else sketch.through(affine)
+
+
+def _matrix(flags: Tensor | None, i: int, n: int) -> Tensor | None:
+    """Return the flags of the i-th of n matrices of pixels."""
+    return None if flags is None else flags.reshape(n, -1)[i]

@@ -10,6 +10,7 @@ from torch import Tensor
 from cuvis_ai.stats.sketch import Sketch
 
 S = TypeVar("S", bound=Sketch)
+T = TypeVar("T")
 
 
 def merged_over_ranks(sketch: S) -> S:
@@ -17,11 +18,21 @@ def merged_over_ranks(sketch: S) -> S:
 
     Without a process group it is the sketch itself. A rank that has seen nothing takes part.
     """
+    return reduce(lambda merged, part: merged.merge(part), of_all_ranks(sketch))
+
+
+def of_all_ranks(value: T) -> list[T]:
+    """Return every rank's value, in rank order, on every rank; they are exchanged pickled."""
     if not _distributed():
-        return sketch
-    gathered = [sketch] * dist.get_world_size()
-    dist.all_gather_object(gathered, sketch)
-    return reduce(lambda merged, part: merged.merge(part), gathered)
+        return [value]
+    gathered = [value] * dist.get_world_size()
+    dist.all_gather_object(gathered, value)
+    return gathered
+
+
+def this_rank() -> int:
+    """Return this process's place in `of_all_ranks`."""
+    return dist.get_rank() if _distributed() else 0
 
 
 def sum_over_ranks(tensor: Tensor) -> Tensor:

@@ -61,6 +61,7 @@ class ScoreDistribution(Sketch):
 
     carried_by: ClassVar[Structure] = Structure.NOTHING
     divisible: ClassVar[bool] = False
+    weighs_regions: ClassVar[bool] = True
 
     def __init__(self, *, exact_limit: int = 2**22, bins: int = 2**20) -> None:
         if bins < 4:

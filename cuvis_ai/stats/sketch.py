@@ -64,6 +64,9 @@ class Sketch(ABC):
     divisible: ClassVar[bool] = True
     """Whether several threads may each have one of their own; not for a sketch that holds every pixel."""
 
+    weighs_regions: ClassVar[bool] = False
+    """Whether `truth` must be the regions' weights, so that anomalies wait until their region is complete."""
+
     @property
     @abstractmethod
     def count(self) -> int:

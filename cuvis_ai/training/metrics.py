@@ -100,7 +100,9 @@ class AnomalyDetectionMetrics(Metric):
     Logs, at one threshold, `anomaly_precision`, `anomaly_recall`, `anomaly_f1` and `anomaly_iou`,
     with `anomaly_threshold` itself; and over all thresholds `anomaly_auroc`,
     `anomaly_average_precision`, `anomaly_f1_max` with `anomaly_f1_max_threshold`, and
-    `anomaly_aupro` (per-region overlap, to a false-positive rate of 0.3). A pixel is predicted to be
+    `anomaly_aupro` (per-region overlap, to a false-positive rate of 0.3). Where batches say by `window` and
+    `name` which tiles make a scene, as this project's data modules do, regions are those of the scene and
+    each of its pixels counts once; else regions are those of each cube. A pixel is predicted to be
     an anomaly where its score is above the threshold. Values that are not defined, because there is
     no anomaly or nothing else, are left out. Needs `batch["mask"]`; without masks, or without a finite
     score, nothing is logged, with one warning that says which.

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from cuvis_ai.functional.regions import region_weights
+from cuvis_ai.functional.regions import region_sizes, region_weights
 
 
 def test_a_pixel_weighs_one_over_its_regions_size():
@@ -48,3 +48,10 @@ def test_weights_sum_to_the_number_of_regions_whatever_the_mask_says_at_invalid_
     np.testing.assert_array_equal(
         weights, region_weights(torch.from_numpy(mask | ~valid), torch.from_numpy(valid))
     )
+
+
+@given(hnp.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
+def test_sizes_of_scattered_pixels_are_those_of_their_regions(mask):
+    labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))
+    places = np.argwhere(mask)
+    np.testing.assert_array_equal(region_sizes(places), np.bincount(labels.ravel())[labels[mask]])

@@ -31,13 +31,15 @@ class Sample(TypedDict, total=False):
     """Band centres in nm (c,)."""
     name: str
     """Readable name of the cube."""
+    window: Sequence[int]
+    """Row, column, height and width in the scene, where the cube is a tile of one."""
 
 
 def collate_cubes(samples: Sequence[Sample], *, pad: bool = False) -> Batch:
     """Return one batch, stacked as (b, h, w, c) and then permuted.
 
     The strides of `cube` are therefore channels-last, and its flat (n, c) pixel matrix is a view.
-    `mask`, `labels` and `wavelengths` appear when every sample has them, `name` likewise; `valid`
+    `mask`, `labels`, `wavelengths`, `name` and `window` appear when every sample has them; `valid`
     appears when some sample has it or some pixel was padded, `core` when some sample has it.
 
     Args:
@@ -79,6 +81,8 @@ def collate_cubes(samples: Sequence[Sample], *, pad: bool = False) -> Batch:
         )
     if _all_have(samples, "name", names):
         batch["name"] = names
+    if _all_have(samples, "window", names):
+        batch["window"] = torch.tensor([list(sample["window"]) for sample in samples])
     return batch
 
 

@@ -181,7 +181,10 @@ class CubeDataset(Dataset[Sample]):
         size = item.window[2:] if item.window else self.fallback_size
         pixels = np.zeros((*size, len(self.bands.kept)), dtype=np.float32)
         blank = replace(item, mask=item.mask and no_anomaly, labels=item.labels and no_anomaly)
-        return self._sample(blank, pixels, np.zeros(size, dtype=bool), size, Window(0, 0, *size))
+        sample = self._sample(blank, pixels, np.zeros(size, dtype=bool), size, Window(0, 0, *size))
+        if item.window is not None:
+            sample["window"] = item.window
+        return sample
 
     def _sample(
         self,
@@ -193,6 +196,8 @@ class CubeDataset(Dataset[Sample]):
     ) -> Sample:
         """A window's pixels with what else is known of them; `size` is the whole cube's."""
         sample: Sample = {"cube": pixels, "name": item.name}
+        if item.window is not None:
+            sample["window"] = window
         if item.mask is not None:
             mask = _window_of(item.mask, size, window, item.name)
             if np.ma.is_masked(mask):
