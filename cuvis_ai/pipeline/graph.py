@@ -144,11 +144,7 @@ class Graph(ModuleLike):
         return done
 
     def _parts(self) -> Parts:
-        return self._members.parts(
-            name=self.name,
-            monitors=self.monitors,
-            check_data=lambda data: self.bands.check(TrainedBands.of_data(data).wavelengths, "data module"),
-        )
+        return self._members.parts(name=self.name, monitors=self.monitors, check_data=self.bands.check_data)
 
     def evaluate(
         self,

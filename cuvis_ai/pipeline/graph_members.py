@@ -180,7 +180,7 @@ class Members:
         *,
         name: str,
         monitors: Sequence[Monitor],
-        check_data: Callable[["LightningDataModule"], None],
+        check_data: Callable[["LightningDataModule", Mapping[str, str] | None], dict[str, str]],
     ) -> Parts:
         """Return what is trained and evaluated, see `Parts`."""
         return Parts(

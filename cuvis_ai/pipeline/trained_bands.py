@@ -1,6 +1,7 @@
 """Which bands a graph was trained on, and whether a cube has the same."""
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,30 @@ class TrainedBands:
     def of_data(cls, datamodule: Any) -> "TrainedBands":
         """Return the bands of a data module that has been set up; foreign ones may not know any."""
         return cls.of(getattr(datamodule, "wavelengths", None), getattr(datamodule, "band_indices", None))
+
+    def check_data(self, datamodule: Any, held: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return the bands of a data module that has been set up, as text.
+
+        Args:
+            datamodule: the data module.
+            held: what this returned in the run that goes on; None for a run from the start.
+
+        Raises:
+            GraphError: they are others than in training, or than those that are held.
+        """
+        given = self.of_data(datamodule)
+        self.check(given.wavelengths, "data module")
+        if held is not None:
+            try:
+                before = self.of(*(json.loads(held[name]) for name in ("wavelengths", "indices")))
+            except (KeyError, TypeError, ValueError) as err:
+                raise GraphError(f"checkpoint: expected bands, got changed ones: {err!r:.100}") from err
+            before.check(given.wavelengths, "data module")
+            if None not in (before.indices, given.indices) and before.indices != given.indices:
+                raise GraphError(
+                    f"data module: expected the files' bands {before.indices}, got {given.indices}."
+                )
+        return {"wavelengths": json.dumps(given.wavelengths), "indices": json.dumps(given.indices)}
 
     def check(self, wavelengths: Sequence[float] | Tensor | None, where: str) -> None:
         """Raise a `GraphError` that shows both lists, unless the wavelengths are those of training.

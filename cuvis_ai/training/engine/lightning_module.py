@@ -27,10 +27,12 @@ from cuvis_ai.training.engine.batches import CountedBatches, check_monitored_val
 from cuvis_ai.training.engine.epoch import Losses, LossMeans, logged, n_valid
 from cuvis_ai.training.engine.evaluation_epoch import EvaluationEpoch
 from cuvis_ai.training.engine.facts import dataset_facts, weights_and_gradients
+from cuvis_ai.training.engine.held_state import random_state, restore_random_state
 from cuvis_ai.training.engine.optimizers import optimizer_of, prepare_nodes
 from cuvis_ai.training.engine.parts import Parts
 from cuvis_ai.training.engine.pictures import Pictures
-from cuvis_ai.training.engine.resume import random_state, restore_random_state
+from cuvis_ai.training.engine.resumption import Resumption, checked_bands
+from cuvis_ai.training.engine.same_run import description, loading_of
 from cuvis_ai.training.engine.signals import Signals
 from cuvis_ai.training.engine.statistics import fit_statistics
 from cuvis_ai.training.engine.verdict import Verdict
@@ -51,6 +53,7 @@ class GraphModule(LightningModule):
         recorder: where values go.
         config: the settings.
         evaluated_split: what a test run logs as its stage.
+        resumption: the checkpoint that the run goes on from; None if it starts.
     """
 
     _epoch: EvaluationEpoch
@@ -64,6 +67,7 @@ class GraphModule(LightningModule):
         config: TrainingConfig,
         *,
         evaluated_split: str = "test",
+        resumption: Resumption | None = None,
     ) -> None:
         super().__init__()
         self.nodes = parts.nodes  # their state, and the leaves', is what a checkpoint holds
@@ -77,6 +81,8 @@ class GraphModule(LightningModule):
         self.signals = Signals()
         self.evaluated_split = evaluated_split
         self.verdict = Verdict(parts.execution, losses)
+        self.run = description(parts, config)
+        self.resumption = resumption
         self.best: tuple[float, int] | None = None
         self._scheduler: ReduceLROnPlateau | None = None
         self._scheduler_state: dict[str, Any] | None = None
@@ -98,7 +104,7 @@ class GraphModule(LightningModule):
             return
         source = cast(CountedBatches, self.trainer.datamodule)  # type: ignore[attr-defined]  # set by a connector
         check_monitored_values(self.trainer, source)
-        self.parts.check_data(source.inner)
+        self.run["bands"] = checked_bands(source.inner, self.parts, self.resumption)
         if self.recorder.active:
             self.recorder.text("data set", dataset_facts(source.inner))
         device = self.trainer.strategy.root_device
@@ -121,8 +127,9 @@ class GraphModule(LightningModule):
         optimizer = optimizer_of(self.config.optimizer, named)
         if optimizer is not None:
             self._scheduler = ReduceLROnPlateau(optimizer, **asdict(self.config.scheduler))
-            if self._scheduler_state is not None:
-                self._scheduler.load_state_dict(self._scheduler_state)
+            if self._scheduler_state is not None:  # its settings are those of now
+                counted = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")
+                self._scheduler.load_state_dict({key: self._scheduler_state[key] for key in counted})
         return optimizer
 
     # Lightning saves a checkpoint before it steps a plateau scheduler of its own, which would make
@@ -131,24 +138,24 @@ class GraphModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what resuming needs besides weights; refuse weights after a non-finite loss."""
         self._train_means.raise_if_not_finite(self.current_epoch)
-        state = None if self._scheduler is None else dict(self._scheduler.state_dict())
-        stopped = self.trainer.should_stop and self.trainer.early_stopping_callback is not None
         checkpoint["cuvis_ai"] = {
-            "scheduler": state,
+            "scheduler": None if self._scheduler is None else dict(self._scheduler.state_dict()),
             "best": self.best,
             "sums": self._train_means.sums,
             "random": random_state(),
-            "stopped": stopped,
+            "stopped": self.trainer.should_stop and self.trainer.early_stopping_callback is not None,
+            "run": {**self.run, "loading": loading_of(self.trainer.train_dataloader)},
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take them back; the scheduler is made later."""
         state = checkpoint["cuvis_ai"]
-        self._scheduler_state = state["scheduler"]
-        self.best = None if state["best"] is None else (state["best"][0], state["best"][1])
+        self._scheduler_state, self.best = state["scheduler"], state["best"] and tuple(state["best"])
         self._train_means = LossMeans(self.losses, self.device, state["sums"])
         restore_random_state(state["random"])
         self.trainer.should_stop = state["stopped"]  # else EarlyStopping lets another epoch pass
+        if self.resumption is not None:
+            self.resumption.take_up(checkpoint, self)
 
     # Steps.
 

@@ -1,6 +1,6 @@
 """What of a graph is trained and evaluated."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,8 @@ class Parts:
         nodes, leaves: all modules, by name.
         losses, composites, metrics, visualizations: the leaves, with their parents where these matter.
         monitors: where values go.
-        check_data: raises if a data module that has been set up does not suit the graph.
+        check_data: returns the bands of a data module that has been set up as text; raises if they do not
+            suit the graph, or are others than the second argument's.
     """
 
     name: str
@@ -38,4 +39,4 @@ class Parts:
     metrics: Sequence[Attached[Metric]]
     visualizations: Sequence[Attached[Visualization]]
     monitors: Sequence[Monitor]
-    check_data: Callable[["LightningDataModule"], None]
+    check_data: Callable[["LightningDataModule", Mapping[str, str] | None], dict[str, str]]

@@ -5,7 +5,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from cuvis_ai.training.engine.batches import (
     context_read,
     sized_and_filled,
 )
+from cuvis_ai.training.engine.checkpoint_file import WholeFiles
 from cuvis_ai.training.engine.epoch import Losses
 from cuvis_ai.training.engine.facts import outline_of
 from cuvis_ai.training.engine.lightning_module import GraphModule
@@ -29,15 +30,13 @@ from cuvis_ai.training.engine.parts import Parts
 from cuvis_ai.training.engine.pictures import Pictures
 from cuvis_ai.training.engine.progress import EpochProgressBar
 from cuvis_ai.training.engine.resume import (
-    WholeFiles,
-    allocate,
     check_checkpoint_folders,
     find_checkpoint,
     last_epoch_keeper,
     log_way_back,
-    position_of,
-    read_checkpoint,
 )
+from cuvis_ai.training.engine.resumption import Resumption
+from cuvis_ai.training.engine.same_run import plain
 from cuvis_ai.training.monitors import Recorder, Run
 from cuvis_ai.types import Batch
 
@@ -64,7 +63,7 @@ def make_trainer(config: TrainerConfig, *, max_epochs: int) -> Trainer:
         deterministic=config.deterministic,
         default_root_dir=config.default_root_dir,
         callbacks=callbacks,
-        plugins=[WholeFiles()],
+        plugins=[WholeFiles(callbacks)],
         logger=False,
         enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
         enable_progress_bar=config.enable_progress_bar,
@@ -106,18 +105,18 @@ def train(
         val=losses.read_data or pictures.read_data or any(one.leaf.observes() for one in parts.metrics),
         context=_context(parts),
     )
-    module = GraphModule(parts, losses, pictures, recorder, config)
     checkpoint = find_checkpoint(ckpt_path, config.trainer)
-    epoch, step = _allocated(parts, checkpoint, trainer)
+    resumption = None if checkpoint is None else Resumption(checkpoint, parts, losses, config, trainer)
+    module = GraphModule(parts, losses, pictures, recorder, config, resumption=resumption)
     if max_epochs and trainer.is_global_zero:
         check_checkpoint_folders(config.trainer)
-    recorder.setup(_run_facts(parts, config, epoch, step))
+    recorder.setup(_run_facts(parts, config, resumption))
     recorder.graph(outline_of(parts.execution, parts.leaves))
     complete = False
     try:
         with _own_dtype(parts), module.signals.handled(trainer):
-            _run(trainer, module, source, checkpoint)
-        if trainer.global_step == step:
+            _run(trainer, module, source, resumption)
+        if resumption is not None and trainer.global_step == resumption.step:
             # Lightning then ends without its hooks.
             logger.info("The checkpoint is of the end of the run: nothing was left to train")
             parts.execution.refresh_followers()
@@ -134,25 +133,14 @@ def _context(parts: Parts) -> int:
     return parts.execution.halo(tuple(parts.execution.nodes)) or 0
 
 
-def _run_facts(parts: Parts, config: TrainingConfig, epoch: int | None, step: int | None) -> Run:
+def _run_facts(parts: Parts, config: TrainingConfig, resumption: Resumption | None) -> Run:
     return Run(
         name=parts.name,
-        settings=_plain(config),
+        settings=plain(config),
         structure=parts.structure,
-        resumed_epoch=epoch,
-        resumed_step=step,
+        resumed_epoch=None if resumption is None else resumption.epoch,
+        resumed_step=None if resumption is None else resumption.step,
     )
-
-
-def _allocated(parts: Parts, checkpoint: Path | None, trainer: Trainer) -> tuple[int | None, int | None]:
-    """Let nodes take the shapes that a checkpoint holds; return epoch and step where it was written."""
-    if checkpoint is None:
-        return None, None
-    held = read_checkpoint(checkpoint)
-    epoch, step = position_of(held)
-    allocate(parts.execution, parts.leaves, held)
-    logger.info("Going on from %s, which holds %d of %d epochs", checkpoint, epoch, trainer.max_epochs)
-    return epoch, step
 
 
 def evaluate(
@@ -178,7 +166,7 @@ def evaluate(
 def _loader(parts: Parts, datamodule: LightningDataModule, split: str) -> Any:
     """Return the loader of one split of a data module that suits the graph."""
     datamodule.setup({"train": "fit", "val": "validate"}.get(split, "test"))
-    parts.check_data(datamodule)
+    parts.check_data(datamodule, None)
     with context_read(datamodule, _context(parts)):
         loader = getattr(datamodule, f"{split}_dataloader")()
     if not sized_and_filled(loader):
@@ -186,12 +174,19 @@ def _loader(parts: Parts, datamodule: LightningDataModule, split: str) -> Any:
     return loader
 
 
-def _run(trainer: Trainer, module: GraphModule, source: CountedBatches, checkpoint: Path | None) -> None:
+def _run(
+    trainer: Trainer, module: GraphModule, source: CountedBatches, resumption: Resumption | None
+) -> None:
     if module.verdict.points:
         trainer.callbacks.insert(0, module.verdict)  # type: ignore[attr-defined]  # set by a connector
     start = time.perf_counter()
     with _expected_warnings():
-        trainer.fit(module, datamodule=source, ckpt_path=checkpoint, weights_only=True)
+        if resumption is None:
+            trainer.fit(module, datamodule=source)
+        else:
+            trainer.callbacks.append(resumption)  # type: ignore[attr-defined]  # set by a connector
+            with resumption.undone_if_refused():
+                trainer.fit(module, datamodule=source, ckpt_path=resumption.path, weights_only=True)
         if module.verdict.reverted is None:  # the checkpoint is of the end: Lightning leaves its hooks out
             module.verdict.on_train_end(trainer, module)
         changed = not trainer.max_epochs or module.verdict.reverted
@@ -241,14 +236,6 @@ def _epochs_with_gradients(parts: Parts, losses: Losses, max_epochs: int) -> int
         reason = "no node is trainable" if not trainable else "no loss depends on a trainable node"
         logger.warning("max_epochs=%d, but %s: only the statistical phase runs", max_epochs, reason)
     return max_epochs if possible else 0
-
-
-def _plain(config: TrainingConfig) -> dict[str, Any]:
-    """Return the settings as nested plain values; callbacks by their class name."""
-    trainer = replace(config.trainer, callbacks=[])
-    settings = asdict(replace(config, trainer=trainer))
-    settings["trainer"]["callbacks"] = [type(c).__name__ for c in config.trainer.callbacks]
-    return settings
 
 
 def _duration(seconds: float) -> str:

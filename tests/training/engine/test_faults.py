@@ -1,5 +1,6 @@
 """Faults from outside: what a run does when disks, folders, monitors, workers, files or clocks fail it."""
 
+import errno
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,13 +30,30 @@ from tests.training.engine.test_trainer import Power, data, pca_graph, rows, set
 
 # A disk that is full.
 
+
+class NoRoomFrom(Callback):
+    """Fills the disk from an epoch on: no file that is written as a whole reaches it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
+        self.monkeypatch = monkeypatch
+        self.epoch = epoch
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch == self.epoch:
+            self.monkeypatch.setattr("cuvis_ai.whole_file.os", SimpleNamespace(fsync=self.full))
+
+    def full(self, descriptor: int) -> None:
+        assert os.fstat(descriptor).st_size
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 NEEDS_DEV_FULL = pytest.mark.skipif(
     not Path("/dev/full").exists(), reason="fills a disk by Linux's /dev/full"
 )
 
 
 class FullFrom(Callback):
-    """Fills the disk at the end of an epoch: what is written to a checkpoint goes to /dev/full."""
+    """Fills the disk at the start of an epoch: what is written to a file goes to /dev/full."""
 
     def __init__(self, part: Path, epoch: int) -> None:
         self.part = part
@@ -45,9 +64,8 @@ class FullFrom(Callback):
             self.part.symlink_to("/dev/full")
 
 
-@NEEDS_DEV_FULL
 def test_a_full_disk_leaves_the_earlier_checkpoint_whole(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "kept" / "last_epoch.ckpt"
 
@@ -56,9 +74,10 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_whole(
 
     graph, _ = pca_graph(Power())
     graph.register_monitor(DummyMonitor(tmp_path / "rows"))
-    full = FullFrom(path.with_name(f"{path.name}.part"), epoch=2)
+    full = NoRoomFrom(monkeypatch, epoch=2)
     with pytest.raises(OSError, match=r"the one before is whole: No space left on device.*last_epoch\.ckpt"):
         graph.train(data(), settings(4, callbacks=[full, keep()]))
+    monkeypatch.undo()
     assert 'stopped in epoch 3 of 4. To go on after epoch 2, pass ckpt_path="last"' in caplog.text
     assert [one.name for one in path.parent.iterdir()] == [path.name]
     again, pca = pca_graph(Power())
