@@ -14,6 +14,7 @@ from cuvis_ai.data.format_search import format_of
 from cuvis_ai.data.sources.axes import ORDERS, OrderedSource, axis_order
 from cuvis_ai.data.sources.contents import CubeContents, Validity
 from cuvis_ai.data.sources.decoding import decoding
+from cuvis_ai.data.sources.georeference import Georeference
 from cuvis_ai.data.wavelengths import Nanometres, nanometres
 from cuvis_ai.errors import ConfigError, CubeFormatError, DatasetNotFoundError, import_extra
 
@@ -35,6 +36,8 @@ class Cube:
     """(c,), True where the file calls a band bad."""
     validity: Validity = field(repr=False)
     """Which values and pixels the file calls measurements."""
+    georeference: Georeference | None = field(repr=False, default=None)
+    """Where the pixels are on a map, if the file says it."""
     doubts: Mapping[str, str] = field(repr=False)
     """What was assumed, or left out as faulty, in words, by the option that overrules it."""
     path: Path
@@ -184,6 +187,7 @@ def cube_of(
         else np.asarray(wavelengths, np.float64),
         bad_bands=optional.bad_bands(contents.good_bands),
         validity=contents.validity,
+        georeference=contents.georeference if order == "hwc" else None,
         doubts=optional.doubts | ({"axes": doubt} if doubt else {}),
         path=path,
     )

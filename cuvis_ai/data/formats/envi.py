@@ -8,15 +8,16 @@ and logged. A missing byte order is little-endian, a missing header offset 0. Sc
 """
 
 import logging
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from cuvis_ai.data.sources.contents import Array, CubeContents, Validity
 from cuvis_ai.data.sources.cube_format import CubeFormat
+from cuvis_ai.data.sources.envi_header import EnviHeader, header_fields
+from cuvis_ai.data.sources.envi_map import georeference_of, map_fields
+from cuvis_ai.data.sources.georeference import Georeference
 from cuvis_ai.data.sources.raw import RawSource
 from cuvis_ai.errors import CubeFormatError, DatasetNotFoundError
 
@@ -35,8 +36,6 @@ _TYPES = {
 }
 _ORDERS = {"bsq": (2, 0, 1), "bil": (0, 2, 1), "bip": (0, 1, 2)}
 _DATA_SUFFIXES = ("", ".img", ".dat", ".raw", ".bin", ".hyspex", ".bsq", ".bil", ".bip", ".cube", ".sli")
-_COMMENT = re.compile(r"^[ \t]*;.*$", re.MULTILINE)
-_BLANKS = re.compile(r"\s*")
 _log = logging.getLogger(__name__)
 
 
@@ -52,14 +51,15 @@ def read(path: Path, key: str | None) -> CubeContents:
             f"{path}: an ENVI file holds one cube without a name, got key={key!r}. Leave key= out."
         )
     header_path = _header_of(path)
-    header = _Header(header_path, _fields(header_path))
+    header = EnviHeader(header_path, header_fields(header_path))
     source = _source(header, None if path == header_path else path)
     wavelengths, bad, no_data = (
         _optional(header, name) for name in ("wavelength", "bbl", "data ignore value")
     )
     if len(set(no_data[0] or ())) > 1:
         no_data = None, f"expected one number for `data ignore value`, got {no_data[0]}"
-    faults = {"wavelengths": wavelengths[1], "bad_bands": bad[1], "no_data": no_data[1]}
+    georeference, wrong = georeference_of(header.fields)
+    faults = {"wavelengths": wavelengths[1], "bad_bands": bad[1], "no_data": no_data[1], "map info": wrong}
     return CubeContents(
         source=source,
         axes="hwc",
@@ -68,6 +68,7 @@ def read(path: Path, key: str | None) -> CubeContents:
         wavelength_units=header.fields.get("wavelength units"),
         good_bands=bad[0],
         validity=Validity(no_data=tuple(no_data[0] or ())[:1]),
+        georeference=georeference,
         faults={option: fault for option, fault in faults.items() if fault},
     )
 
@@ -85,7 +86,7 @@ def _header_of(path: Path) -> Path:
     return header_path
 
 
-def _optional(header: "_Header", name: str) -> tuple[list[float] | None, str | None]:
+def _optional(header: EnviHeader, name: str) -> tuple[list[float] | None, str | None]:
     """Return an optional field's numbers, and what is wrong with it, if they cannot be read."""
     try:
         return header.numbers(name), None
@@ -108,84 +109,7 @@ def header_beside(path: Path) -> Path | None:
     return None
 
 
-@dataclass(frozen=True)
-class _Header:
-    """The fields of a header by their lower-case names; braces removed."""
-
-    path: Path
-    fields: dict[str, str]
-
-    def count(self, name: str, *, least: int, default: int | None = None) -> int:
-        if name not in self.fields and default is not None:
-            return default
-        if name not in self.fields:
-            raise CubeFormatError(
-                f"{self.path}: expected a field `{name}`, got {sorted(self.fields)}. Add it."
-            )
-        text = self.fields[name].partition(";")[0].strip()
-        try:
-            value = float(text)
-        except ValueError as err:
-            raise CubeFormatError(
-                f"{self.path}: expected a number for `{name}`, got {text!r}. Correct it."
-            ) from err
-        if not value.is_integer() or value < least:
-            raise CubeFormatError(
-                f"{self.path}: expected `{name}` to be an integer from {least} on, got {value:g}."
-            )
-        return int(value)
-
-    def numbers(self, name: str) -> list[float] | None:
-        if name not in self.fields:
-            return None
-        words = re.split(r"[,\s]+", re.sub(r";[^\n]*", "", self.fields[name]).strip(" \t\r\n,"))
-        try:
-            return [float(word) for word in words if word] or None
-        except ValueError as err:
-            raise CubeFormatError(
-                f"{self.path}: expected numbers for `{name}`, got: {err}. Correct it."
-            ) from err
-
-
-def _fields(path: Path) -> dict[str, str]:
-    """Parse a header, in one walk over its text; a field given twice counts as given last."""
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    text = _COMMENT.sub("", "\n".join(text.splitlines()))
-    fields, line = {}, 0
-    while (equals := text.find("=", line)) >= 0:
-        name = " ".join(text[text.rfind("\n", line, equals) + 1 or line : equals].lower().split())
-        value, end = _value(text, equals + 1)
-        if not name or "{" in name or "}" in name:
-            end = equals
-        else:
-            fields[name] = value
-        line = text.find("\n", end)
-        if line < 0:
-            break
-    return fields
-
-
-def _value(text: str, start: int) -> tuple[str, int]:
-    """Return the value that begins at a position, without its braces, and where it ends."""
-    brace = _BLANKS.match(text, start).end()  # type: ignore[union-attr]  # it matches nothing, too
-    if text[brace : brace + 1] != "{":
-        end = text.find("\n", start)
-        end = len(text) if end < 0 else end
-        return text[start:end].strip(), end
-    end = text.find("}", brace)
-    if end >= 0:
-        return text[brace + 1 : end].strip(), end
-    # Not closed: it ends before the next field, and its brace stays, so that it is no number.
-    end = text.rfind("\n", brace, max(text.find("=", brace), brace))
-    end = len(text) if end < 0 else end
-    return text[brace:end].strip(), end
-
-
-def _source(header: _Header, data_path: Path | None) -> RawSource:
+def _source(header: EnviHeader, data_path: Path | None) -> RawSource:
     """Return the data file's source after checking that it has the bytes the header promises."""
     if header.fields.get("file type", "").lower() == "envi spectral library":
         raise CubeFormatError(
@@ -222,7 +146,7 @@ def _source(header: _Header, data_path: Path | None) -> RawSource:
     return RawSource(path=data_path, offset=offset, dtype=dtype, shape=(h, w, c), order=_ORDERS[interleave])
 
 
-def _number_type(header: _Header) -> "np.dtype[np.generic]":
+def _number_type(header: EnviHeader) -> "np.dtype[np.generic]":
     kind = header.count("data type", least=0)
     byte_order = header.count("byte order", least=0, default=0)
     if kind not in _TYPES:
@@ -263,7 +187,14 @@ def _data_file(header_path: Path, n_expected: int) -> Path:
 
 
 def write(
-    header: Path, values: Array, *, description: str, wavelengths: Sequence[float] | None = None
+    header: Path,
+    values: Array,
+    *,
+    description: str,
+    wavelengths: Sequence[float] | None = None,
+    band_names: Sequence[str] = (),
+    no_data: float | None = None,
+    georeference: Georeference | None = None,
 ) -> None:
     """Write a cube (h, w, c) as a header and, beside it, a little-endian .img file in BIP.
 
@@ -272,6 +203,9 @@ def write(
         values: of a number type that ENVI has.
         description: stands in the header.
         wavelengths: band centres in nm.
+        band_names: one a band.
+        no_data: the value that stands for "no data"; may be NaN.
+        georeference: where the pixels are on a map.
     """
     h, w, c = values.shape
     kind = next(number for number, name in _TYPES.items() if np.dtype(name) == values.dtype)
@@ -282,7 +216,13 @@ def write(
     if wavelengths is not None:
         centres = " , ".join(str(centre) for centre in wavelengths)
         fields += f"wavelength = {{ {centres} }}\nwavelength units = Nanometers\n"
-    values.astype(values.dtype.newbyteorder("<")).tofile(header.with_suffix(".img"))
+    if band_names:
+        fields += f"band names = {{ {' , '.join(band_names)} }}\n"
+    if no_data is not None:
+        fields += f"data ignore value = {no_data}\n"
+    if georeference is not None:
+        fields += "".join(f"{name} = {{{value}}}\n" for name, value in map_fields(georeference).items())
+    values.astype(values.dtype.newbyteorder("<"), copy=False).tofile(header.with_suffix(".img"))
     header.write_text(f"ENVI\n{fields}", encoding="utf-8")
 
 

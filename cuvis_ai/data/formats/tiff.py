@@ -22,6 +22,7 @@ import numpy.typing as npt
 from cuvis_ai.data.sources.contents import Array, CubeContents, Validity
 from cuvis_ai.data.sources.cube_format import CubeFormat
 from cuvis_ai.data.sources.decoding import decoding
+from cuvis_ai.data.sources.georeference import Georeference
 from cuvis_ai.data.sources.tiff_tags import good_bands, page_axes, wavelengths
 from cuvis_ai.errors import CubeFormatError, import_extra
 
@@ -67,6 +68,7 @@ def read(path: Path, key: str | None) -> CubeContents:
             wavelength_units=units,
             good_bands=flags if isinstance(flags, list) else None,
             validity=_validity(path, file),
+            georeference=_georeference(file),
             faults={"bad_bands": flags} if isinstance(flags, str) else {},
         )
 
@@ -130,6 +132,12 @@ def _alpha(file: Any) -> int | None:
     """Return the number, from 1, of the band that is opacity by its colour interpretation."""
     kinds = [kind.name for kind in file.colorinterp]
     return kinds.index("alpha") + 1 if "alpha" in kinds and len(kinds) > 1 else None
+
+
+def _georeference(file: Any) -> Georeference | None:
+    if file.transform.is_identity:
+        return None
+    return Georeference(transform=tuple(file.transform)[:6], crs=file.crs.to_wkt() if file.crs else None)
 
 
 def _validity(path: Path, file: Any) -> Validity:

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from cuvis_ai.data.sources.georeference import Georeference
+
 Array = npt.NDArray[Any]
 """An array of any number type."""
 
@@ -69,5 +71,7 @@ class CubeContents:
     """ENVI's `bbl`: 0 where a band is bad."""
     validity: Validity = field(default_factory=Validity)
     """Which values and pixels are measurements."""
+    georeference: Georeference | None = None
+    """Where the pixels are on a map."""
     faults: Mapping[str, str] = field(default_factory=dict)
     """What is wrong with an optional field that was left out, in words, by the option that replaces it."""
