@@ -24,6 +24,7 @@ from cuvis_ai.data.loading.pixels import Window, bands_without_data
 from cuvis_ai.data.loading.sampler import EpochSampler, rank_and_world_size
 from cuvis_ai.data.options import CubeArguments, flat_signature, split_options
 from cuvis_ai.errors import ConfigError, CubeFormatError
+from cuvis_ai.plain_types import check_arguments
 from cuvis_ai.types import Batch
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class CubeDataModule(LightningDataModule, ABC):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls.__signature__ = flat_signature(cls.__init__)
+        check_arguments(cls, strict=False)  # NaN stands for "no data" or "unknown"
 
     def __init__(self, **options: Unpack[CubeArguments]) -> None:
         super().__init__()

@@ -145,7 +145,7 @@ class TiledScene(CubeDataModule):
                 f"`fractions` of three shares that sum to 1, got {list(fractions)}": wrong_fractions,
                 f"`split_seed` of 0 or more, got {split_seed}": split_seed < 0,
                 f"`max_batch_mb` above 0, or None, got {max_batch_mb}": max_batch_mb is not None
-                and max_batch_mb <= 0,
+                and not max_batch_mb > 0,
             },
         )
         self.tile = (sides[0], sides[1])

@@ -18,6 +18,7 @@ from cuvis_ai.errors import GraphError
 from cuvis_ai.leaf.reading import Observation, Read, Sketches, View
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.base.arguments import require
+from cuvis_ai.plain_types import check_arguments
 from cuvis_ai.stats import Sketch
 from cuvis_ai.types import PixelMask
 
@@ -32,6 +33,10 @@ class Leaf(nn.Module, ABC):
     Attributes:
         name: the leaf's name in its graph; None outside a graph.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        check_arguments(cls)
 
     def __init__(self) -> None:
         super().__init__()

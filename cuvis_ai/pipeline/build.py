@@ -8,8 +8,10 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule
 
 from cuvis_ai.errors import ConfigError, GraphError
@@ -17,13 +19,17 @@ from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.node.base import Node
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.pipeline.saving.class_path import resolve
-from cuvis_ai.pipeline.saving.plain_types import argument_misfits
+from cuvis_ai.plain_types import argument_misfits, misfit
 from cuvis_ai.training.config import TrainingConfig, unknown_key
 from cuvis_ai.training.monitors import Monitor
 
 LEAF_KEYS = ("loss_leaves", "metric_leaves", "visualization_leaves")
 PARTS = ("graph", "nodes", *LEAF_KEYS, "monitoring", "datamodule", "training")
-KNOWN_KEYS = (*PARTS, "allow", "output_dir", "save_to", "ckpt_path")
+_SETTINGS: dict[str, Any] = {
+    "allow": Sequence[str] | None,
+    **dict.fromkeys(("output_dir", "save_to", "ckpt_path"), str | Path | None),
+}
+KNOWN_KEYS = (*PARTS, *_SETTINGS)
 _CALLBACKS = ("lightning.pytorch.callbacks",)
 
 
@@ -46,12 +52,17 @@ def build(config: Mapping[str, Any]) -> Built:
     Raises:
         ConfigError: lists every problem found.
     """
+    if not isinstance(config, Mapping):
+        raise ConfigError(f"configuration: expected a mapping with `nodes` and `datamodule`, got {config!r}.")
     problems = [unknown_key("", key, KNOWN_KEYS) for key in config if key not in KNOWN_KEYS]
+    problems += filter(None, (misfit(config.get(key), kind, f"`{key}`") for key, kind in _SETTINGS.items()))
     parts = {key: _part(config, key, problems) for key in PARTS}
+    name = parts["graph"].get("name", "graph")
+    problems += filter(None, [misfit(name, str, "`graph.name`")])
     problems += [unknown_key("graph.", key, ("name",)) for key in parts["graph"] if key != "name"]
     problems += [] if parts["nodes"] else ["`nodes`: missing."]
-    allow = tuple(config.get("allow") or ())
-    graph = Graph(parts["graph"].get("name", "graph"))
+    allow = () if misfit(config.get("allow"), _SETTINGS["allow"], "") else tuple(config.get("allow") or ())
+    graph = Graph(name)
     complete = _add_nodes(graph, parts["nodes"], allow, problems)
     for group in LEAF_KEYS:
         _add_leaves(graph, group, parts[group], allow, problems, attach=complete)
@@ -67,10 +78,14 @@ def build(config: Mapping[str, Any]) -> Built:
 
 def _part(config: Mapping[str, Any], key: str, problems: list[str]) -> Mapping[str, Any]:
     """Return one part of a configuration, empty where it is missing."""
-    part = config.get(key) or {}
+    part = config.get(key)
     if isinstance(part, Mapping):
-        return part
-    problems.append(f"`{key}`: expected a mapping, got {part!r}.")
+        problems += [
+            f"`{key}`: expected names as keys, got {name!r}." for name in part if type(name) is not str
+        ]
+        return {name: value for name, value in part.items() if type(name) is str}
+    if part is not None:
+        problems.append(f"`{key}`: expected a mapping, got {part!r}.")
     return {}
 
 
@@ -89,7 +104,7 @@ def _add_nodes(graph: Graph, nodes: Mapping[str, Any], allow: Sequence[str], pro
     before, found = None, len(problems)
     for name, description in nodes.items():
         with _collecting(problems, f"nodes.{name}"):
-            arguments, parent = _without(description, "parent", before)
+            arguments, parent = _without(description, "parent", before, str | Sequence[str] | None)
             node = _made(f"nodes.{name}", arguments, Node, allow)
             # Downstream of a node that is missing, arguments can still be judged, places cannot.
             if len(problems) == found:
@@ -111,9 +126,9 @@ def _add_leaves(
     for name, description in leaves.items():
         where = f"{group}.{name}"
         with _collecting(problems, where):
-            arguments, enabled = _without(description, "enabled", True)
+            arguments, enabled = _without(description, "enabled", True, bool)
             if enabled:
-                arguments, parent = _without(arguments, "parent", None)
+                arguments, parent = _without(arguments, "parent", None, str | None)
                 leaf = _made(where, arguments, Leaf, allow)
                 if attach:
                     graph.add_leaf_node(leaf, parent or _only_parent(graph, leaf), name=name)
@@ -136,7 +151,7 @@ def _add_monitors(
     for name, description in monitors.items():
         where = f"monitoring.{name}"
         with _collecting(problems, where):
-            arguments, enabled = _without(description, "enabled", True)
+            arguments, enabled = _without(description, "enabled", True, bool)
             if enabled:
                 graph.register_monitor(_made(where, arguments, Monitor, allow))
 
@@ -145,10 +160,11 @@ def _training(
     settings: Mapping[str, Any], allow: Sequence[str], problems: list[str]
 ) -> TrainingConfig | None:
     """Return the settings with their callbacks; collect all that is wrong with either."""
-    trainer: Any = settings.get("trainer") or {}
+    trainer: Any = {} if settings.get("trainer") is None else settings["trainer"]
     described, callbacks = None, []
-    if isinstance(trainer, Mapping):
-        trainer, described = _without(trainer, "callbacks", None)
+    with _collecting(problems, "training.trainer"):
+        if isinstance(trainer, Mapping):
+            trainer, described = _without(trainer, "callbacks", None, Sequence[Any] | None)
     for i, one in enumerate(described or ()):
         where = f"training.trainer.callbacks[{i}]"
         with _collecting(problems, where):
@@ -161,25 +177,28 @@ def _training(
 
 def _made(where: str, description: Any, base: type[Any], allow: Sequence[str]) -> Any:
     """Return an instance of the class that `_target_` names."""
-    arguments, target = _without(description, "_target_", None)
+    arguments, target = _without(description, "_target_", None, Any)
     if target is None:
         raise ConfigError("expected a mapping with `_target_: package.module.Class`.")
     cls = resolve(target, (base,), allow)
     known = inspect.signature(cls).parameters
     problems = [unknown_key(f"{where}.", key, known) for key in arguments if key not in known]
-    if not problems and issubclass(cls, Node | Leaf):
-        problems = argument_misfits(arguments, cls, f"`{where}`")
+    if not problems:
+        problems = argument_misfits(arguments, cls, f"`{where}`", finite=issubclass(cls, Node | Leaf))
     if problems:
         raise ConfigError("\n".join(problems))
     try:
         return cls(**arguments)
-    except (TypeError, ValueError) as err:
-        raise ConfigError(str(err)) from err
+    except (TypeError, ValueError, OSError, MisconfigurationException) as err:
+        raise ConfigError(f"{cls.__name__}: {err}" if not isinstance(err, ConfigError) else str(err)) from err
 
 
-def _without(description: Any, key: str, default: Any) -> tuple[dict[str, Any], Any]:
-    """Return a description without one of its keys, and what stood there."""
+def _without(description: Any, key: str, default: Any, kind: Any) -> tuple[dict[str, Any], Any]:
+    """Return a description without one of its keys, and what stood there, which is to be of a type."""
     if not isinstance(description, Mapping):
         raise ConfigError(f"expected a mapping with `_target_`, got {description!r}.")
     rest = {str(k): v for k, v in description.items() if k != key}
-    return rest, description.get(key, default)
+    value = description.get(key, default)
+    if problem := misfit(value, kind, f"`{key}`"):
+        raise ConfigError(problem)
+    return rest, value

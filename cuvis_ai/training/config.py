@@ -3,9 +3,10 @@
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 
 from cuvis_ai.errors import ConfigError
+from cuvis_ai.plain_types import misfit
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
 Precision = Literal["32", "16-mixed", "bf16-mixed", "64"]
@@ -107,7 +108,8 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         """Check the values."""
         object.__setattr__(self, "precision", str(self.precision))
-        object.__setattr__(self, "callbacks", list(self.callbacks or []))
+        if isinstance(self.callbacks, tuple):
+            object.__setattr__(self, "callbacks", list(self.callbacks))
         _check(
             self,
             max_epochs=_integer(0),
@@ -120,7 +122,7 @@ class TrainerConfig:
             gradient_clip_val=_optional(_number("above 0", lambda x: x > 0)),
             devices=_Rule(
                 "1 or more, -1 for all, a list of indices or 'auto'",
-                lambda x: not isinstance(x, int) or x >= 1 or x == -1,
+                lambda x: x and (not isinstance(x, int) or (x is not True and (x >= 1 or x == -1))),
             ),
         )
 
@@ -217,12 +219,13 @@ def _optional(rule: _Rule) -> _Rule:
 
 
 def _check(config: Any, **rules: _Rule) -> None:
-    """Raise a `ConfigError` that lists every setting that breaks its rule."""
-    values = {name: getattr(config, name) for name in rules}
-    problems = [
-        f"{type(config).__name__}: `{name}`: expected {rule.expected}, got {values[name]!r}."
-        for name, rule in rules.items()
-        if not rule.holds(values[name])
-    ]
+    """Raise a `ConfigError` that lists every setting that breaks its rule, or is of another type."""
+    where, kinds, problems = type(config).__name__, get_type_hints(type(config)), []
+    for name, kind in kinds.items():
+        value, rule = getattr(config, name), rules.get(name)
+        if rule and not rule.holds(value):
+            problems.append(f"{where}: `{name}`: expected {rule.expected}, got {value!r}.")
+        elif problem := misfit(value, kind, f"{where}: `{name}`"):
+            problems.append(problem)
     if problems:
         raise ConfigError("\n".join(problems))

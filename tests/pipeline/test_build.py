@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -344,3 +344,81 @@ def test_phase3_config_is_the_one_that_the_tutorial_prints(
     expected["datamodule"]["data_dir"] = "./data/Lentils"
     assert {**composed("phase3_config"), **expected} == composed("phase3_config")
     assert set(composed("phase3_config")) <= set(KNOWN_KEYS)
+
+
+# Malformed values.
+
+MALFORMED = [
+    None, True, 0, -1, 3.0, float("nan"), float("inf"), 10**30, "", "x", [], [1], ["a"], [[]], {}, {"a": 1}, {1: 2},
+    {"_target_": "x"}, {"_target_": 5}, [None], [{}],
+]  # fmt: skip
+
+
+def places(part: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the keys that lead to each value of a configuration."""
+    items = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    for key, value in items:
+        yield (*place, key)
+        yield from places(value, (*place, key))
+
+
+def changed(place: tuple[Any, ...], value: Any) -> dict[str, Any]:
+    """Return a full configuration with another value at one place."""
+    broken = full()
+    part: Any = broken
+    for key in place[:-1]:
+        part = part[key]
+    part[place[-1]] = value
+    return broken
+
+
+def full() -> dict[str, Any]:
+    trainer = {"max_epochs": 2, "accelerator": "cpu", "devices": 1, "callbacks": [STOPPING]}
+    return config(
+        nodes={"normalizer": MINMAX, "pca": {**PCA, "parent": "normalizer"}, "rx": {**RX, "parent": ["pca"]}},
+        metric_leaves={"variance": {**VARIANCE, "parent": "pca", "enabled": True}},
+        training={"seed": 1, "trainer": trainer, "optimizer": {"lr": 0.01}, "scheduler": {"patience": 3}},
+        allow=["tests"], output_dir="outputs", save_to="graph.zip", ckpt_path="last",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("place", list(places(full())), ids=lambda place: ".".join(map(str, place)))
+def test_a_malformed_value_is_taken_or_refused_by_its_place(place: tuple[Any, ...]) -> None:
+    for value in MALFORMED:
+        try:
+            build(changed(place, value))
+        except ConfigError as err:
+            said = str(err)
+        else:
+            continue
+        assert any(str(key) in said for key in place if isinstance(key, str)), (value, said)
+
+
+@pytest.mark.parametrize("broken", [None, True, 3, "nodes", [1], [{}], [("nodes", 1)]])
+def test_what_is_no_mapping_is_no_configuration(broken: Any) -> None:
+    assert (
+        problems(broken)
+        == f"configuration: expected a mapping with `nodes` and `datamodule`, got {broken!r}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("allow",), "tests", "`allow`: expected a list or null, got 'tests'."),
+        (("graph", "name"), 5, "`graph.name`: expected a string, got 5."),
+        (("nodes", 7), MINMAX, "`nodes`: expected names as keys, got 7."),
+        (("nodes", "rx", "parent"), [1], "`nodes.rx`: `parent`: expected a string or"),
+        (("metric_leaves", "variance", "enabled"), "no", "`metric_leaves.variance`: `enabled`: expected true or false"),
+        (("training", "trainer", "callbacks"), 5, "`training.trainer`: `callbacks`: expected"),
+        (("training", "trainer", "accelerator"), [1], "TrainerConfig: `accelerator`: expected a string, got [1]."),
+        (("training", "trainer", "devices"), 0.5, "TrainerConfig: `devices`: expected"),
+        (("training", "optimizer", "lr"), float("inf"), "OptimizerConfig: `lr`: expected a finite number, got inf."),
+        (("training", "seed"), 10**30, "TrainingConfig: `seed`: expected an integer"),
+        (("datamodule", "batch_size"), 2.0, "`datamodule`: `batch_size`: expected an integer, got 2.0."),
+        (("loss_leaves", "orthogonality", "weight"), "1", "`loss_leaves.orthogonality`: `weight`: expected a finite"),
+        (("output_dir",), 5, "`output_dir`: expected a string or a path or null, got 5."),
+    ],
+)  # fmt: skip
+def test_a_value_of_another_type_is_named(place: tuple[Any, ...], value: Any, message: str) -> None:
+    assert message in problems(changed(place, value))

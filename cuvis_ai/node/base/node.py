@@ -20,6 +20,7 @@ from cuvis_ai.errors import GraphError, NotFittedError
 from cuvis_ai.functional.affine import Affine
 from cuvis_ai.node.base.arguments import class_of, hyperparameters
 from cuvis_ai.node.base.state import UNFITTED, allocate, clear, set_state, to_buffers, to_parameters
+from cuvis_ai.plain_types import check_arguments
 from cuvis_ai.stats import Sketch, Structure
 from cuvis_ai.types import CubeTensor, MappedCube
 
@@ -55,6 +56,10 @@ class Node(nn.Module, ABC):
 
     fit_halo: int = 0
     """How many pixels around those that it is fitted to the node must see while it is fitted."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        check_arguments(cls)
 
     def __init__(self, *, trainable: bool = False) -> None:
         super().__init__()

@@ -26,8 +26,8 @@ from cuvis_ai.node.base import Node
 from cuvis_ai.node.base.arguments import class_of, hyperparameters
 from cuvis_ai.pipeline.saving import sealed_zip
 from cuvis_ai.pipeline.saving.class_path import class_path, resolve
-from cuvis_ai.pipeline.saving.plain_types import argument_misfits, misfit
 from cuvis_ai.pipeline.trained_bands import TrainedBands
+from cuvis_ai.plain_types import argument_misfits, misfit
 
 FORMAT = 1
 HOMES = (

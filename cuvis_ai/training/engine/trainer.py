@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
-from cuvis_ai.errors import GraphError
+from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.node.base import require_fitted
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
 from cuvis_ai.training.engine.batches import (
@@ -43,6 +44,18 @@ from cuvis_ai.types import Batch
 logger = logging.getLogger(__name__)
 
 
+@contextmanager
+def _config_errors() -> Iterator[None]:
+    """Turn what Lightning says of impossible settings into a `ConfigError`."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except (MisconfigurationException, TypeError, ValueError) as err:
+        raise ConfigError(f"TrainerConfig: expected settings that Lightning knows, got: {err}") from err
+
+
+@_config_errors()
 def make_trainer(config: TrainerConfig, *, max_epochs: int) -> Trainer:
     """Return a Lightning trainer that writes nothing unless a callback asks for it."""
     callbacks = [*config.callbacks, *last_epoch_keeper(config.callbacks)]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from typing_extensions import override
 
 from cuvis_ai.functional.thresholds import above_mean
@@ -41,6 +42,7 @@ class AnomalyHeatmap(Visualization):
     ) -> None:
         ordered = vmin is None or vmax is None or vmin < vmax
         require(ordered, "AnomalyHeatmap: vmin", f"below vmax={vmax}", vmin)
+        require(colormap in colormaps, "AnomalyHeatmap: colormap", "a name that Matplotlib knows", colormap)
         super().__init__(log_frequency)
         self.colormap = colormap
         self.vmin = vmin

@@ -75,7 +75,7 @@ def test_the_same_graph_gives_the_same_bytes(saved: Path, tmp_path: Path) -> Non
 
 def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
     graph = Graph()
-    graph.add_node(TrainablePCA(3, eps=float("inf")))
+    graph.add_node(TrainablePCA(3)).eps = float("inf")
     with pytest.raises(ArchiveError, match="TrainablePCA `trainable_pca`: cannot be saved"):
         graph.save_to_file(tmp_path / "graph.zip")
     assert not any(tmp_path.iterdir())
