@@ -49,7 +49,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     def run(name: str, *overrides: str) -> Graph:
         with initialize_config_module("cuvis_ai.conf", version_base="1.3"):
             config = compose(name, [*overrides, "+training.trainer.enable_progress_bar=false"])
-        return run_config(config)
+        return run_config(config).graph
 
     return run
 

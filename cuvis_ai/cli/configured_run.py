@@ -2,17 +2,19 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from cuvis_ai.errors import ConfigError
+from cuvis_ai.cli.output_folder import OutputFolder
 from cuvis_ai.node.base.abilities import Projects
 from cuvis_ai.pipeline.build import build
 from cuvis_ai.pipeline.graph import Graph
@@ -36,11 +38,24 @@ class HasScene(Protocol):
         """Return the scene as a batch of one."""
 
 
-def run_config(config: DictConfig) -> Graph:
+class Finished(NamedTuple):
+    """What a run leaves: the graph, its last values by logged name, and the one that it watched.
+
+    That is what the first callback with a `monitor` watches, else the total loss of the validation, or of the
+    training where there is no validation; None in a run without losses.
+    """
+
+    graph: Graph
+    values: Mapping[str, float]
+    watched: float | None
+
+
+def run_config(config: DictConfig) -> Finished:
     """Train the graph that a configuration describes, print its metrics, and save graph and picture.
 
     Into `output_dir` go `config.yaml`, resolved, `trained_graph.zip` (or where `save_to` says) and
-    `overview.png`. With `ckpt_path`, a file or `last`, training goes on from a checkpoint.
+    `overview.png`. With `ckpt_path`, a file or `last`, training goes on from a checkpoint; otherwise files of
+    an earlier run in that folder are moved aside. A `config.yaml` that no run wrote stays.
 
     Raises:
         ConfigError: lists every problem of the configuration; nothing is written then.
@@ -51,34 +66,39 @@ def run_config(config: DictConfig) -> Graph:
     assert isinstance(plain, Mapping)
     settings: dict[str, Any] = {str(key): value for key, value in plain.items()}
     graph, datamodule, training = build(settings)
-    output_dir = Path(settings.get("output_dir") or "outputs")
-    _write_config(config, output_dir)
+    folder = OutputFolder(Path(settings.get("output_dir") or "outputs"), settings.get("save_to"))
+    checkpoint = find_checkpoint(settings.get("ckpt_path"), training.trainer)
+    resumes = checkpoint is not None and folder.goes_on(settings.get("ckpt_path"), checkpoint)
+    with ExitStack() as held:
+        if getattr(rank_zero_only, "rank", 0) == 0:  # further processes of the run find the folder prepared
+            held.enter_context(folder.held(graph.monitors, training.trainer, resumes=resumes))
+            folder.config.write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
+        return _trained(graph, datamodule, training, checkpoint, folder)
+
+
+def _trained(
+    graph: Graph, datamodule: Any, training: TrainingConfig, checkpoint: Path | None, folder: OutputFolder
+) -> Finished:
     start: dict[str, float] = {}
     with logging_redirect_tqdm():
-        checkpoint = find_checkpoint(settings.get("ckpt_path"), training.trainer)
         # What a checkpoint holds is not fitted again.
         if checkpoint is None and training.trainer.max_epochs:
             start = _at_statistical_start(graph, datamodule, training)
         trainer = graph.train(datamodule, training, ckpt_path=checkpoint)
+    values = _values(trainer)
     if trainer.is_global_zero:
-        _print_values(graph.name, start, _values(trainer), trained=training.trainer.max_epochs > 0)
-        target = Path(settings.get("save_to") or output_dir / "trained_graph.zip")
-        graph.save_to_file(target)
-        logger.info("Saved the graph to %s", target)
-        _draw_overview(graph, datamodule, output_dir / "overview.png")
+        _print_values(graph.name, start, values, trained=training.trainer.max_epochs > 0)
+        graph.save_to_file(folder.graph)
+        logger.info("Saved the graph to %s", folder.graph)
+        _draw_overview(graph, datamodule, folder.overview)
         _say_where_values_are(graph.monitors)
-    return graph
+    return Finished(graph, values, _watched(training, values))
 
 
-def _write_config(config: DictConfig, output_dir: Path) -> None:
-    try:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        (output_dir / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
-    except OSError as err:
-        raise ConfigError(
-            f"output_dir: expected a folder that can be written to, got {str(output_dir)!r} "
-            f"({err.strerror}). Choose another, or correct its permissions."
-        ) from err
+def _watched(training: TrainingConfig, values: Mapping[str, float]) -> float | None:
+    monitors = [getattr(callback, "monitor", None) for callback in training.trainer.callbacks]
+    names = [*filter(None, monitors), "val/loss/total", "train/loss/total"]
+    return next((values[name] for name in names if name in values), None)
 
 
 def _at_statistical_start(graph: Graph, datamodule: Any, training: TrainingConfig) -> dict[str, float]:

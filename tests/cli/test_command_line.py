@@ -45,7 +45,13 @@ def test_every_command_says_what_it_does_and_shows_an_example() -> None:
 
 def test_modules_without_run_are_no_commands() -> None:
     modules = {module.name for module in pkgutil.iter_modules(cuvis_ai.cli.__path__)}
-    assert {"command_line", "configured_run", "hydra_run"} == modules - commands().keys()
+    assert {
+        "command_line",
+        "configured_run",
+        "hydra_run",
+        "output_folder",
+        "sweep",
+    } == modules - commands().keys()
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

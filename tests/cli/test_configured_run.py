@@ -16,7 +16,7 @@ from cuvis_ai.pipeline.graph import Graph
 def test_training_leaves_table_configuration_values_and_graph(
     settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    graph = run_config(OmegaConf.create(settings))
+    graph = run_config(OmegaConf.create(settings)).graph
     out = tmp_path / "out"
     assert OmegaConf.load(out / "config.yaml") == settings
     rows = [json.loads(line) for line in (out / "artifacts" / "metrics.jsonl").read_text().splitlines()]
@@ -45,10 +45,10 @@ def test_training_goes_on_from_the_last_checkpoint(settings: dict[str, Any], tmp
     settings["training"]["trainer"]["callbacks"] = [keep]
     for epochs in (1, 3):
         settings["training"]["trainer"]["max_epochs"] = epochs
-        graph = run_config(OmegaConf.create({**settings, "ckpt_path": "last"}))
+        graph = run_config(OmegaConf.create({**settings, "ckpt_path": "last"})).graph
     metrics = tmp_path / "out" / "artifacts" / "metrics.jsonl"
     resumed = metrics.read_text()
-    whole = run_config(OmegaConf.create({**settings, "ckpt_path": None}))
+    whole = run_config(OmegaConf.create({**settings, "ckpt_path": None})).graph
     assert metrics.read_text() == resumed
     assert all(torch.equal(a, b) for a, b in zip(graph.parameters(), whole.parameters(), strict=True))
     run_config(OmegaConf.create({**settings, "ckpt_path": "last"}))  # nothing is left to train
@@ -67,7 +67,7 @@ def test_statistics_alone_need_no_gradient_phase(
     settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings["training"]["trainer"]["max_epochs"] = 0
-    graph = run_config(OmegaConf.create(settings))
+    graph = run_config(OmegaConf.create(settings)).graph
     assert not list(graph.named_parameters())
     printed = capsys.readouterr().out
     assert "metric/explained_variance_total" in printed

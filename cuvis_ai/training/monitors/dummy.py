@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cuvis_ai.training.monitors.files import append, claim, cut, move_aside
+from cuvis_ai.training.monitors.files import append, claim, cut, move_aside, try_folder
 from cuvis_ai.training.monitors.protocol import Monitor
 from cuvis_ai.training.monitors.records import Drawn, Ending, Histogram, Run, Scalar, Text
 
@@ -43,6 +43,14 @@ class DummyMonitor(Monitor):
     def where(self) -> str:
         """Say where the output is."""
         return f"Values and pictures are in {self.output_dir}"
+
+    def try_folder(self) -> None:
+        """See whether the folder can be written to."""
+        try_folder(self.path.parent, "DummyMonitor", "output_dir")
+
+    def files(self) -> list[Path]:
+        """What is written."""
+        return [self.path.parent / name for name in _FILES]
 
     def setup(self, run: Run) -> None:
         """Move files of an earlier run aside, and write the graph.

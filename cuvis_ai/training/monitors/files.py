@@ -30,15 +30,7 @@ def claim(folder: Path, owner: str, argument: str) -> FileLock:
     Raises:
         ConfigError: it cannot be written to, or another run holds it, be it one of this process.
     """
-    path = folder / f".{owner}.lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    except OSError as err:
-        raise ConfigError(
-            f"{owner}: {argument}: expected a folder that can be written to, got {str(folder)!r} "
-            f"({err.strerror}). Choose another, or correct its permissions."
-        ) from err
+    path = try_folder(folder, owner, argument)
     holder = _holder(path)  # read before the attempt: that of an older filelock empties the file
     lock = FileLock(path, timeout=0)
     try:
@@ -54,6 +46,24 @@ def claim(folder: Path, owner: str, argument: str) -> FileLock:
         with suppress(OSError):  # on Windows a locked file cannot be written
             path.write_text(f"{os.getpid()}\n", encoding="utf-8")
     return lock
+
+
+def try_folder(folder: Path, owner: str, argument: str) -> Path:
+    """Make a folder and, in it, the file by which it can be held; return that file.
+
+    Raises:
+        ConfigError: it cannot be written to.
+    """
+    path = folder / f".{owner}.lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as err:
+        raise ConfigError(
+            f"{owner}: {argument}: expected a folder that can be written to, got {str(folder)!r} "
+            f"({err.strerror}). Choose another, or correct its permissions."
+        ) from err
+    return path
 
 
 def _holder(path: Path) -> str:

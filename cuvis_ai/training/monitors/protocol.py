@@ -1,6 +1,7 @@
 """The seam between a run and its monitors: the methods that a monitor has."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from cuvis_ai.training.monitors.records import Drawn, Ending, Histogram, Outline, Run, Scalar, Text
@@ -11,7 +12,8 @@ class Monitor(Protocol):
     """Receives what a run logs; only the main process calls it.
 
     Anything that has these methods is a monitor. A class that derives from this one writes only those that
-    it has a use for; the others do nothing. A monitor may also be `Locatable`.
+    it has a use for; the others do nothing. A monitor may also be `Locatable` and say which files
+    it writes (`WritesFiles`).
 
     A monitor may raise whatever it likes: the recorder then warns once and leaves it out, and the run
     goes on. It is closed at the end all the same.
@@ -37,6 +39,17 @@ class Monitor(Protocol):
 
     def close(self, ending: Ending) -> None:
         """Write what is pending and let go of it."""
+
+
+@runtime_checkable
+class WritesFiles(Protocol):
+    """A monitor whose folder can be tried before a run, and whose files are moved aside by a later one."""
+
+    def try_folder(self) -> None:
+        """Raise a `ConfigError` if its folder cannot be written to."""
+
+    def files(self) -> list[Path]:
+        """Return the files, folders and patterns of files that it writes."""
 
 
 @runtime_checkable

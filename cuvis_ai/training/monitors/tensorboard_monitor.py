@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cuvis_ai.errors import import_extra
-from cuvis_ai.training.monitors.files import claim, time_stamp
+from cuvis_ai.training.monitors.files import claim, time_stamp, try_folder
 from cuvis_ai.training.monitors.protocol import Monitor
 from cuvis_ai.training.monitors.records import (
     Drawn,
@@ -22,6 +22,9 @@ from cuvis_ai.training.monitors.records import (
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import FileWriter, SummaryWriter
+
+
+_EVENTS = "events.out.tfevents.*"
 
 
 class TensorBoardMonitor(Monitor):
@@ -48,6 +51,14 @@ class TensorBoardMonitor(Monitor):
     def where(self) -> str:
         """Say how the output is shown."""
         return f"TensorBoard shows the run: tensorboard --logdir={self.log_dir}"
+
+    def try_folder(self) -> None:
+        """See whether the folder can be written to."""
+        try_folder(Path(self.log_dir), "TensorBoardMonitor", "log_dir")
+
+    def files(self) -> list[Path]:
+        """What is written."""
+        return [Path(self.log_dir) / _EVENTS]
 
     def setup(self, run: Run) -> None:
         """Open an event file.
@@ -140,7 +151,7 @@ class TensorBoardMonitor(Monitor):
 
 
 def _move_events_aside(folder: Path) -> None:
-    events = sorted(folder.glob("events.out.tfevents.*"))
+    events = sorted(folder.glob(_EVENTS))
     if events:
         aside = folder / time_stamp(events[0], lambda stamp: (folder / stamp).exists())
         aside.mkdir()

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from cuvis_ai.errors import import_extra
-from cuvis_ai.training.monitors.files import append, claim, cut, move_aside
+from cuvis_ai.training.monitors.files import append, claim, cut, move_aside, try_folder
 from cuvis_ai.training.monitors.protocol import Monitor
 from cuvis_ai.training.monitors.records import Drawn, Ending, Outline, Run, Scalar, Text
 from cuvis_ai.training.monitors.report.record import Entry, read_record, row_of
@@ -62,6 +62,14 @@ class ReportMonitor(Monitor):
     def where(self) -> str:
         """Say where the page is."""
         return f"The report is {self.path}; open it in a browser"
+
+    def try_folder(self) -> None:
+        """See whether the folder can be written to."""
+        try_folder(self.path.parent, "ReportMonitor", "output_dir")
+
+    def files(self) -> list[Path]:
+        """What is written."""
+        return [self.path.parent / name for name in (RECORD, REPORT)]
 
     def setup(self, run: Run) -> None:
         """Start the record.
