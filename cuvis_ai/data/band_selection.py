@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cuvis_ai.data.cube import Cube
 from cuvis_ai.data.options import ReadingOptions
+from cuvis_ai.data.sources.scaling import Scaling
 from cuvis_ai.errors import ConfigError, CubeFormatError
 
 _SAME_BAND_NM = 1.0
@@ -31,6 +32,10 @@ class BandSelection:
     """The file that decided."""
     by_header: bool
     """Whether the reference's own bad-band flags decided, rather than a list."""
+    scaling: Scaling
+    """What the reference's stored numbers stand for."""
+    scaled: bool
+    """Whether scale factors are applied, so that other files may have others."""
     without_data: tuple[int, ...] = ()
     """Positions of bands that were dropped since the training split has no data in them."""
 
@@ -79,6 +84,8 @@ class BandSelection:
             wavelengths=None if axis is None else axis[kept],
             reference=str(cube.path),
             by_header=bad_bands is None,
+            scaling=cube.scaling,
+            scaled=reading.scaled,
         )
 
     def without(self, bands: NDArray[np.int64]) -> Self:
@@ -98,8 +105,8 @@ class BandSelection:
         """Refuse a cube whose bands are not those of the reference.
 
         Raises:
-            CubeFormatError: another number of bands, other wavelengths, or a kept band that this cube's
-                header flags as bad.
+            CubeFormatError: another number of bands, wavelengths, scale factors, another unit, or a kept band
+                that this cube's header flags as bad.
         """
         if cube.shape[2] != self.n_bands:
             raise CubeFormatError(
@@ -115,6 +122,15 @@ class BandSelection:
                     f"{cube.wavelengths[band]:g} nm instead of {self.file_wavelengths[band]:g} nm. "
                     "Keep cubes of one spectral axis in a data set."
                 )
+        units = {cube.scaling.unit, self.scaling.unit} - {None}
+        if len(units) > 1 or not (self.scaled or cube.scaling.equals(self.scaling)):
+            advice = (
+                "Convert one of them" if len(units) > 1 else "Pass `scaled=True` to apply what each declares"
+            )
+            raise CubeFormatError(
+                f"{cube.path}: expected numbers of the scale of {self.reference}, {self.scaling}, got "
+                f"{cube.scaling}. {advice}."
+            )
         if self.by_header and cube.bad_bands is not None:
             flagged = self.kept[cube.bad_bands[self.kept]]
             if len(flagged):

@@ -15,6 +15,7 @@ from cuvis_ai.data.sources.axes import ORDERS, OrderedSource, axis_order
 from cuvis_ai.data.sources.contents import CubeContents, Validity
 from cuvis_ai.data.sources.decoding import decoding
 from cuvis_ai.data.sources.georeference import Georeference
+from cuvis_ai.data.sources.scaling import Scaling
 from cuvis_ai.data.wavelengths import Nanometres, nanometres
 from cuvis_ai.errors import ConfigError, CubeFormatError, DatasetNotFoundError, import_extra
 
@@ -38,6 +39,8 @@ class Cube:
     """Which values and pixels the file calls measurements."""
     georeference: Georeference | None = field(repr=False, default=None)
     """Where the pixels are on a map, if the file says it."""
+    scaling: Scaling = field(repr=False, default_factory=Scaling)
+    """Scale factors and unit as the file declares them."""
     doubts: Mapping[str, str] = field(repr=False)
     """What was assumed, or left out as faulty, in words, by the option that overrules it."""
     path: Path
@@ -188,6 +191,7 @@ def cube_of(
         bad_bands=optional.bad_bands(contents.good_bands),
         validity=contents.validity,
         georeference=contents.georeference if order == "hwc" else None,
+        scaling=optional.scaling(contents.scaling),
         doubts=optional.doubts | ({"axes": doubt} if doubt else {}),
         path=path,
     )
@@ -214,6 +218,12 @@ class _Optional:
     def bad_bands(self, flags: Sequence[float] | None) -> npt.NDArray[np.bool_] | None:
         flags = self._of_bands("bad_bands", flags)
         return None if flags is None else np.asarray(flags) == 0
+
+    def scaling(self, scaling: Scaling) -> Scaling:
+        if scaling.fits(self.n_bands):
+            return scaling
+        self.doubts["scaled"] = f"expected scale factors for {self.n_bands} bands, got {scaling}"
+        return Scaling()
 
     def _of_bands(self, option: str, values: Sequence[float] | None) -> Sequence[float] | None:
         """The values, if there is one a band."""

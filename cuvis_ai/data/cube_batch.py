@@ -38,7 +38,7 @@ def read_batch(
         source: a file in any format that `read_cube` knows, which must fit into memory; an opened `Cube`; a
             NumPy array (h, w, c); or an xarray DataArray.
         key: the cube's array in a file of several.
-        options: `axes`, `wavelengths`, `bad_bands`, `no_data` and `saturation` of `ReadingOptions`.
+        options: `axes`, `wavelengths`, `bad_bands`, `no_data`, `saturation` and `scaled` of `ReadingOptions`.
 
     Raises:
         DatasetNotFoundError: there is no such file.

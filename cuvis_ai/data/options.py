@@ -24,6 +24,7 @@ class PixelArguments(TypedDict, total=False):
     bad_bands: Sequence[int] | None
     no_data: float | None
     saturation: float | None
+    scaled: bool
 
 
 class SharedArguments(PixelArguments, total=False):
@@ -88,7 +89,10 @@ class ReadingOptions:
     no_data: float | None = None
     """Value that stands for "no data" in any kept band (0: in all of them), in place of the files' own."""
     saturation: float | None = None
-    """Level from which on a band counts as saturated; None: never."""
+    """Level, in stored numbers, from which on a band counts as saturated; None: never."""
+    scaled: bool = False
+    """Apply the scale factors and offsets that the files declare; without it, files whose differ are refused.
+    A graph trained so is given `read_batch(…, scaled=True)`."""
     on_error: OnError = "raise"
     """"raise", or "skip": a cube that cannot be read counts as one without a valid pixel and is logged."""
 

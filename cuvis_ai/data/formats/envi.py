@@ -19,6 +19,7 @@ from cuvis_ai.data.sources.envi_header import EnviHeader, header_fields
 from cuvis_ai.data.sources.envi_map import georeference_of, map_fields
 from cuvis_ai.data.sources.georeference import Georeference
 from cuvis_ai.data.sources.raw import RawSource
+from cuvis_ai.data.sources.scaling import Scaling
 from cuvis_ai.errors import CubeFormatError, DatasetNotFoundError
 
 _TYPES = {
@@ -69,8 +70,17 @@ def read(path: Path, key: str | None) -> CubeContents:
         good_bands=bad[0],
         validity=Validity(no_data=tuple(no_data[0] or ())[:1]),
         georeference=georeference,
+        scaling=_scaling(header),
         faults={option: fault for option, fault in faults.items() if fault},
     )
+
+
+def _scaling(header: EnviHeader) -> Scaling:
+    """Return what the reflectance's scale factor, else gains and offsets, say; faulty ones are left out."""
+    if divisor := _optional(header, "reflectance scale factor")[0]:
+        return Scaling(gain=tuple(1 / one if one else 0.0 for one in divisor))
+    gain, offset = (_optional(header, f"data {name} values")[0] for name in ("gain", "offset"))
+    return Scaling(gain=tuple(gain or (1.0,)), offset=tuple(offset or (0.0,)))
 
 
 def _header_of(path: Path) -> Path:

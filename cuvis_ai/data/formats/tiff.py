@@ -23,6 +23,7 @@ from cuvis_ai.data.sources.contents import Array, CubeContents, Validity
 from cuvis_ai.data.sources.cube_format import CubeFormat
 from cuvis_ai.data.sources.decoding import decoding
 from cuvis_ai.data.sources.georeference import Georeference
+from cuvis_ai.data.sources.scaling import Scaling
 from cuvis_ai.data.sources.tiff_tags import good_bands, page_axes, wavelengths
 from cuvis_ai.errors import CubeFormatError, import_extra
 
@@ -69,6 +70,7 @@ def read(path: Path, key: str | None) -> CubeContents:
             good_bands=flags if isinstance(flags, list) else None,
             validity=_validity(path, file),
             georeference=_georeference(file),
+            scaling=_scaling(file, bands),
             faults={"bad_bands": flags} if isinstance(flags, str) else {},
         )
 
@@ -132,6 +134,15 @@ def _alpha(file: Any) -> int | None:
     """Return the number, from 1, of the band that is opacity by its colour interpretation."""
     kinds = [kind.name for kind in file.colorinterp]
     return kinds.index("alpha") + 1 if "alpha" in kinds and len(kinds) > 1 else None
+
+
+def _scaling(file: Any, bands: Sequence[int]) -> Scaling:
+    units = {file.units[band - 1] for band in bands} - {None, ""}
+    return Scaling(
+        gain=tuple(file.scales[band - 1] for band in bands),
+        offset=tuple(file.offsets[band - 1] for band in bands),
+        unit=units.pop() if len(units) == 1 else None,
+    )
 
 
 def _georeference(file: Any) -> Georeference | None:

@@ -120,7 +120,10 @@ def read_window(
     rules = Rules.of(cube, reading)
     for rows, block in blocks(cube, window, bands.selector):
         with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, hence invalid
-            pixels[rows] = block
+            measured = block
+            if reading.scaled:
+                measured = cube.scaling.scaled(block, bands.kept, bands.n_bands)
+            pixels[rows] = measured
         valid[rows] = rules.valid(block, pixels[rows])
     if rules.measured is not None:
         valid &= rules.measured(*window.slices)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cuvis_ai.data.sources.georeference import Georeference
+from cuvis_ai.data.sources.scaling import Scaling
 
 Array = npt.NDArray[Any]
 """An array of any number type."""
@@ -73,5 +74,7 @@ class CubeContents:
     """Which values and pixels are measurements."""
     georeference: Georeference | None = None
     """Where the pixels are on a map."""
+    scaling: Scaling = field(default_factory=Scaling)
+    """What the stored numbers stand for."""
     faults: Mapping[str, str] = field(default_factory=dict)
     """What is wrong with an optional field that was left out, in words, by the option that replaces it."""

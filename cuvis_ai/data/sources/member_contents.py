@@ -12,6 +12,7 @@ from cuvis_ai.data.sources.axes import WAVELENGTHS, named_axes
 from cuvis_ai.data.sources.contents import CubeContents, Validity
 from cuvis_ai.data.sources.decoding import decoding
 from cuvis_ai.data.sources.members import Member, MemberSource, chosen_key, is_numeric
+from cuvis_ai.data.sources.scaling import Scaling
 from cuvis_ai.errors import CubeFormatError
 
 _GOOD_BANDS = ("bbl", "good_wavelengths", "good_bands", "good_band")
@@ -41,6 +42,7 @@ def cube_contents(path: Path, members: Mapping[str, Member], key: str | None) ->
         wavelength_units=units,
         good_bands=told.vector(_GOOD_BANDS, "bad_bands")[0],
         validity=told.validity(meant),
+        scaling=told.scaling(),
         faults=told.faults,
     )
 
@@ -123,6 +125,16 @@ class _Told:
         if limits.size == 2 and is_numeric(limits.dtype):
             least, most = (self._stored(limit, meant) for limit in limits.ravel())
         return Validity(no_data=tuple(dict.fromkeys(self._no_data(meant))), least=least, most=most)
+
+    def scaling(self) -> Scaling:
+        """CF's `scale_factor`, `add_offset` and `units`, which are written in small letters."""
+        gain, offset = (_number(self.attributes.get(name)) for name in ("scale_factor", "add_offset"))
+        unit = _attribute(self.attributes, ("units",))
+        return Scaling(
+            gain=(1.0 if gain is None else gain,),
+            offset=(0.0 if offset is None else offset,),
+            unit=unit if isinstance(unit, str) else None,
+        )
 
     def _no_data(self, meant: "np.dtype[Any] | None") -> Iterator[float]:
         for name in _NO_DATA:
