@@ -1,5 +1,8 @@
 """Ready graphs: what to use who has a scene and wants to know what is in it."""
 
+from collections.abc import Sequence
+
+from cuvis_ai.anomaly.branch_logit_head import BranchLogitHead
 from cuvis_ai.anomaly.robust_rx import RobustRX
 from cuvis_ai.anomaly.tail import TAIL_SHARE, TailCalibrator, tail_threshold
 from cuvis_ai.node.base import Node
@@ -9,7 +12,11 @@ from cuvis_ai.spatial.guide import Guide
 from cuvis_ai.spatial.guided_filter import GuidedFilter
 from cuvis_ai.spatial.smoothing import LogSmooth
 from cuvis_ai.spatial.top_hat import TopHat
+from cuvis_ai.target.ace import ACE
+from cuvis_ai.training.losses import BalancedBCEWithLogits
+from cuvis_ai.training.metrics import AnomalyDetectionMetrics
 from cuvis_ai.training.threshold import Threshold
+from cuvis_ai.types import CUBE
 
 
 def unsupervised(
@@ -44,6 +51,52 @@ def unsupervised(
         else Threshold("quantile", 1 - false_alarm_rate)
     )
     graph.add_leaf_node(threshold, parent=calibrated, name="threshold")
+    return graph
+
+
+def supervised(
+    extent: int | None = 13,
+    n_components: int | None = 32,
+    *,
+    signature: Sequence[float] | None = None,
+    features: int = 0,
+    train_signature: bool = False,
+) -> Graph:
+    """Return the graph that finds what training masks mark; `graph.train(data)` fits it in three passes.
+
+    Two branches, the anomaly score of `unsupervised` and ACE with the marked pixels' signature, both through
+    the guided filter, are joined by a `BranchLogitHead`. In closed form it is already good; the gradient
+    phase trains the head, and what it made is kept if validation agrees. The output is a logit; the leaf
+    `threshold` turns it into a mask, at the probability ½ with both classes alike.
+
+    Args:
+        extent: in pixels, odd, about 1.5 times the width of the widest target; None for targets of any
+            width, without weights and top-hat.
+        n_components: components of the anomaly branch at most; None for all.
+        signature: spectrum to look for, in units of the cube; None takes the marked pixels' mean. Masks are
+            needed in either case: the head is fitted from them.
+        features: whitened components that the head sees besides, without weight at the start.
+        train_signature: whether the gradient phase trains the signature, too.
+
+    Raises:
+        ConfigError: a value that is impossible.
+
+    Example:
+        >>> supervised(extent=9).halo
+        12
+    """
+    graph = Graph("supervised")
+    add_anomaly_branch(graph, extent, n_components)
+    ace = graph.add_node(ACE(signature, trainable=train_signature), parent=CUBE, name="ace")
+    target = graph.add_node(GuidedFilter(), parent=[ace, "guide"], name="target")
+    branches: list[Node | str] = [target, "score"]
+    if features:
+        components = TrainablePCA(features, at_most=True, whiten=True)
+        branches.append(graph.add_node(components, parent=CUBE, name="features"))
+    head = graph.add_node(BranchLogitHead(), parent=branches, name="logit_head")
+    graph.add_leaf_node(BalancedBCEWithLogits(), parent=head, name="bce")
+    graph.add_leaf_node(AnomalyDetectionMetrics(threshold=0.5), parent=head, name="detection")
+    graph.add_leaf_node(Threshold("value", 0.0), parent=head, name="threshold")
     return graph
 
 

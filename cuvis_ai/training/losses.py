@@ -206,9 +206,10 @@ class BalancedBCEWithLogits(Loss):
     def finalize(self, sketch: ClassCounts) -> None:
         counts = torch.tensor([sketch.positive, sketch.count - sketch.positive])
         if not bool(counts.all()):
+            known = "" if sketch.count else ": no batch has a `mask`"
             raise GraphError(
                 f"{self.label}: expected anomalous and normal pixels in the training masks, got "
-                f"{sketch.positive} anomalous of {sketch.count} valid pixels. Choose another split."
+                f"{sketch.positive} anomalous of {sketch.count} valid pixels{known}. Choose another split."
             )
         self.positive, self.negative = counts.to(self.positive)
 
