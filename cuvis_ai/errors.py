@@ -77,5 +77,5 @@ def printable(text: str, longest: int = 1000) -> str:
         >>> printable("abcdefghij", longest=6)
         'abcd … ij'
     """
-    short = text if len(text) <= longest else f"{text[: longest * 2 // 3]} … {text[-(longest // 3) :]}"
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in short)
+    text = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+    return text if len(text) <= longest else f"{text[: longest * 2 // 3]} … {text[-(longest // 3) :]}"

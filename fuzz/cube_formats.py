@@ -73,9 +73,10 @@ def _cube_differs(
         values, shape = found
         if any(_same(values, sound) for sound in (VALUES, REALS) if sound.shape == shape):
             return False
-        return not any(
-            other.shape == shape and _same(values, other[: len(values)]) for other in expected(path)
-        )
+        others = [*expected(path)]
+        if not others and path.suffix == ".mat":  # SciPy refuses a struct of which any field is damaged
+            return False
+        return not any(o.shape == shape and _same(values, o[: len(values)]) for o in others)
 
     return differs
 

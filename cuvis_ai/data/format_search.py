@@ -19,6 +19,10 @@ _BEGINNING = 4096
 """Bytes in which a signature is looked for."""
 
 
+_ZIP = b"PK\3\4"
+"""How zips begin, a container of several formats that their endings tell apart."""
+
+
 def format_of(path: Path) -> CubeFormat:
     """Return the format of a file or folder.
 
@@ -43,14 +47,16 @@ def _candidates(path: Path) -> Iterator[CubeFormat]:
     if path.is_dir():
         yield from (one for one in FORMATS if any((path / name).is_file() for name in one.folder_files))
         return
-    beginning = _beginning(path)
+    beginning, suffix = _beginning(path), path.suffix.lower()
+    ending = [one for one in FORMATS if suffix in one.suffixes or suffix in one.other_suffixes]
     signatures = [(at, signature, one) for one in FORMATS for at, signature in one.signatures]
     for at, signature, one in sorted(signatures, key=lambda known: known[0]):
         if beginning.startswith(signature, at):
             yield one
+    if beginning.startswith(_ZIP):
+        yield from ending
     yield from (one for one in FORMATS if one.header_beside(path))
-    suffix = path.suffix.lower()
-    yield from (one for one in FORMATS if suffix in one.suffixes or suffix in one.other_suffixes)
+    yield from ending
 
 
 def _beginning(path: Path) -> bytes:

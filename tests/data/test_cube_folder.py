@@ -3,9 +3,12 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+import rasterio
 import scipy.io
+import zarr
 from matplotlib.image import imsave
 from numpy.typing import NDArray
 from PIL import Image
@@ -282,3 +285,43 @@ def test_images_called_otherwise_reach_their_cubes(
     assert found == [[[0, 0, i]] for i in range(3)]
     assert "3 of 3 annotations used, 0 images without a cube" in caplog.text
     assert f"a has {pattern.format('a')}" in caplog.text
+
+
+def _h5(path: Path, mask: np.ndarray) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("mask", data=mask, chunks=True, compression="gzip", fletcher32=True)
+
+
+def _tiff(path: Path, mask: np.ndarray) -> None:
+    h, w = mask.shape
+    with rasterio.open(path, "w", driver="GTiff", height=h, width=w, count=1, dtype="uint8") as file:
+        file.write(mask, 1)
+
+
+MASK_WRITERS = {
+    ".npy": np.save,
+    ".npz": np.savez_compressed,
+    ".mat": lambda path, mask: scipy.io.savemat(path, {"mask": mask}, do_compression=True),
+    ".h5": _h5,
+    ".tif": _tiff,
+    ".png": lambda path, mask: Image.fromarray(mask).save(path),
+    ".zarr": lambda path, mask: zarr.create_array(path, data=mask),
+}
+
+
+@pytest.mark.parametrize("suffix", MASK_WRITERS)
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_masks_that_cannot_be_decoded_are_skipped(tmp_path: Path, suffix: str) -> None:
+    mask = np.random.default_rng(0).integers(0, 2, (40, 50)).astype(np.uint8)
+    for name in ("a", "b"):
+        np.save(tmp_path / f"{name}.npy", np.ones((40, 50, 3), np.float32))
+        MASK_WRITERS[suffix](tmp_path / f"{name}_mask{suffix}", mask)
+    damaged = tmp_path / f"b_mask{suffix}"
+    for file in [damaged] if damaged.is_file() else (damaged / "c").rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
+    folder = CubeFolder(tmp_path, on_error="skip", batch_size=1)
+    masks = [batch["mask"][0].numpy() for batch in folder.predict_dataloader()]
+    assert folder.skipped == ["b"]
+    np.testing.assert_array_equal(masks[0], mask > 0)
+    assert not masks[1].any()

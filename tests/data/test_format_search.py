@@ -62,6 +62,19 @@ def test_first_bytes_count_more_than_the_ending(tmp_path: Path, case: Case) -> N
     assert format_of(renamed) is _declared(case)
 
 
+OTHERS = [*(case for case in CASES if case.format not in ("envi", "cu3s")), Case("npy", "cube.npz", np.savez)]
+
+
+@pytest.mark.parametrize("case", OTHERS, ids=lambda case: case.file)
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_a_file_beside_an_envi_header_of_its_name_is_not_its_data(tmp_path: Path, case: Case) -> None:
+    envi = next(one for one in CASES if one.format == "envi")
+    envi.write(tmp_path / "cube.hdr", V + 1)
+    case.write(tmp_path / case.file, V)
+    np.testing.assert_array_equal(np.asarray(read_cube(tmp_path / case.file).values), V)
+    np.testing.assert_array_equal(np.asarray(read_cube(tmp_path / "cube.hdr").values), V + 1)
+
+
 def test_no_two_formats_share_an_ending() -> None:
     endings = [suffix for one in FORMATS for suffix in (*one.suffixes, *one.other_suffixes)]
     assert len(set(endings)) == len(endings)

@@ -142,5 +142,8 @@ def _decode(path: Path, key: str) -> Array:
 
 
 FORMAT = CubeFormat(
-    read=read, members=members, suffixes=(".npy", ".npz"), signatures=((0, np.lib.format.MAGIC_PREFIX),)
+    read=read,
+    members=members,
+    suffixes=(".npy", ".npz"),
+    signatures=((0, np.lib.format.MAGIC_PREFIX),),
 )

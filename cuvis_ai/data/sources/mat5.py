@@ -49,8 +49,10 @@ class _Bytes:
         if at + 8 > len(self.content):
             raise UndecodableError(f"expected an element at byte {at}, got the end of the array.")
         kind, n = struct.unpack_from(f"{self.order}II", self.content, at)
-        if kind >> 16:  # up to four bytes lie in the tag
-            return kind & 0xFFFF, at + 4, min(kind >> 16, 4), at + 8
+        if kind >> 16 > 4:
+            raise UndecodableError(f"expected up to 4 bytes in the tag at byte {at}, got {kind >> 16}.")
+        if kind >> 16:
+            return kind & 0xFFFF, at + 4, kind >> 16, at + 8
         return kind, at + 8, n, at + 8 + n + -n % 8
 
     def numbers(self, at: int, n_expected: int | None = None) -> tuple[Array, int]:
@@ -229,7 +231,7 @@ def dense(n_rows: int, rows: Array, starts: Array, values: Array) -> Array:
         values: those that are not 0.
 
     Raises:
-        UndecodableError: rows or columns lie outside the matrix.
+        UndecodableError: rows or columns lie outside the matrix, or two values in one place.
     """
     ends = starts.astype(np.int64)
     counts = ends[1:] - ends[:-1]
@@ -238,6 +240,9 @@ def dense(n_rows: int, rows: Array, starts: Array, values: Array) -> Array:
     wrong = len(starts) < 1 or starts[0] != 0 or (counts < 0).any() or len(rows) != n or len(values) != n
     if wrong or (n and not 0 <= rows.min() <= rows.max() < n_rows):
         raise UndecodableError(f"expected a sparse array's rows within {n_rows}, got others.")
+    columns = np.repeat(np.arange(len(counts)), counts)
+    if len(np.unique(columns * n_rows + rows)) != n:
+        raise UndecodableError("expected one value a place in a sparse array, got several.")
     matrix = np.zeros((n_rows, len(counts)), values.dtype)
-    matrix[rows, np.repeat(np.arange(len(counts)), counts)] = values
+    matrix[rows, columns] = values
     return matrix

@@ -102,8 +102,27 @@ def test_a_file_cut_short_is_refused(tmp_path: Path, n: int) -> None:
 
 @pytest.mark.parametrize(
     ("rows", "starts"),
-    [([0, 9], [0, 2]), ([0, -1], [0, 2]), ([0], [0, 2]), ([0, 1], [0, 2, 1]), ([0, 1], [1, 2])],
+    [
+        ([0, 9], [0, 2]),
+        ([0, -1], [0, 2]),
+        ([0], [0, 2]),
+        ([0, 1], [0, 2, 1]),
+        ([0, 1], [1, 2]),
+        ([1, 1], [0, 2]),
+    ],
 )
 def test_a_sparse_matrix_with_values_outside_is_refused(rows: list[int], starts: list[int]) -> None:
     with pytest.raises(UndecodableError, match="sparse"):
         dense(4, np.array(rows), np.array(starts), np.ones(len(rows)))
+
+
+@pytest.mark.parametrize("n", [5, 8, 255])
+def test_a_small_element_has_up_to_four_bytes(tmp_path: Path, n: int) -> None:
+    """SciPy refuses others, too."""
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, {"cube": V})
+    changed(path, b"\1\0\4\0", -2, n.to_bytes(2, "little"))  # the tag of the name
+    with pytest.raises(ValueError, match="SDE"):
+        scipy.io.loadmat(path)
+    with pytest.raises(CubeFormatError, match=f"up to 4 bytes .* got {n}"):
+        variables(path)
