@@ -36,17 +36,19 @@ def fitted(case: NodeCase, dtype: torch.dtype = torch.float32) -> Node:
     return node
 
 
-def fit(node: Node, *cubes: torch.Tensor) -> None:
+def fit(node: Node, *cubes: torch.Tensor, bright_above: float = 0.5) -> None:
     if isinstance(node, FittedNode) and node.sketch is not None:
         sketch = node.sketch()
         for cube in cubes:
-            sketch.update(pixels_of(cube), None, bright(cube).flatten() if sketch.sees_truth else None)
+            sketch.update(
+                pixels_of(cube), None, bright(cube, bright_above).flatten() if sketch.sees_truth else None
+            )
         node.finalize(sketch)
 
 
-def bright(cube: torch.Tensor) -> torch.Tensor:
+def bright(cube: torch.Tensor, above: float = 0.5) -> torch.Tensor:
     """Mark the pixels that are bright in the first channel as anomalies."""
-    return cube[:, 0] > 0.5
+    return cube[:, 0] > above
 
 
 def test_every_component_has_a_row() -> None:
@@ -164,6 +166,25 @@ def test_gradients_are_right(case: NodeCase) -> None:
 
     parameters = tuple(p.detach().clone().requires_grad_() for p in node.parameters())
     assert torch.autograd.gradcheck(output, (cube, *parameters))
+
+
+@nodes
+def test_a_dark_level_costs_no_digits(case: NodeCase) -> None:
+    """Whole numbers of a spread of 10 about 50,000, where float32 has steps of 0.004."""
+    if case.channels != 7 or not case.make().requires_initial_fit:
+        pytest.skip("takes scores, or is fitted to nothing")
+    cubes = (10 * random_cubes(8, 7, dtype=torch.float64)).round() + 50_000
+    found, exact = case.make(), case.make().double()
+    graph, graph_64 = Graph(), Graph()
+    for node, its_graph, its_cubes in ((found, graph, cubes.float()), (exact, graph_64, cubes)):
+        fit(its_graph.add_node(node), its_cubes, bright_above=50_000.0)
+    if structure_of(found) is Structure.OPAQUE:
+        pytest.skip("computes with no center")
+    expected = graph_64(cubes).output
+    for output in (graph(cubes.float()).output, found(cubes.float())):
+        error = (output.double() - expected).abs() / expected.std((0, 2, 3), keepdim=True)
+        assert float(error.median()) < 1e-5
+        assert float(error.max()) < 1e-4
 
 
 @nodes

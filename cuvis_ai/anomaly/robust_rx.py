@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import override
 
-from cuvis_ai.functional.affine import Affine
+from cuvis_ai.functional.affine import Affine, centred
 from cuvis_ai.functional.eigen import whitening
 from cuvis_ai.functional.filters import log_mean
 from cuvis_ai.functional.morphology import top_hat
@@ -42,14 +42,16 @@ class RobustRX(FittedNode, AffineNode):
 
     State:
         mean (k,): m.
+        mean_rest (k,): what it is rounded by.
         cov (k, k): C, without the ridge.
         whitening (r, k): L with ‖L (y − m)‖² = D(y).
         ridge (1,): ρ.
     """
 
-    state_shapes: ClassVar = {"mean": "k", "cov": "k k", "whitening": "r k", "ridge": "1"}
+    state_shapes: ClassVar = {"mean": "k", "mean_rest": "k", "cov": "k k", "whitening": "r k", "ridge": "1"}
     trained_names = ("mean", "whitening")
     mean: Tensor
+    mean_rest: Tensor
     cov: Tensor
     whitening: Tensor
     ridge: Tensor
@@ -124,7 +126,7 @@ class RobustRX(FittedNode, AffineNode):
 
     @override
     def affine(self) -> Affine:
-        return Affine(self.whitening, self.mean, self.whitening.new_zeros(len(self.whitening)))
+        return centred(self.whitening, self.mean, self.mean_rest)
 
     @override
     def pointwise(self, mapped: CubeTensor) -> MappedCube:

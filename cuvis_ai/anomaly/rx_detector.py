@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import override
 
-from cuvis_ai.functional.affine import Affine
+from cuvis_ai.functional.affine import Affine, centred
 from cuvis_ai.functional.eigen import cholesky_whitening, whitening
 from cuvis_ai.node.base import AffineNode, FittedNode, check_channels
 from cuvis_ai.node.base.arguments import require
@@ -43,6 +43,7 @@ class RXGlobal(FittedNode, AffineNode):
 
     State:
         mu (c,): mean spectrum of the training data.
+        mu_rest (c,): what it is rounded by.
         cov (c, c): their covariance, without the ridge.
         whitening (r, c): L, with r the rank.
         upstream_mean (2, m), upstream_cov (2, m, m): with "follow" the moments further upstream, each
@@ -55,6 +56,7 @@ class RXGlobal(FittedNode, AffineNode):
 
     state_shapes: ClassVar = {
         "mu": "c",
+        "mu_rest": "c",
         "cov": "c c",
         "whitening": "r c",
         "upstream_mean": "2 m",
@@ -62,6 +64,7 @@ class RXGlobal(FittedNode, AffineNode):
     }
     trained_names = ("mu", "whitening")
     mu: Tensor
+    mu_rest: Tensor
     cov: Tensor
     whitening: Tensor
     upstream_mean: Tensor
@@ -134,7 +137,8 @@ class RXGlobal(FittedNode, AffineNode):
         now = self._derived(path)
         covariance = now.covariance()
         factor = cholesky_whitening(covariance, self._ridge(covariance), self.label).to(self.mu)
-        return Affine(factor, now.mean.to(self.mu), factor.new_zeros(len(factor)))
+        center = now.mean.to(self.mu)
+        return centred(factor, center, (now.mean - center.to(now.mean)).to(self.mu))
 
     def refresh(self, path: Affine | None) -> None:
         """Set μ, Σ and L to those of what enters now."""
@@ -158,7 +162,7 @@ class RXGlobal(FittedNode, AffineNode):
 
     @override
     def affine(self) -> Affine:
-        return Affine(self.whitening, self.mu, self.whitening.new_zeros(len(self.whitening)))
+        return centred(self.whitening, self.mu, self.mu_rest)
 
     @override
     def pointwise(self, mapped: CubeTensor) -> MappedCube:

@@ -1,7 +1,7 @@
 """Affine maps of the spectrum, y = W (x - center) + bias: how they act, compose and stack.
 
 Chains of fitted nodes compose into one such map, so a whole chain costs one matrix product. The
-composed map has the first center: subtracting it from the raw values is exact or nearly so, whereas a
+composed map subtracts a spectrum near the mean from the raw values: exact or nearly so, whereas a
 bias-only form W x + b cancels large numbers (mean 2e4, spread 15: 2e-4 lost against 1.5e-7).
 """
 
@@ -55,11 +55,19 @@ class Affine:
         return Affine(*(x.cpu().double() for x in (self.weight, self.center, self.bias)))
 
     def to(self, dtype: torch.dtype) -> "Affine":
-        """Return the same map, rounded to a dtype."""
-        return Affine(*(x.to(dtype) for x in (self.weight, self.center, self.bias)))
+        """Return the same map in a dtype; what its center is rounded by goes into the bias."""
+        if dtype == self.center.dtype:
+            return self
+        center = self.center.to(dtype)
+        bias = self.bias + self.linear(center.to(self.center.dtype) - self.center)
+        return Affine(self.weight.to(dtype), center, bias.to(dtype))
 
     def after(self, inner: "Affine | None") -> "Affine":
-        """Return the map x -> self(inner(x)), which has the center of `inner`."""
+        """Return the map x -> self(inner(x)).
+
+        It has the center of `inner`; of a channelwise `inner` what that maps to the center of `self`: a
+        normalizer's own center is an extreme, which may lie far from the spectra.
+        """
         if inner is None:
             return self
         with _without_autocast(self.weight):
@@ -67,8 +75,13 @@ class Affine:
             if self.channelwise:
                 scale = self.weight if inner.channelwise else self.weight[:, None]
                 return Affine(scale * inner.weight, inner.center, bias)
-            weight = self.weight * inner.weight if inner.channelwise else self.weight @ inner.weight
-            return Affine(weight, inner.center, bias)
+            if not inner.channelwise:
+                return Affine(self.weight @ inner.weight, inner.center, bias)
+            flat = inner.weight == 0
+            step = (self.center - inner.bias) / inner.weight.masked_fill(flat, 1.0)
+            center = inner.center + step.masked_fill(flat, 0.0)
+            moved = inner.linear(center - inner.center) + inner.bias
+            return Affine(self.weight * inner.weight, center, self.linear(moved - self.center) + self.bias)
 
     def linear(self, x: Float[Tensor, " c"]) -> Float[Tensor, " k"]:
         """Return W x for one spectrum."""
@@ -91,6 +104,11 @@ class Affine:
         return rows.view(b, h, w, -1).permute(0, 3, 1, 2)
 
 
+def centred(weight: Float[Tensor, "k c"], center: Float[Tensor, " c"], rest: Float[Tensor, " c"]) -> Affine:
+    """Return the map y = W (x - (center + rest)), where `rest` is what the center was rounded by."""
+    return Affine(weight, center, -(weight @ rest))
+
+
 def _without_autocast(tensor: Tensor) -> AbstractContextManager[object]:
     """Return a context in which products keep their dtype; entering one costs as much as a small product."""
     kind = tensor.device.type
@@ -101,7 +119,7 @@ def stack(maps: Sequence[Affine]) -> Affine:
     """Return the map whose output is the concatenation of the maps' outputs on one input."""
     if len(maps) == 1:
         return maps[0]
-    center = maps[0].center
+    center = next((m.center for m in maps if not m.channelwise), maps[0].center)
     weight = torch.cat([m.matrix() for m in maps])
     bias = torch.cat([m.bias + m.linear(center - m.center) for m in maps])
     return Affine(weight, center, bias)

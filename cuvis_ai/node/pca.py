@@ -10,7 +10,7 @@ from torch.nn.utils.parametrizations import orthogonal as orthogonal_parametriza
 from typing_extensions import override
 
 from cuvis_ai.errors import GraphError
-from cuvis_ai.functional.affine import Affine
+from cuvis_ai.functional.affine import Affine, centred
 from cuvis_ai.functional.eigen import principal_components, rank_of
 from cuvis_ai.node.base import AffineNode, FittedNode, require_fitted
 from cuvis_ai.node.base.abilities import Projection
@@ -41,6 +41,7 @@ class TrainablePCA(FittedNode, AffineNode):
     State:
         components (k, c): W; set by the statistical phase, changed by training if `trainable`.
         mean (c,): mean spectrum of the training data.
+        mean_rest (c,): what it is rounded by.
         explained_variance (k,): variances along the fitted components.
         total_variance (1,): sum of the channel variances of the training data.
 
@@ -52,12 +53,14 @@ class TrainablePCA(FittedNode, AffineNode):
     state_shapes: ClassVar = {
         "components": "k c",
         "mean": "c",
+        "mean_rest": "c",
         "explained_variance": "k",
         "total_variance": "1",
     }
     trained_names = ("components",)
     components: Tensor
     mean: Tensor
+    mean_rest: Tensor
     explained_variance: Tensor
     total_variance: Tensor
 
@@ -152,4 +155,4 @@ class TrainablePCA(FittedNode, AffineNode):
     def affine(self) -> Affine:
         weight, mean, scale = self.projection()
         weight = weight * scale[:, None] if self.whiten else weight
-        return Affine(weight, mean, torch.zeros_like(scale))
+        return centred(weight, mean, self.mean_rest)

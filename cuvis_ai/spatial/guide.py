@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from cuvis_ai.functional.affine import Affine
+from cuvis_ai.functional.affine import Affine, centred
 from cuvis_ai.node.base import AffineNode, FittedNode
 from cuvis_ai.node.base.arguments import is_whole, require
 from cuvis_ai.stats import Moments, Sketch
@@ -26,11 +26,13 @@ class Guide(FittedNode, AffineNode):
 
     State:
         mean (c,): of what enters, in training.
+        mean_rest (c,): what it is rounded by.
         inverse_deviation (1,): 1 / s₁.
     """
 
-    state_shapes: ClassVar = {"mean": "c", "inverse_deviation": "1"}
+    state_shapes: ClassVar = {"mean": "c", "mean_rest": "c", "inverse_deviation": "1"}
     mean: Tensor
+    mean_rest: Tensor
     inverse_deviation: Tensor
 
     def __init__(self, n: int = 3) -> None:
@@ -56,4 +58,4 @@ class Guide(FittedNode, AffineNode):
     @override
     def affine(self) -> Affine:
         given = torch.eye(len(self.mean), dtype=self.mean.dtype, device=self.mean.device)[: self.n]
-        return Affine(given * self.inverse_deviation, self.mean, torch.zeros_like(self.mean[: self.n]))
+        return centred(given * self.inverse_deviation, self.mean, self.mean_rest)

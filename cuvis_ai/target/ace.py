@@ -10,7 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from cuvis_ai.errors import GraphError
-from cuvis_ai.functional.affine import Affine
+from cuvis_ai.functional.affine import Affine, centred
 from cuvis_ai.functional.eigen import ridged_whitening
 from cuvis_ai.functional.target_detection import signed_coherence
 from cuvis_ai.node.base import AffineNode, FittedNode, check_channels
@@ -38,6 +38,7 @@ class ACE(FittedNode, AffineNode):
 
     State:
         mean (c,): μ, mean spectrum of the training data.
+        mean_rest (c,): what it is rounded by.
         whitening (r, c): L, with r the rank.
         signature_direction (r,): s, of unit length at the start.
 
@@ -49,9 +50,10 @@ class ACE(FittedNode, AffineNode):
         Kraut, Scharf, McWhorter, "Adaptive subspace detectors", 2001, eq. 13, with the sign of xᵀs.
     """
 
-    state_shapes: ClassVar = {"mean": "c", "whitening": "r c", "signature_direction": "r"}
+    state_shapes: ClassVar = {"mean": "c", "mean_rest": "c", "whitening": "r c", "signature_direction": "r"}
     trained_names = ("signature_direction",)
     mean: Tensor
+    mean_rest: Tensor
     whitening: Tensor
     signature_direction: Tensor
 
@@ -108,7 +110,7 @@ class ACE(FittedNode, AffineNode):
         direction = self.signature_direction / torch.linalg.vector_norm(self.signature_direction)
         # The last row measures along the signature.
         weight = torch.cat([self.whitening, (direction @ self.whitening)[None]])
-        return Affine(weight, self.mean, weight.new_zeros(len(weight)))
+        return centred(weight, self.mean, self.mean_rest)
 
     @override
     def pointwise(self, mapped: CubeTensor) -> MappedCube:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cuvis_ai.functional.affine import Affine, identity_like, pixel_matrices, pixels_of, stack
+from cuvis_ai.functional.affine import Affine, centred, identity_like, pixel_matrices, pixels_of, stack
 
 BLOCK = 220_000
 """Pixels of 5 float32 channels: more than one block."""
@@ -29,7 +29,39 @@ def test_composition_is_application_in_turn(outer: bool, inner: bool, seed: int)
     both = second.after(first)
     torch.testing.assert_close(both(x), second(first(x)), rtol=1e-10, atol=1e-10)
     assert both.channelwise == (outer and inner)
-    assert torch.equal(both.center, first.center)
+    if inner and not outer:  # what the inner map takes to the outer one's center
+        torch.testing.assert_close(first(both.center[None])[0], second.center)
+    else:
+        assert torch.equal(both.center, first.center)
+
+
+def test_channels_that_an_inner_map_drops_keep_their_center() -> None:
+    first, second = random_map(5, 5, 0, channelwise=True), random_map(3, 5, 1)
+    first.weight[1] = 0
+    both, x = second.after(first), torch.randn(11, 5, dtype=torch.float64)
+    assert both.center[1] == first.center[1]
+    torch.testing.assert_close(both(x), second(first(x)), rtol=1e-10, atol=1e-10)
+
+
+def test_a_rounded_map_has_the_values_of_the_exact_one_far_from_zero() -> None:
+    """Steps of float32 are 0.004 at 50,000, a thousandth of the spread there."""
+    generator = torch.Generator().manual_seed(0)
+    exact = random_map(3, 5, 0)
+    x = (50_000 + 4 * torch.randn(100, 5, generator=generator)).round()
+    for affine in (
+        Affine(exact.weight, x.double().mean(0) + 1e-3, exact.bias),
+        exact.after(Affine(torch.full((5,), 0.1).double(), x.double().mean(0) / 3, exact.bias.new_zeros(5))),
+    ):
+        torch.testing.assert_close(
+            affine.to(torch.float32)(x).double(), affine(x.double()), rtol=1e-5, atol=1e-4
+        )
+
+
+def test_a_center_and_what_it_is_rounded_by_act_as_their_sum() -> None:
+    exact, rest = random_map(3, 5, 0), 1e-3 * torch.randn(5, dtype=torch.float64)
+    x = torch.randn(11, 5, dtype=torch.float64)
+    whole = Affine(exact.weight, exact.center + rest, torch.zeros(3, dtype=torch.float64))
+    torch.testing.assert_close(centred(exact.weight, exact.center, rest)(x), whole(x))
 
 
 @pytest.mark.parametrize("lowest", [0.0, 300.0])

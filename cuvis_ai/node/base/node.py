@@ -19,7 +19,15 @@ from torch import Tensor, nn
 from cuvis_ai.errors import GraphError, NotFittedError
 from cuvis_ai.functional.affine import Affine
 from cuvis_ai.node.base.arguments import class_of, hyperparameters
-from cuvis_ai.node.base.state import UNFITTED, allocate, clear, set_state, to_buffers, to_parameters
+from cuvis_ai.node.base.state import (
+    UNFITTED,
+    allocate,
+    clear,
+    set_state,
+    to_buffers,
+    to_parameters,
+    without_rests,
+)
 from cuvis_ai.plain_types import check_arguments
 from cuvis_ai.stats import Sketch, Structure
 from cuvis_ai.types import CubeTensor, MappedCube
@@ -107,7 +115,10 @@ class Node(nn.Module, ABC):
         )
 
     def set_state(self, **state: Tensor) -> None:
-        """Set buffers or parameters, of any shape, in the node's dtype and on its device."""
+        """Set buffers or parameters, of any shape, in the node's dtype and on its device.
+
+        Where a node has the state `<name>_rest`, it is set to what the value of `<name>` is rounded by.
+        """
         set_state(self, **state)
 
     def prepare_for_train(self) -> None:
@@ -239,9 +250,10 @@ def mark_initialized(node: Node, value: bool) -> None:
         cast(Tensor, node._buffers[INITIALIZED]).fill_(value)
 
 
-def _allocate_before_load(module: nn.Module, state_dict: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
+def _allocate_before_load(module: nn.Module, state_dict: dict[str, Tensor], prefix: str, *_: Any) -> None:
     """Let an unfitted node take the shapes that it is about to load."""
     assert isinstance(module, Node)
+    state_dict.update(without_rests(module, state_dict, prefix))
     shapes = {
         name: state_dict[prefix + name].shape
         for name in module.state_shapes

@@ -11,8 +11,8 @@ UNFITTED = torch.Size([0])
 
 
 def set_state(module: nn.Module, **state: Tensor) -> None:
-    """Set buffers or parameters, of any shape, in their own dtype and on their own device."""
-    for name, value in state.items():
+    """Set buffers or parameters, of any shape, in their own dtype and on their own device; and their rests."""
+    for name, value in {**_rests(module, state), **state}.items():
         if parametrize.is_parametrized(module, name):
             parametrize.remove_parametrizations(module, name)
         old = getattr(module, name)
@@ -23,8 +23,32 @@ def set_state(module: nn.Module, **state: Tensor) -> None:
             module.register_buffer(name, new)
 
 
+REST = "_rest"
+"""Ends the name of the state that holds what another one was rounded by: `mean_rest` beside `mean`."""
+
+
+def _rests(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what values are rounded by in a module, by the names of the state that holds it."""
+    kept = [name for name in state if name + REST in module._buffers]
+    return {
+        name + REST: state[name].double() - state[name].to(getattr(module, name).dtype).double()
+        for name in kept
+    }
+
+
+def without_rests(module: nn.Module, stored: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return zeros for those rests of a module that a stored state, of before there were any, lacks."""
+    ends = len(REST)
+    return {
+        prefix + name: torch.zeros_like(stored[prefix + name[:-ends]])
+        for name in module._buffers
+        if name.endswith(REST) and prefix + name not in stored and prefix + name[:-ends] in stored
+    }
+
+
 def allocate(module: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
-    """Make room for a fitted state of these shapes, before it is loaded."""
+    """Make room for a fitted state of these shapes, before it is loaded; for rests as for what is rounded."""
+    shapes = {**{name + REST: s for name, s in shapes.items() if name + REST in module._buffers}, **shapes}
     set_state(module, **{name: torch.zeros(tuple(shape)) for name, shape in shapes.items()})
 
 

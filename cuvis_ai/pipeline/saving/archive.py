@@ -24,6 +24,7 @@ from cuvis_ai.errors import ArchiveError, ConfigError
 from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.base.arguments import class_of, hyperparameters
+from cuvis_ai.node.base.state import REST
 from cuvis_ai.pipeline.saving import sealed_zip
 from cuvis_ai.pipeline.saving.class_path import class_path, resolve
 from cuvis_ai.pipeline.trained_bands import TrainedBands
@@ -257,7 +258,9 @@ def _made(kind: str, entry: Mapping[str, Any], base: type[Any], allow: Sequence[
 
 def check_weights(weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
     """Raise an `ArchiveError` unless the weights have the names and types of a graph's state."""
-    missing, surplus = set(state) - set(weights), set(weights) - set(state)
+    # Files of before there were rests have none.
+    needed = {name for name in state if not name.endswith(REST)}
+    missing, surplus = needed - set(weights), set(weights) - set(state)
     if missing or surplus:
         listed = {"missing": sorted(missing), "surplus": sorted(surplus)}
         raise ArchiveError(

@@ -16,8 +16,8 @@ from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.execution.execution import Execution
 from cuvis_ai.node.base import freeze
 from cuvis_ai.node.base.agreement import check_state
+from cuvis_ai.node.base.state import REST, set_state
 from cuvis_ai.node.base.state import allocate as allocate_state
-from cuvis_ai.node.base.state import set_state
 from cuvis_ai.training.config import TrainingConfig
 from cuvis_ai.training.engine.checkpoint_file import forget_foreign_paths, position_of, read_checkpoint
 from cuvis_ai.training.engine.epoch import Losses
@@ -168,7 +168,8 @@ def _check_weights(stored: Mapping[str, Tensor], parts: Parts, *, precision: str
     fitted = {
         f"nodes.{name}.{state}" for name, node in parts.execution.nodes.items() for state in node.state_shapes
     }
-    missing = sorted(fitted - set(given))
+    # Checkpoints of before there were rests have none.
+    missing = sorted(name for name in fitted - set(given) if not name.endswith(REST))
     if unknown or missing:
         of_other_leaves = "leaves" if any(name.startswith("leaves.") for name in unknown) else "nodes"
         listed = {"missing": missing, "not in this graph": unknown}

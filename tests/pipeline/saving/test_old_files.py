@@ -25,6 +25,9 @@ def test_archive_of_earlier_code_loads_and_computes_the_same(name: str) -> None:
     graph = Graph.load_from_file(FOLDER / f"{name}.zip")
     state = graph.state_dict()
     expected = _part(stored, "state.")
+    rests = state.keys() - expected.keys()  # came later
+    assert rests == {key for key in state if key.endswith("_rest")}
+    assert not any(state.pop(key).any() for key in rests)
     assert state.keys() == expected.keys()
     for key, value in expected.items():
         assert torch.equal(state[key], value), key
