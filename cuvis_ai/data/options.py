@@ -103,13 +103,13 @@ class ReadingOptions:
 
     def problems(self) -> dict[str, bool]:
         """Return what is expected of each value, and whether it is not so."""
-        negative = self.bad_bands is not None and any(band < 0 for band in self.bad_bands)
+        negative = [band for band in self.bad_bands or () if band < 0]
         no_centre = (
             [nm for nm in self.wavelengths if not 0 < nm < math.inf] if self.wavelengths is not None else []
         )
         return {
             f"`axes` as one of {', '.join(ORDERS)}, got {self.axes!r}": self.axes not in (None, *ORDERS),
-            f"`bad_bands` counted from 0, got {self.bad_bands}": negative,
+            f"`bad_bands` counted from 0, got {negative[:3]}": bool(negative),
             f"`wavelengths` in nm, finite and above 0, got {no_centre[:3]}": bool(no_centre),
             f"`saturation` as a number, got {self.saturation}": self.saturation != self.saturation,
             f'`on_error` "raise" or "skip", got {self.on_error!r}': self.on_error not in get_args(OnError),
