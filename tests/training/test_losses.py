@@ -252,14 +252,18 @@ class Poisoned(Loss):
 
 @pytest.mark.parametrize(("steps", "epoch"), [(0, 1), (3, 1), (5, 2)])
 @pytest.mark.parametrize("every", [1, 1000])
-def test_a_loss_that_is_not_finite_stops_training_and_no_checkpoint_follows(
-    steps: int, epoch: int, every: int, tmp_path: Path
+@pytest.mark.parametrize("stats", ["frozen", "follow"])
+def test_a_loss_that_is_not_finite_stops_training_before_the_weights_are_reached(
+    stats: str, steps: int, epoch: int, every: int, tmp_path: Path
 ) -> None:
-    graph = autoencoder()
+    graph = detector(AnomalyBCEWithLogits(), stats=stats)
     graph.add_leaf_node(Poisoned(steps), parent="pca", name="mine")
     keep = ModelCheckpoint(dirpath=tmp_path, save_top_k=-1, every_n_train_steps=1)
-    with pytest.raises(NonFiniteLossError, match=f"`mine`: NaN or infinite in epoch {epoch}"):
+    with pytest.raises(
+        NonFiniteLossError, match=f"Poisoned `mine`: NaN or infinite in epoch {epoch}, step {steps + 1}"
+    ):
         graph.train(data(), settings(9, callbacks=[keep], log_every_n_steps=every))
+    assert all(bool(tensor.isfinite().all()) for tensor in graph.state_dict().values())
     for checkpoint in tmp_path.glob("*.ckpt"):
         state = torch.load(checkpoint, weights_only=True)["state_dict"]
         assert all(bool(tensor.isfinite().all()) for tensor in state.values())

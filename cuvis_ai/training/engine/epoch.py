@@ -108,6 +108,22 @@ class Losses:
             for name, value in values.items()
         }
 
+    def raise_if_not_finite(self, values: Mapping[str, Tensor], where: str) -> None:
+        """Raise a `NonFiniteLossError` that names the leaves, if any loss of a batch is not finite.
+
+        Args:
+            values: what a call returned.
+            where: the epoch and step.
+        """
+        finite = torch.stack([value.detach() for value in values.values()]).isfinite().tolist()
+        bad = [self.by_name[name].leaf.label for name, good in zip(values, finite, strict=True) if not good]
+        if bad:
+            raise NonFiniteLossError(
+                f"{', '.join(bad)}: NaN or infinite in {where}. Lower the learning rate, clip gradients with "
+                f"gradient_clip_val, or look for extreme values in the data. The weights are those "
+                f"from before the step."
+            )
+
     def unfitted(self) -> list[Loss]:
         """The losses that are fitted from training masks."""
         return [one.leaf for one in self.by_name.values() if one.leaf.sketch is not None]
@@ -151,17 +167,6 @@ class LossMeans:
             n = n_valid if self.losses.by_name[name].leaf.reads() else 1
             sums[0] += value.detach() * n
             sums[1] += n
-
-    def raise_if_not_finite(self, epoch: int) -> None:
-        """Raise a `NonFiniteLossError` that names the leaves, if any loss of the epoch was not finite."""
-        bad = [name for name, sums in self.sums.items() if not bool(sums.isfinite().all())]
-        named = ", ".join(self.losses.by_name[name].leaf.label for name in bad)
-        if named:
-            raise NonFiniteLossError(
-                f"{named}: NaN or infinite in epoch {epoch + 1}. Lower the learning rate, clip gradients "
-                f"with gradient_clip_val, or look for extreme values in the data. Training stopped; no "
-                f"checkpoint was written since."
-            )
 
     @torch.no_grad()
     def running_total(self) -> float:

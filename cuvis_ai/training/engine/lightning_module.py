@@ -136,8 +136,7 @@ class GraphModule(LightningModule):
     # a resumed run differ; so this one is stepped and stored here.
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what resuming needs besides weights; refuse weights after a non-finite loss."""
-        self._train_means.raise_if_not_finite(self.current_epoch)
+        """Add what resuming needs besides weights."""
         checkpoint["cuvis_ai"] = {
             "scheduler": None if self._scheduler is None else dict(self._scheduler.state_dict()),
             "best": self.best,
@@ -178,6 +177,10 @@ class GraphModule(LightningModule):
         points = self.losses.points() if self.losses.read_data else ()
         evaluation, batch = self._evaluated(self.verdict.counted(batch), points)
         values = self.losses(evaluation, batch)
+        # In every step: from one to the next, NaN would reach the weights, and whatever follows them.
+        self.losses.raise_if_not_finite(
+            values, f"epoch {self.current_epoch + 1}, step {self.global_step + 1}"
+        )
         n = n_valid(evaluation)
         self._train_means.update(values, n)
         if (self.global_step + 1) % self.config.trainer.log_every_n_steps == 0:
@@ -185,7 +188,6 @@ class GraphModule(LightningModule):
         return self.losses.total(self.losses.shared(values, n))
 
     def _log_step(self, values: Mapping[str, Tensor]) -> None:
-        self._train_means.raise_if_not_finite(self.current_epoch)
         fetched = torch.stack([value.detach().float() for value in values.values()]).tolist()
         named = {
             logged("train", "loss", f"{name}_step"): value
@@ -210,7 +212,6 @@ class GraphModule(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the training losses of the epoch, and the learning rate of its last step."""
-        self._train_means.raise_if_not_finite(self.current_epoch)
         values = self._train_means.compute("train")
         if not self.has_validation:
             self._finish_epoch_loss(values.get(logged("train", "loss", "total")))
@@ -240,7 +241,6 @@ class GraphModule(LightningModule):
         """Log losses and metrics, and step the scheduler; not for the sanity check."""
         if self.trainer.sanity_checking:
             return
-        self._train_means.raise_if_not_finite(self.current_epoch)
         values = self._epoch.compute("val", fit=True)
         self._publish(values, "val")
         self.pictures.finish(

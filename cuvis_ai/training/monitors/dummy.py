@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cuvis_ai.training.monitors.files import append, claim, cut, move_aside, try_folder
+from cuvis_ai.training.monitors.files import append, claim, cut, made_again, move_aside, try_folder
 from cuvis_ai.training.monitors.protocol import Monitor
 from cuvis_ai.training.monitors.records import Drawn, Ending, Histogram, Run, Scalar, Text
 
@@ -71,6 +71,7 @@ class DummyMonitor(Monitor):
 
     def log_scalars(self, scalars: Sequence[Scalar]) -> None:
         """Write one row a value."""
+        made_again(self.path, "DummyMonitor")
         # JSON has no NaN and no infinity.
         append(
             self.path,

@@ -103,6 +103,18 @@ def append(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         file.writelines(json.dumps(row, default=str) + "\n" for row in rows)
 
 
+def made_again(path: Path, owner: str) -> bool:
+    """Make a file again, and its folder, if it vanished during a run; say so, and return whether it had."""
+    if path.exists():
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    logger.warning(
+        "%s: %s vanished during the run, with what it held. It is made again and goes on", owner, path
+    )
+    return True
+
+
 def cut(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
     """Leave out of a file of JSON lines those that are not to be kept, and a last one that is cut off."""
     if not path.exists():

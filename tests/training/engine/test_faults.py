@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from cuvis_ai.errors import ConfigError, CubeFormatError
 from cuvis_ai.training.metrics import ExplainedVarianceMetric
 from cuvis_ai.training.monitors import DummyMonitor, Monitor, TensorBoardMonitor
 from cuvis_ai.training.monitors.report import ReportMonitor
+from cuvis_ai.training.monitors.report.record import read_record
 from tests.cubes import Batches, as_batches, random_cubes
 from tests.recorded_run import Kept
 from tests.training.engine.test_ranks import write_cubes
@@ -171,6 +173,34 @@ def test_a_monitor_that_raises_at_every_call_costs_one_warning(
         "AlwaysFails failed and records no more of this run; training goes on. OSError:"
     )
     assert rows(tmp_path / "beside") == rows(tmp_path / "alone")
+
+
+class Vanish(Callback):
+    """Removes files, and their folders, when the second epoch starts."""
+
+    def __init__(self, *folders: Path) -> None:
+        self.folders = folders
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for folder in self.folders if trainer.current_epoch == 1 else ():
+            shutil.rmtree(folder)
+
+
+def test_a_file_of_values_that_vanishes_is_reported_once_and_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folders = tmp_path / "rows", tmp_path / "report"
+    graph, _ = pca_graph(Power())
+    graph.monitors = [DummyMonitor(folders[0]), ReportMonitor(folders[1])]
+    graph.train(data(), settings(4, callbacks=[Vanish(*folders)]))
+    assert {row["epoch"] for row in rows(folders[0])} == {1, 2, 3}
+    record = read_record(folders[1] / "report.jsonl")
+    assert {value.scalar.epoch for value in record.values} == {1, 2, 3}
+    assert record.ending is not None
+    assert not record.ending.failed
+    assert (folders[1] / "report.html").exists()
+    said = [r.getMessage() for r in caplog.records if "vanished" in r.getMessage()]
+    assert [line.partition(":")[0] for line in sorted(said)] == ["DummyMonitor", "ReportMonitor"]
 
 
 # Data.

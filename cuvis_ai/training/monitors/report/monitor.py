@@ -2,15 +2,16 @@
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from cuvis_ai.errors import import_extra
-from cuvis_ai.training.monitors.files import append, claim, cut, move_aside, try_folder
+from cuvis_ai.training.monitors.files import append, claim, cut, made_again, move_aside, try_folder
 from cuvis_ai.training.monitors.protocol import Monitor
 from cuvis_ai.training.monitors.records import Drawn, Ending, Outline, Run, Scalar, Text
 from cuvis_ai.training.monitors.report.record import Entry, read_record, row_of
@@ -50,6 +51,9 @@ class ReportMonitor(Monitor):
         output_dir: the folder; made if missing.
     """
 
+    _start: Mapping[str, Any]
+    """The record's first row, from `setup` on."""
+
     def __init__(self, output_dir: str | Path) -> None:
         self.output_dir = str(output_dir)
         self._held = ExitStack()
@@ -85,10 +89,17 @@ class ReportMonitor(Monitor):
             move_aside(folder, (RECORD, REPORT))
         else:  # what comes after the checkpoint is left out when the record is read
             cut(folder / RECORD, lambda row: True)
-        self._append(run, machine=_machine())
+        self._start = row_of(run, machine=_machine())
+        append(self._record, [self._start])
 
-    def _append(self, *entries: Entry, **more: object) -> None:
-        append(self.path.with_name(RECORD), (row_of(entry, **more) for entry in entries))
+    @property
+    def _record(self) -> Path:
+        return self.path.with_name(RECORD)
+
+    def _append(self, *entries: Entry) -> None:
+        if made_again(self._record, "ReportMonitor"):
+            append(self._record, [self._start])
+        append(self._record, map(row_of, entries))
 
     def log_scalars(self, scalars: Sequence[Scalar]) -> None:
         """Record values."""
