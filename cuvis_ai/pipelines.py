@@ -18,6 +18,9 @@ from cuvis_ai.training.metrics import AnomalyDetectionMetrics
 from cuvis_ai.training.threshold import Threshold
 from cuvis_ai.types import CUBE
 
+EVERY = 2**20
+"""More components than a cube has bands: at most as many as there are."""
+
 
 def unsupervised(
     extent: int | None = 13, n_components: int | None = 32, false_alarm_rate: float = 1e-3
@@ -108,7 +111,8 @@ def add_anomaly_branch(graph: Graph, extent: int | None, n_components: int | Non
         extent: in pixels; None leaves out weights and top-hat.
         n_components: components that are kept at most; None for all.
     """
-    pca = graph.add_node(TrainablePCA(n_components, at_most=True), name="pca")
+    most = EVERY if n_components is None else n_components
+    pca = graph.add_node(TrainablePCA(most, at_most=True), name="pca")
     rx = RobustRX(reweight=0 if extent is None else 1, extent=extent)
     graph.add_node(rx, parent=pca, name="rx")
     image: Node = graph.add_node(LogSmooth(), parent="rx", name="smoothed")

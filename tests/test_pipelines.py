@@ -43,9 +43,13 @@ def synthetic(h: int = 60, w: int = 50, c: int = 40, *, dtype: torch.dtype = tor
 
 
 def fitted(
-    cube: torch.Tensor, extent: int | None = 13, dtype: torch.dtype = torch.float32, **flags: Any
+    cube: torch.Tensor,
+    extent: int | None = 13,
+    components: int | None = 32,
+    dtype: torch.dtype = torch.float32,
+    **flags: Any,
 ) -> Graph:
-    graph = unsupervised(extent).to(dtype)
+    graph = unsupervised(extent, components).to(dtype)
     graph.train(Batches([{"cube": cube, **flags}]), STATISTICS_ONLY)
     return graph
 
@@ -202,7 +206,8 @@ def test_arguments_reach_the_nodes() -> None:
     assert graph.leaves["threshold"].value == pytest.approx(math.log(10))
     assert "top_hat" not in unsupervised(extent=None).nodes
     assert unsupervised(extent=None).nodes["rx"].reweight == 0
-    assert unsupervised(n_components=None).nodes["pca"].n_components is None
+    every = fitted(synthetic(c=40), components=None)
+    assert len(every.nodes["pca"].components) == 40
     assert unsupervised(false_alarm_rate=0.3).leaves["threshold"].rule == "quantile"
     with pytest.raises(ConfigError, match="odd"):
         unsupervised(extent=12)

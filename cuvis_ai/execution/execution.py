@@ -13,7 +13,8 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from cuvis_ai.errors import GraphError
+from cuvis_ai.execution.calls import called
+from cuvis_ai.execution.strips import PIXELS, joined, row_strips
 from cuvis_ai.execution.topology import Topology
 from cuvis_ai.functional.affine import Affine, identity_like, stack
 from cuvis_ai.functional.product import Pointwise
@@ -24,7 +25,6 @@ from cuvis_ai.node.base import (
     check_channels,
     has_pointwise,
     require_fitted,
-    sees_valid,
     structure_of,
 )
 from cuvis_ai.node.base.abilities import follower
@@ -79,6 +79,30 @@ class Execution:
         if not isinstance(node, AffineNode) or node.structure < least or has_pointwise(node):
             return point
         return self.base(self.input_of(point[0]), least)
+
+    def source(self, point: Point) -> Point:
+        """Return the point that values are computed from: `base`, or a projection on the way that is shared.
+
+        It depends on nodes alone, so that values do not depend on what is attached to them.
+        """
+        if len(point) == 1 and self._is_shared_projection(point[0]):
+            return point
+        base = self.base(point)
+        if base == point or len(point) > 1:
+            return base
+        return self.source(self.input_of(point[0]))
+
+    def _is_shared_projection(self, name: str) -> bool:
+        """Whether several nodes read a node's output, which is narrower than its input: made once for all."""
+        if name == SOURCE or len(self.topology.children(name)) < 2:
+            return False
+        node = self.nodes[name]
+        if not isinstance(node, AffineNode) or not node.fitted or has_pointwise(node):
+            return False
+        if node.structure is not Structure.DENSE or follower(node) is not None:
+            return False
+        affine = node.affine()
+        return affine.out_channels < affine.in_channels
 
     def channels(self, point: Point) -> int | None:
         """Return the number of channels at a point; None if it depends on cubes that are not seen yet."""
@@ -160,6 +184,15 @@ class Execution:
             core: False at pixels that are context of a tile; handed through.
         """
         wanted = tuple(dict.fromkeys(points))
+        if self._is_cut(cube, wanted):
+            return self._in_strips(cube, wanted, valid, core)
+        values, valid = self._values(cube, wanted, valid)
+        return Evaluation(values, valid, core)
+
+    def _values(
+        self, cube: CubeTensor, wanted: Sequence[Point], valid: PixelMask | None
+    ) -> tuple[dict[Point, CubeTensor], PixelMask | None]:
+        """Return the values at points, and which pixels are valid."""
         if not cube.is_cpu or self._may_hide_a_nan(wanted):
             # On a device, looking at the result would make the host wait.
             valid = intersection(valid, torch.isfinite(cube).all(1))
@@ -172,7 +205,27 @@ class Execution:
             finite = torch.isfinite(cube).all(1)
             valid = finite if valid is None else valid & finite
             batch = _Batch(self, self._filled(cube, valid), valid, wanted)
-        return Evaluation({point: batch.values[point] for point in wanted}, valid, core)
+        return {point: batch.values[point] for point in wanted}, valid
+
+    def _is_cut(self, cube: CubeTensor, wanted: Collection[Point]) -> bool:
+        """Whether a cube with windows is so large that all its values would take much memory at once."""
+        b, _, h, w = cube.shape
+        halos = [self.halo(point) for point in wanted]
+        return b * h * w > PIXELS and CUBE not in wanted and None not in halos and any(halos)
+
+    def _in_strips(
+        self, cube: CubeTensor, wanted: Sequence[Point], valid: PixelMask | None, core: PixelMask | None
+    ) -> Evaluation:
+        """Return the values at points, made strip by strip of each cube."""
+        reach = max(self.halo(point) or 0 for point in wanted)
+        found: list[list[Evaluation]] = []
+        for i in range(len(cube)):
+            found.append([])
+            for seen, own in row_strips(cube.shape[2], cube.shape[3], reach, PIXELS):
+                flags = None if valid is None else valid[i : i + 1, seen]
+                strip = Evaluation(*self._values(cube[i : i + 1, :, seen], wanted, flags))
+                found[-1].append(strip.rows(own))
+        return joined(found, core)
 
     def _may_hide_a_nan(self, wanted: Collection[Point]) -> bool:
         """Whether a node that reads the cube has no affine form, so that a NaN need not reach its output."""
@@ -217,7 +270,7 @@ class _Batch:
         point = self.execution.input_of(name)
         if not isinstance(node, AffineNode) or node.structure is Structure.OPAQUE:
             return called(node, self.value(point), self.valid)
-        base = self.execution.base(point)
+        base = self.execution.source(point)
         affine = self.execution.affine((name,), base, self.value(base).shape[1])
         assert affine is not None
         return self._mapped(affine, base, node.pointwise if has_pointwise(node) else None)
@@ -233,28 +286,3 @@ class _Batch:
 def _total(counts: Sequence[int | None]) -> int | None:
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
-
-
-def called(node: Node, cube: CubeTensor, valid: PixelMask | None = None) -> CubeTensor:
-    """Return node(cube), or node(cube, valid) and 0 at invalid pixels; errors name the node and its input."""
-    require_fitted(node)
-    try:
-        result = _with_valid(node, cube, valid) if sees_valid(node) else node(cube)
-    except (RuntimeError, TypeError, IndexError) as err:
-        raise GraphError(f"{node.label}: failed on its input {tuple(cube.shape)}: {err}") from err
-    expected = (cube.shape[0], *cube.shape[2:])
-    if result.ndim != 4 or (result.shape[0], *result.shape[2:]) != expected:
-        raise GraphError(
-            f"{node.label}: expected an output (b, k, h, w) with b, h, w = {expected}, "
-            f"got {tuple(result.shape)}. Every node maps a cube to a cube."
-        )
-    return result
-
-
-def _with_valid(node: Node, cube: CubeTensor, valid: PixelMask | None) -> CubeTensor:
-    if valid is not None:
-        result: Tensor = node(cube, valid)
-        return torch.where(valid[:, None], result, 0.0)
-    everywhere = torch.ones(cube.shape[0], *cube.shape[2:], dtype=torch.bool, device=cube.device)
-    mapped: Tensor = node(cube, everywhere)
-    return mapped

@@ -3,10 +3,11 @@
 Windows end at the image's border and leave out invalid pixels: a mean is over the pixels that are there.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -15,8 +16,8 @@ from cuvis_ai.types import CubeTensor, PixelMask
 LEAST = 1e-6
 """Mean scores below it count as this much: their logarithm would say nothing."""
 
-STRIP_PIXELS = 2**18
-"""Pixels that the guided filter works on at a time: its forty planes then take 80 MB."""
+STRIP_PIXELS = 2**15
+"""Pixels that the guided filter works on at a time: its forty images then take 10 MB."""
 
 
 def gaussian_mean(cube: CubeTensor, valid: PixelMask | None, sigma: float) -> CubeTensor:
@@ -63,7 +64,7 @@ def guided_filter(
         He, Sun, Tang, "Guided image filtering", 2013, eqs. 19 to 21.
     """
     b, _, h, w = cube.shape
-    rows = max(1, STRIP_PIXELS // (b * w))
+    rows = max(16 * radius, STRIP_PIXELS // (b * w))
     strips = []
     for top in range(0, h, rows):
         low = max(0, top - 2 * radius)
@@ -83,23 +84,32 @@ def _filtered(
 ) -> Float[Tensor, "b 1 h w"]:
     # Apple's devices have no float64.
     exact = cube.dtype if cube.device.type == "mps" else torch.float64
-    image, guides = cube[:, 0].to(exact), list(guide.to(exact).unbind(1))
+    taps = [1.0] * (2 * radius + 1)
+    share = _inverse_weight(cube.to(exact), valid, taps)
+    inputs = torch.cat([guide, cube], 1).to(exact)
+    # Products of zeros are zeros: what lies outside is set once.
+    *guides, image = _framed(inputs, valid, radius).unbind(1)
     g = len(guides)
     pairs = [(i, j) for i in range(g) for j in range(i + 1)]
     products = [guides[i] * guides[j] for i, j in pairs] + [one * image for one in guides]
-    taps = [1.0] * (2 * radius + 1)
-    means = _window_mean(torch.stack([*guides, image, *products], 1), valid, taps).unbind(1)
-    of_guides, of_image = means[:g], means[g]
+    sums = _window_sum(torch.stack([*guides, image, *products], 1), taps)
+    means = (sums * share).unbind(1)
+    of_guides, of_image, of_pairs, of_products = means[:g], means[g], means[g + 1 : -g], means[-g:]
     covariance = {
-        (i, j): means[g + 1 + n] - of_guides[i] * of_guides[j] + eps * (i == j)
-        for n, (i, j) in enumerate(pairs)
+        (i, j): torch.addcmul(mean, of_guides[i], of_guides[j], value=-1)
+        for (i, j), mean in zip(pairs, of_pairs, strict=True)
     }
-    shared = [means[g + 1 + len(pairs) + i] - of_guides[i] * of_image for i in range(g)]
+    for i in range(g):
+        covariance[i, i] = covariance[i, i] + eps
+    shared = [
+        torch.addcmul(mean, one, of_image, value=-1) for mean, one in zip(of_products, of_guides, strict=True)
+    ]
     slopes = _solved(covariance, shared)
-    offset = of_image - sum(a * m for a, m in zip(slopes, of_guides, strict=True))
-    *slopes, offset = _window_mean(torch.stack([*slopes, offset], 1), valid, taps).unbind(1)
-    result = offset + sum(a * one for a, one in zip(slopes, guides, strict=True))
-    return result[:, None].to(cube.dtype)
+    offset = _less_products(of_image, slopes, of_guides)
+    framed = _framed(torch.stack([*slopes, offset], 1), valid, radius)
+    smoothed = _window_sum(framed, taps) * share
+    result = (smoothed[:, :g] * inputs[:, :g]).sum(1, keepdim=True) + smoothed[:, g:]
+    return result.to(cube.dtype)
 
 
 def _solved(matrix: dict[tuple[int, int], Tensor], right: Sequence[Tensor]) -> list[Tensor]:
@@ -111,44 +121,65 @@ def _solved(matrix: dict[tuple[int, int], Tensor], right: Sequence[Tensor]) -> l
     """
     g = len(right)
     factor: dict[tuple[int, int], Tensor] = {}
-    for i in range(g):
-        for j in range(i + 1):
-            rest = matrix[i, j] - sum(factor[i, k] * factor[j, k] for k in range(j))
-            factor[i, j] = rest.sqrt() if i == j else rest / factor[j, j]
+    inverse: list[Tensor] = []
     half: list[Tensor] = []
     for i in range(g):
-        half.append((right[i] - sum(factor[i, k] * half[k] for k in range(i))) / factor[i, i])
-    found: dict[int, Tensor] = {}
+        for j in range(i):
+            rest = _less_products(
+                matrix[i, j], [factor[i, k] for k in range(j)], [factor[j, k] for k in range(j)]
+            )
+            factor[i, j] = rest * inverse[j]
+        row = [factor[i, k] for k in range(i)]
+        inverse.append(_less_products(matrix[i, i], row, row).rsqrt())
+        half.append(_less_products(right[i], row, half) * inverse[i])
+    found: list[Tensor] = []
     for i in reversed(range(g)):
-        found[i] = (half[i] - sum(factor[k, i] * found[k] for k in range(i + 1, g))) / factor[i, i]
-    return [found[i] for i in range(g)]
+        column = [factor[k, i] for k in range(i + 1, g)]
+        found.insert(0, _less_products(half[i], column, found) * inverse[i])
+    return found
+
+
+def _less_products(image: Tensor, left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
+    """Return the image less the products of pairs of images."""
+    for a, b in zip(left, right, strict=True):
+        image = torch.addcmul(image, a, b, value=-1)
+    return image
 
 
 def _gaussian(distance: int, sigma: float) -> float:
-    return float(torch.exp(torch.tensor(-(distance**2) / (2 * sigma**2), dtype=torch.float64)))
+    return math.exp(-(distance**2) / (2 * sigma**2))
 
 
 def _window_mean(cube: CubeTensor, valid: PixelMask | None, taps: Sequence[float]) -> CubeTensor:
     """Return Σ t x / Σ t over the valid pixels of a square window, weights t tᵀ; 0 where there are none."""
-    if valid is None:
-        ones = [torch.ones(side, dtype=cube.dtype, device=cube.device) for side in cube.shape[2:]]
-        down, across = (_line_sum(one[None, None, None], taps, 3)[0, 0, 0] for one in ones)
-        return _window_sum(cube, taps) / (down[:, None] * across)
-    inside: Bool[Tensor, "b 1 h w"] = valid[:, None]
-    total = _window_sum(torch.where(inside, cube, 0.0), taps)
-    weight = _window_sum(inside.to(cube.dtype), taps)
-    return total / torch.where(weight > 0, weight, 1.0)
+    return _window_sum(_framed(cube, valid, len(taps) // 2), taps) * _inverse_weight(cube, valid, taps)
 
 
-def _window_sum(cube: CubeTensor, taps: Sequence[float]) -> CubeTensor:
-    return _line_sum(_line_sum(cube, taps, 3), taps, 2)
+def _framed(cube: CubeTensor, valid: PixelMask | None, radius: int) -> Tensor:
+    """Return the cube with 0 at invalid pixels and in a frame around it."""
+    inside = cube if valid is None else torch.where(valid[:, None], cube, 0.0)
+    return pad(inside, (radius,) * 4)
 
 
-def _line_sum(cube: CubeTensor, taps: Sequence[float], axis: int) -> CubeTensor:
-    """Return the weighted sum of each pixel's neighbours along rows (axis 3) or columns (axis 2)."""
-    radius, n = len(taps) // 2, cube.shape[axis]
-    padded = pad(cube, (radius, radius, 0, 0) if axis == 3 else (0, 0, radius, radius))
-    total = padded.narrow(axis, 0, n) * taps[0]
+def _inverse_weight(like: CubeTensor, valid: PixelMask | None, taps: Sequence[float]) -> Tensor:
+    """Return 1 / Σ t over the valid pixels of each window; 1 where there are none."""
+    radius = len(taps) // 2
+    if valid is not None:
+        weight = _window_sum(pad(valid[:, None].to(like.dtype), (radius,) * 4), taps)
+        return 1.0 / torch.where(weight > 0, weight, 1.0)
+    ones = [torch.ones(side, dtype=like.dtype, device=like.device) for side in like.shape[2:]]
+    down, across = (_line_sum(pad(one, (radius, radius)), taps, 0) for one in ones)
+    return 1.0 / (down[:, None] * across)
+
+
+def _window_sum(framed: Tensor, taps: Sequence[float]) -> Tensor:
+    return _line_sum(_line_sum(framed, taps, 3), taps, 2)
+
+
+def _line_sum(framed: Tensor, taps: Sequence[float], axis: int) -> Tensor:
+    """Return the weighted sum of each pixel's neighbours along an axis, whose frame goes."""
+    n = framed.shape[axis] - len(taps) + 1
+    total = framed.narrow(axis, 0, n) * taps[0]
     for shift, tap in enumerate(taps[1:], 1):
-        total = torch.add(total, padded.narrow(axis, shift, n), alpha=tap)
+        total.add_(framed.narrow(axis, shift, n), alpha=tap)
     return total

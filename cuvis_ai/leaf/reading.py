@@ -93,6 +93,11 @@ class Evaluation:
         """True at the pixels that statistics, losses, metrics and pictures count; None if all do."""
         return intersection(self.valid, self.core)
 
+    def rows(self, rows: slice) -> "Evaluation":
+        """Return some rows of it."""
+        valid, core = (None if flags is None else flags[:, rows] for flags in (self.valid, self.core))
+        return Evaluation({point: cube[:, :, rows] for point, cube in self.values.items()}, valid, core)
+
     def masked(self, point: Point) -> CubeTensor:
         """Return the cube at a point, NaN at invalid pixels."""
         values = self.values[point]

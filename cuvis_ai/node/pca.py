@@ -29,14 +29,14 @@ class TrainablePCA(FittedNode, AffineNode):
         input (b, c, h, w) → output (b, k, h, w); dtype and device kept.
 
     Args:
-        n_components: k; 1 … number of channels; None for all that `at_most` leaves.
-        at_most: whether k is the smallest of `n_components`, the number of channels and the rank of the
-            covariance, fixed when the node is fitted, so that it need not suit the data.
+        n_components: k; 1 … number of channels.
         trainable: whether W becomes a parameter in the gradient phase.
         whiten: whether scores are scaled to unit variance; the scale stays as fitted.
         eps: added to the variances before whitening, in squared units of the input; 0 or more.
         orthogonal: "soft" leaves it to `OrthogonalityLoss` to keep W orthonormal in training; "hard"
             keeps it so exactly, to rounding, by training the Cayley map's argument instead of W.
+        at_most: whether k is the smallest of `n_components`, the number of channels and the rank of the
+            covariance, fixed when the node is fitted, so that it need not suit the data.
 
     State:
         components (k, c): W; set by the statistical phase, changed by training if `trainable`.
@@ -66,19 +66,17 @@ class TrainablePCA(FittedNode, AffineNode):
 
     def __init__(
         self,
-        n_components: int | None,
+        n_components: int,
         *,
-        at_most: bool = False,
         trainable: bool = False,
         whiten: bool = False,
         eps: float = 1e-6,
         orthogonal: Literal["soft", "hard"] = "soft",
+        at_most: bool = False,
     ) -> None:
-        whole = n_components is not None and is_whole(n_components) and n_components >= 1
         require(
-            whole or (n_components is None and at_most),
-            "TrainablePCA: n_components",
-            "a whole number, 1 or more" + (", or None" if at_most else ""), n_components,
+            is_whole(n_components) and n_components >= 1,
+            "TrainablePCA: n_components", "a whole number, 1 or more", n_components,
         )  # fmt: skip
         require(eps >= 0, "TrainablePCA: eps", "0 or more", eps)
         require(orthogonal in ("soft", "hard"), "TrainablePCA: orthogonal", "'soft' or 'hard'", orthogonal)
@@ -125,13 +123,12 @@ class TrainablePCA(FittedNode, AffineNode):
         most = min(len(sketch.mean), sketch.count)
         if self.at_most:
             most = max(1, min(most, rank_of(covariance, self.mean.dtype)))
-        wanted = most if self.n_components is None else self.n_components
-        if wanted > most and not self.at_most:
+        if self.n_components > most and not self.at_most:
             raise GraphError(
                 f"{self.label}: n_components={self.n_components}: expected at most {most}, the smaller of "
                 f"{len(sketch.mean)} channels and {sketch.count} valid training pixels. Ask for fewer."
             )
-        vectors, variances = principal_components(covariance, min(wanted, most))
+        vectors, variances = principal_components(covariance, min(self.n_components, most))
         self.set_state(
             components=vectors,
             mean=sketch.mean,

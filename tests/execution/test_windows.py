@@ -153,3 +153,41 @@ def test_tiles_are_read_with_the_context_that_the_graph_asks_for(tmp_path: Any, 
     assert values == pytest.approx(expected, rel=1e-4)
     [first, *_] = tiles.train_dataloader()
     assert "core" not in first, "who asks for tiles gets tiles"
+
+
+@pytest.mark.parametrize("spoilt", [False, True])
+def test_a_large_cube_is_evaluated_in_strips_with_the_same_result(
+    spoilt: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = windowed(leaves=False)
+    cubes = random_cubes(2, h=23, w=9)
+    graph.train(Batches(as_batches(cubes)), STATISTICS_ONLY)
+    if spoilt:
+        cubes = torch.where(torch.rand(2, 1, 23, 9) < 0.9, cubes, torch.nan)
+    nodes = ["smooth", "rx", "pca"]
+    whole, rows = graph.run(cubes, nodes), []
+    forward = BoxMean.forward
+    monkeypatch.setattr(BoxMean, "forward", lambda *args: rows.append(args[1].shape[2]) or forward(*args))
+    monkeypatch.setattr("cuvis_ai.execution.execution.PIXELS", 50)
+    cut = graph.run(cubes, nodes)
+    assert max(rows) == 7
+    assert len(rows) >= 2 * 5, "five strips of each cube"
+    for name in nodes:
+        torch.testing.assert_close(cut[name], whole[name], equal_nan=True)
+        assert bool(cut[name].isnan().any()) == spoilt
+    valid = graph.run(cubes, ["rx"])["rx"].isnan().logical_not()[:, 0]
+    assert torch.equal(valid, cubes.isfinite().all(1))
+
+
+def test_a_projection_that_several_nodes_read_is_made_once_whatever_is_attached() -> None:
+    graph = Graph()
+    pca = graph.add_node(TrainablePCA(3), name="pca")
+    graph.add_node(RXGlobal(), parent=pca, name="rx")
+    graph.train(Batches(as_batches(random_cubes(8))), STATISTICS_ONLY)
+    execution = graph._members.execution
+    assert execution.source(("pca",)) == CUBE
+    graph.add_node(RXGlobal(), parent=pca, name="second")
+    graph.train(Batches(as_batches(random_cubes(8))), STATISTICS_ONLY)
+    assert execution.source(("pca",)) == ("pca",)
+    graph.add_leaf_node(ScoreStatisticsMetric(), parent="rx")
+    assert execution.source(("pca",)) == ("pca",)

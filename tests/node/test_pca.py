@@ -84,10 +84,10 @@ def test_report_names_shares() -> None:
 
 @pytest.mark.parametrize(
     ("channels", "n", "asked", "expected"),
-    [(7, 30, 3, 3), (7, 30, 32, 7), (7, 5, 32, 4), (1, 30, 32, 1), (7, 30, None, 7), (7, 2, None, 1)],
+    [(7, 30, 3, 3), (7, 30, 32, 7), (7, 5, 32, 4), (1, 30, 32, 1), (7, 2, 32, 1)],
 )
 def test_at_most_takes_the_smallest_of_wish_channels_and_rank(
-    channels: int, n: int, asked: int | None, expected: int
+    channels: int, n: int, asked: int, expected: int
 ) -> None:
     graph = Graph()
     pca = graph.add_node(TrainablePCA(asked, at_most=True))
@@ -107,10 +107,3 @@ def test_at_most_counts_combinations_of_bands_once_and_one_where_nothing_varies(
         pca = graph.add_node(TrainablePCA(32, at_most=True))
         graph.train(Batches([{"cube": cubes}]), STATISTICS_ONLY)
         assert len(pca.components) == expected
-
-
-def test_without_at_most_a_number_is_needed() -> None:
-    with pytest.raises(
-        ConfigError, match="TrainablePCA: n_components: expected a whole number, 1 or more, got None"
-    ):
-        TrainablePCA(None)

@@ -105,7 +105,7 @@ def test_repr_shows_structure_arguments_and_state() -> None:
     assert text.splitlines() == [
         "Graph `small`",
         "  min_max_normalizer: MinMaxNormalizer(eps=1e-06, use_running_stats=True) [fitted]",
-        "    trainable_pca: TrainablePCA(n_components=3, trainable=True, whiten=False, eps=1e-06, orthogonal='soft') [fitted]",
+        "    trainable_pca: TrainablePCA(n_components=3, trainable=True, whiten=False, eps=1e-06, orthogonal='soft', at_most=False) [fitted]",
         "      · orthogonality_loss: OrthogonalityLoss",
     ]
     assert "[not fitted]" in repr(small())

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 
 from cuvis_ai.errors import GraphError
-from cuvis_ai.execution.execution import Execution, called
+from cuvis_ai.execution.calls import called
+from cuvis_ai.execution.execution import Execution
 from cuvis_ai.node.base import AffineNode, check_channels
 from cuvis_ai.node.base.abilities import follower
 from cuvis_ai.node.base.agreement import check_state

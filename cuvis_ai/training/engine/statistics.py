@@ -65,7 +65,7 @@ def fit_statistics(
             loader = batches(context)
             stream = _stream(loader, execution, device, title, show_progress=show_progress)
             if from_sketches(execution, fits):
-                stream = (part for batch in stream for part in strips(batch, context)) if context else stream
+                stream = (part for batch in stream for part in strips(batch, context)) if refined else stream
                 with_losses = losses if number == 1 else ()
                 observer, observed = _observed(execution, fits, refined, with_losses, stream)
                 for name, one in observed.items():

@@ -54,6 +54,7 @@ def test_holds_a_manifest_and_safetensors_and_nothing_else(saved: Path) -> None:
         "whiten": False,
         "eps": 1e-6,
         "orthogonal": "soft",
+        "at_most": False,
     }
     assert manifest["nodes"][1]["parents"] == ["min_max_normalizer"]
     assert manifest["leaves"][0]["parent"] == "trainable_pca"
