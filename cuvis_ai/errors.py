@@ -9,18 +9,38 @@
     DatasetNotFoundError(FileNotFoundError)  a data set that is not where it was looked for
     MissingExtraError(ImportError)           an optional package is not installed
 
-Messages read: where: expected …, got …. What to do.
+Messages read: where: expected …, got …. What to do. What they quote from files is made printable, so that no
+control sequence of a file reaches the terminal.
 """
 
 import importlib
 from types import ModuleType
 
 
-class NotFittedError(RuntimeError):
+def escaped(text: str) -> str:
+    r"""Return a text with everything but line breaks and tabs that is not printable as an escape.
+
+    Example:
+        >>> print(escaped("\x1b[2Jcleared"))
+        \x1b[2Jcleared
+    """
+    return "".join(
+        one if one.isprintable() or one in "\n\t" else one.encode("unicode_escape").decode() for one in text
+    )
+
+
+class _PrintableError(Exception):
+    """An error whose message is printable."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(escaped(one) if isinstance(one, str) else one for one in args))
+
+
+class NotFittedError(_PrintableError, RuntimeError):
     """A node is used before its statistics are known."""
 
 
-class GraphError(ValueError):
+class GraphError(_PrintableError, ValueError):
     """Nodes, leaves or cubes do not fit together."""
 
 
@@ -32,19 +52,19 @@ class NonFiniteLossError(GraphError):
     """A loss became NaN or infinite during training."""
 
 
-class ConfigError(ValueError):
+class ConfigError(_PrintableError, ValueError):
     """A setting is unknown or impossible."""
 
 
-class CubeFormatError(ValueError):
+class CubeFormatError(_PrintableError, ValueError):
     """A file cannot be read as a cube or a mask."""
 
 
-class DatasetNotFoundError(FileNotFoundError):
+class DatasetNotFoundError(_PrintableError, FileNotFoundError):
     """A data set is not where it was looked for."""
 
 
-class MissingExtraError(ImportError):
+class MissingExtraError(_PrintableError, ImportError):
     """An optional package is not installed; the message names the extra that brings it."""
 
 
@@ -77,5 +97,5 @@ def printable(text: str, longest: int = 1000) -> str:
         >>> printable("abcdefghij", longest=6)
         'abcd … ij'
     """
-    text = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+    text = escaped(text).replace("\n", r"\n").replace("\t", r"\t")
     return text if len(text) <= longest else f"{text[: longest * 2 // 3]} … {text[-(longest // 3) :]}"

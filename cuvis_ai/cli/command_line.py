@@ -6,6 +6,7 @@ are read from the docstring of `run` without importing the module, since torch a
 
 import ast
 import importlib
+import logging
 import pkgutil
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
@@ -14,10 +15,36 @@ from pathlib import Path
 from types import ModuleType
 
 from cuvis_ai import __version__
-from cuvis_ai.errors import ConfigError, CubeFormatError, GraphError, MissingExtraError
+from cuvis_ai.errors import (
+    ConfigError,
+    CubeFormatError,
+    GraphError,
+    MissingExtraError,
+    NotFittedError,
+    escaped,
+)
 
-REPORTED = (ConfigError, GraphError, CubeFormatError, MissingExtraError, FileNotFoundError, FileExistsError)
+REPORTED = (
+    ConfigError,
+    GraphError,
+    CubeFormatError,
+    MissingExtraError,
+    NotFittedError,
+    OSError,
+)
 """Errors that a user can put right: the commands print their message alone."""
+
+
+class _Record(logging.LogRecord):
+    """A line of the log, in which nothing that a file says controls the terminal."""
+
+    def getMessage(self) -> str:  # noqa: N802  # the standard library's name
+        return escaped(super().getMessage())
+
+
+def prepare_log() -> None:
+    """Let the log hold printable lines; for programs, not for libraries."""
+    logging.setLogRecordFactory(_Record)
 
 
 def loaded(module: str) -> ModuleType:
@@ -59,9 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         line = docstring.partition("\n")[0].rstrip(".")
         choices.add_parser(name, help=line[:1].lower() + line[1:], add_help=False)
     chosen, rest = parser.parse_known_args(arguments)
+    prepare_log()
     try:
         loaded(chosen.command).run(rest)
     except REPORTED as err:
-        print(f"cuvis-ai: {err}", file=sys.stderr)
+        print(escaped(f"cuvis-ai: {err}"), file=sys.stderr)
         return 1
     return 0

@@ -12,9 +12,12 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from cuvis_ai.cli.environment import resolved, texts_withheld, without_environment
 from cuvis_ai.cli.output_folder import OutputFolder
+from cuvis_ai.errors import escaped
 from cuvis_ai.node.base.abilities import Projects
 from cuvis_ai.pipeline.build import build
 from cuvis_ai.pipeline.graph import Graph
@@ -50,29 +53,32 @@ class Finished(NamedTuple):
     watched: float | None
 
 
-def run_config(config: DictConfig) -> Finished:
+def run_config(config: DictConfig, allow: Sequence[str] = ()) -> Finished:
     """Train the graph that a configuration describes, print its metrics, and save graph and picture.
 
     Into `output_dir` go `config.yaml`, resolved, `trained_graph.zip` (or where `save_to` says) and
     `overview.png`. With `ckpt_path`, a file or `last`, training goes on from a checkpoint; otherwise files of
     an earlier run in that folder are moved aside. A `config.yaml` that no run wrote stays.
 
+    Args:
+        config: composed, with its interpolations.
+        allow: as in `build`.
+
     Raises:
         ConfigError: lists every problem of the configuration; nothing is written then.
     """
     # Lightning's own lines (devices, tips) say nothing that ours do not.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, Mapping)
-    settings: dict[str, Any] = {str(key): value for key, value in plain.items()}
-    graph, datamodule, training = build(settings)
+    settings = resolved(config)
+    graph, datamodule, training = build(settings, allow)
+    graph.withheld = texts_withheld(config)
     folder = OutputFolder(Path(settings.get("output_dir") or "outputs"), settings.get("save_to"))
     checkpoint = find_checkpoint(settings.get("ckpt_path"), training.trainer)
     resumes = checkpoint is not None and folder.goes_on(settings.get("ckpt_path"), checkpoint)
     with ExitStack() as held:
         if getattr(rank_zero_only, "rank", 0) == 0:  # further processes of the run find the folder prepared
             held.enter_context(folder.held(graph.monitors, training.trainer, resumes=resumes))
-            folder.config.write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
+            folder.config.write_text(OmegaConf.to_yaml(without_environment(config)), encoding="utf-8")
         return _trained(graph, datamodule, training, checkpoint, folder)
 
 
@@ -121,7 +127,7 @@ def _print_values(title: str, start: Mapping[str, float], end: Mapping[str, floa
         return
     columns = {"statistical start": start} if start else {}
     columns["after training" if trained else "statistical phase"] = end
-    table = Table(title=f"{title}: validation", title_justify="left")
+    table = Table(title=Text(escaped(f"{title}: validation"), style="table.title"), title_justify="left")
     table.add_column("value")
     for heading in columns:
         table.add_column(heading, justify="right")
@@ -129,7 +135,7 @@ def _print_values(title: str, start: Mapping[str, float], end: Mapping[str, floa
         cells = (
             readable(name, values[name], digits=5) if name in values else "" for values in columns.values()
         )
-        table.add_row(name.removeprefix("val/"), *cells)
+        table.add_row(Text(escaped(name.removeprefix("val/"))), *cells)
     Console().print(table)
 
 

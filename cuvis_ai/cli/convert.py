@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cuvis_ai.cli.command_line import parser_of
 from cuvis_ai.data.session_conversion import convert
+from cuvis_ai.errors import escaped
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -18,4 +19,4 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("folder", type=Path, help="where the ENVI files go")
     chosen = parser.parse_args(arguments)
     for written in convert(chosen.session, chosen.folder):
-        print(written)
+        print(escaped(str(written)))

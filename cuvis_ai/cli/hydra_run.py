@@ -2,9 +2,10 @@
 
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cuvis_ai.cli.command_line import REPORTED, loaded
+from cuvis_ai.cli.command_line import REPORTED, loaded, prepare_log
+from cuvis_ai.errors import escaped
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -23,8 +24,12 @@ def run_hydra(config_name: str) -> None:
     run = hydra.main(version_base="1.3", config_path="pkg://cuvis_ai.conf", config_name=config_name)(
         lambda config: run_or_exit(config, jobs)
     )
+    prepare_log()
     try:
+        loaded("guarded_hydra").guard()
         run()
+    except REPORTED as err:
+        sys.exit(escaped(f"cuvis-ai: {err}"))
     finally:
         if jobs:
             loaded("sweep").write_table(jobs)
@@ -43,16 +48,25 @@ def run_or_exit(config: "DictConfig", jobs: "list[Job] | None" = None) -> float 
     if job is not None:
         loaded("sweep").give_own_folder(config, job)
     try:
-        finished = loaded("configured_run").run_config(config)
+        finished = loaded("configured_run").run_config(config, _allowed(config))
     except REPORTED as err:
         if job is None:
-            sys.exit(f"cuvis-ai: {err}")
+            sys.exit(escaped(f"cuvis-ai: {err}"))
         _note(jobs, replace(job, failed=str(err)))
         raise loaded("sweep").JobError(f"cuvis-ai: job {job.number}: {err}") from err
     if job is not None:
         _note(jobs, replace(job, watched=finished.watched, values=finished.values))
     watched: float | None = finished.watched
     return watched
+
+
+def _allowed(config: "DictConfig") -> Any:
+    """Take `allow` out of a configuration; in a file it is refused before, so it was on the command line."""
+    from omegaconf import OmegaConf
+
+    OmegaConf.set_struct(config, False)
+    allow = config.pop("allow", None)
+    return () if allow is None else OmegaConf.to_container(allow) if OmegaConf.is_config(allow) else allow
 
 
 def _note(jobs: "list[Job] | None", job: "Job") -> None:

@@ -11,14 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule
 
 from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.node.base import Node
 from cuvis_ai.pipeline.graph import Graph
-from cuvis_ai.pipeline.saving.class_path import resolve
+from cuvis_ai.pipeline.saving.class_path import CODE_KEYS, resolve
 from cuvis_ai.plain_types import argument_misfits, misfit
 from cuvis_ai.training.config import TrainingConfig, unknown_key
 from cuvis_ai.training.monitors import Monitor
@@ -41,13 +40,15 @@ class Built(NamedTuple):
     training: TrainingConfig
 
 
-def build(config: Mapping[str, Any]) -> Built:
+def build(config: Mapping[str, Any], allow: Sequence[str] = ()) -> Built:
     """Return graph, data module and training settings.
 
     Args:
         config: keys `graph`, `nodes`, `loss_leaves`, `metric_leaves`, `visualization_leaves`,
-            `monitoring`, `datamodule`, `training`; `allow` lists packages besides `cuvis_ai` whose
-            classes may be named; `output_dir`, `save_to` and `ckpt_path` are for the caller.
+            `monitoring`, `datamodule`, `training`; `output_dir`, `save_to` and `ckpt_path` are for the
+            caller.
+        allow: packages besides `cuvis_ai` whose classes may be named; it never counts in a configuration,
+            which would allow itself what it likes.
 
     Raises:
         ConfigError: lists every problem found.
@@ -61,7 +62,9 @@ def build(config: Mapping[str, Any]) -> Built:
     problems += filter(None, [misfit(name, str, "`graph.name`")])
     problems += [unknown_key("graph.", key, ("name",)) for key in parts["graph"] if key != "name"]
     problems += [] if parts["nodes"] else ["`nodes`: missing."]
-    allow = () if misfit(config.get("allow"), _SETTINGS["allow"], "") else tuple(config.get("allow") or ())
+    problems += _code_keys(config)
+    if of_allow := _problems_of_allow(config.get("allow"), allow):
+        problems, allow = [*problems, *of_allow], ()
     graph = Graph(name)
     complete = _add_nodes(graph, parts["nodes"], allow, problems)
     for group in LEAF_KEYS:
@@ -74,6 +77,29 @@ def build(config: Mapping[str, Any]) -> Built:
     if problems or datamodule is None or training is None:
         raise ConfigError("\n".join(problems))
     return Built(graph, datamodule, training)
+
+
+def _problems_of_allow(written: object, allow: object) -> list[str]:
+    """Return what is wrong with `allow` in the configuration and from the caller."""
+    found = filter(None, [misfit(allow, Sequence[str], "`allow`")])
+    if not written:
+        return list(found)
+    return [
+        *found,
+        f"`allow`: expected on the command line or in Python, got {written!r} in the configuration. "
+        "If you trust these packages, run with 'allow=[package]' or `build(config, allow=[…])`.",
+    ]
+
+
+def _code_keys(value: object, place: str = "") -> list[str]:
+    """Return where Hydra's other ways of making an object are asked for."""
+    below = value.items() if isinstance(value, Mapping) else ()
+    found = []
+    for key, one in enumerate(value) if isinstance(value, list | tuple) else below:
+        at = f"{place}.{key}".lstrip(".")
+        found += [f"`{at}`: Hydra's `{key}` is not used here. Remove it."] if key in CODE_KEYS else []
+        found += _code_keys(one, at)
+    return found
 
 
 def _part(config: Mapping[str, Any], key: str, problems: list[str]) -> Mapping[str, Any]:
@@ -108,7 +134,7 @@ def _add_nodes(graph: Graph, nodes: Mapping[str, Any], allow: Sequence[str], pro
             node = _made(f"nodes.{name}", arguments, Node, allow)
             # Downstream of a node that is missing, arguments can still be judged, places cannot.
             if len(problems) == found:
-                graph.add_node(node, parent, name=name)
+                graph.add_node(node, parent, name=str(name))
         before = name
     return len(problems) == found
 
@@ -131,7 +157,7 @@ def _add_leaves(
                 arguments, parent = _without(arguments, "parent", None, str | None)
                 leaf = _made(where, arguments, Leaf, allow)
                 if attach:
-                    graph.add_leaf_node(leaf, parent or _only_parent(graph, leaf), name=name)
+                    graph.add_leaf_node(leaf, parent or _only_parent(graph, leaf), name=str(name))
 
 
 def _only_parent(graph: Graph, leaf: Leaf) -> str:
@@ -189,8 +215,10 @@ def _made(where: str, description: Any, base: type[Any], allow: Sequence[str]) -
         raise ConfigError("\n".join(problems))
     try:
         return cls(**arguments)
-    except (TypeError, ValueError, OSError, MisconfigurationException) as err:
-        raise ConfigError(f"{cls.__name__}: {err}" if not isinstance(err, ConfigError) else str(err)) from err
+    except (ConfigError, GraphError):
+        raise
+    except Exception as err:  # a constructor that is given what a file says may end in any error
+        raise ConfigError(f"{cls.__name__}: {err}") from err
 
 
 def _without(description: Any, key: str, default: Any, kind: Any) -> tuple[dict[str, Any], Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from torch import Tensor
 
-from cuvis_ai.errors import GraphError
+from cuvis_ai.errors import GraphError, escaped
 from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.leaf.reading import Evaluation
 from cuvis_ai.node.base import Node
@@ -50,6 +50,7 @@ class Graph(ModuleLike):
         self.topology = self._members.topology
         self.monitors: list[Monitor] = []
         self.bands = TrainedBands()
+        self.withheld: Mapping[str, str] = {}  # texts that monitors are not given, and what they get instead
 
     # Building.
 
@@ -139,12 +140,17 @@ class Graph(ModuleLike):
             raise GraphError(f"graph `{self.name}`: nothing to train. Add a node first.")
         if not isinstance(datamodule, LightningDataModule):
             raise GraphError(f"train: expected a LightningDataModule, got {type(datamodule).__name__}.")
-        done = trainer.train(self._parts(), datamodule, training_config or TrainingConfig(), ckpt_path)
+        done = trainer.train(self._parts(), datamodule, TrainingConfig.of(training_config), ckpt_path)
         self.bands = TrainedBands.of_data(datamodule)
         return done
 
     def _parts(self) -> Parts:
-        return self._members.parts(name=self.name, monitors=self.monitors, check_data=self.bands.check_data)
+        return self._members.parts(
+            name=self.name,
+            monitors=self.monitors,
+            withheld=self.withheld,
+            check_data=self.bands.check_data,
+        )
 
     def evaluate(
         self,
@@ -183,7 +189,7 @@ class Graph(ModuleLike):
                 "evaluate: expected a data module alone, which brings masks, `valid` and wavelengths, got "
                 "such arguments beside it. Give them to the data module."
             )
-        return trainer.evaluate(self._parts(), source, split, training_config or TrainingConfig())
+        return trainer.evaluate(self._parts(), source, split, TrainingConfig.of(training_config))
 
     def reset(self) -> None:
         """Reset all statistics and trained weights; the structure stays."""
@@ -282,10 +288,9 @@ class Graph(ModuleLike):
 
     def __repr__(self) -> str:
         """Return the structure as a tree, each node with its arguments, its leaves below it."""
-        return "\n".join(
-            [f"Graph `{self.name}`", *structure.tree(self.topology, self._members.in_order(), self.leaves)]
-        )
+        lines = structure.tree(self.topology, self._members.in_order(), self.leaves)
+        return escaped("\n".join([f"Graph `{self.name}`", *lines]))
 
     def mermaid(self) -> str:
         """Return the graph as Mermaid text, which GitHub and many editors draw."""
-        return structure.mermaid(self.topology, self._members.in_order())
+        return escaped(structure.mermaid(self.topology, self._members.in_order()))

@@ -68,7 +68,12 @@ class Members:
                 f"add_leaf_node: expected a loss, metric or picture, got {type(leaf).__name__}.{hint}"
             )
         new = self._new_name(name, leaf)
-        [of] = self.names_of(parent)
+        names = self.names_of(parent)
+        if len(names) != 1:
+            raise GraphError(
+                f"leaf `{new}`: expected one parent, got {names}. Attach a leaf of its own to each."
+            )
+        of = names[0]
         self._check_parent(leaf, of)
         if isinstance(leaf, CompositeLoss):
             self._adopt(leaf, of)
@@ -173,6 +178,9 @@ class Members:
     def names_of(self, parents: NodeOrName | Sequence[NodeOrName]) -> list[str]:
         """Return the names of one node or several."""
         many = [parents] if isinstance(parents, Node | str) else parents
+        listed: object = many  # from a configuration it may be anything
+        if not isinstance(listed, Sequence) or not all(isinstance(one, Node | Leaf | str) for one in listed):
+            raise GraphError(f"parent: expected a node, its name, or a list of these, got {parents!r}.")
         return [self.name_of(parent) for parent in many]
 
     def parts(
@@ -180,6 +188,7 @@ class Members:
         *,
         name: str,
         monitors: Sequence[Monitor],
+        withheld: Mapping[str, str],
         check_data: Callable[["LightningDataModule", Mapping[str, str] | None], dict[str, str]],
     ) -> Parts:
         """Return what is trained and evaluated, see `Parts`."""
@@ -194,6 +203,7 @@ class Members:
             metrics=self.attached(Metric),  # type: ignore[type-abstract]
             visualizations=self.attached(Visualization),  # type: ignore[type-abstract]
             monitors=monitors,
+            withheld=withheld,
             check_data=check_data,
         )
 
@@ -217,11 +227,21 @@ class Members:
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
         """Take the state that `state_dict` returned."""
+        surplus = [name for name in state_dict if not str(name).startswith(("nodes.", "leaves."))]
+        if surplus:
+            raise GraphError(
+                f"load_state_dict: expected `nodes.…` and `leaves.…`, got {surplus[:5]} besides."
+            )
         constrained = [node for node in self.in_order().values() if is_parametrized(node)]
         for node in constrained:
             freeze(node)
         for modules, prefix in ((self.nodes, "nodes."), (self.leaves, "leaves.")):
             part = {k.removeprefix(prefix): v for k, v in state_dict.items() if k.startswith(prefix)}
-            modules.load_state_dict(part)
+            try:
+                modules.load_state_dict(part)
+            except RuntimeError as err:  # torch lists the names and shapes that do not fit
+                raise GraphError(
+                    f"load_state_dict: expected the state of this graph, got another: {err}"
+                ) from err
         for node in constrained:
             node.prepare_for_train()

@@ -144,11 +144,27 @@ class TrainingConfig:
         """Check the values."""
         _check(
             self,
-            seed=_optional(_integer(0)),
+            seed=_optional(
+                _Rule("an integer from 0 to 4294967295", lambda x: _integer(0).holds(x) and x < 2**32)
+            ),
             trainer=_a(TrainerConfig),
             optimizer=_a(OptimizerConfig),
             scheduler=_a(SchedulerConfig),
         )
+
+    @classmethod
+    def of(cls, given: "TrainingConfig | None") -> "TrainingConfig":
+        """Return the settings given, or the default ones.
+
+        Raises:
+            ConfigError: they are of another type.
+        """
+        if given is not None and not isinstance(given, cls):
+            raise ConfigError(
+                f"training_config: expected a TrainingConfig, got {type(given).__name__}. Make one of nested "
+                "mappings with `TrainingConfig.from_mapping(settings)`."
+            )
+        return cls() if given is None else given
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> "TrainingConfig":

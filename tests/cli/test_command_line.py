@@ -47,7 +47,11 @@ def test_modules_without_run_are_no_commands() -> None:
     modules = {module.name for module in pkgutil.iter_modules(cuvis_ai.cli.__path__)}
     assert {
         "command_line",
+        "config_size",
         "configured_run",
+        "environment",
+        "guarded_hydra",
+        "hydra_rules",
         "hydra_run",
         "output_folder",
         "sweep",

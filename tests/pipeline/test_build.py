@@ -55,9 +55,9 @@ def parents(built_config: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     return dict(build(built_config).graph.topology.parents)
 
 
-def problems(broken: Mapping[str, Any]) -> str:
+def problems(broken: Mapping[str, Any], allow: Any = ()) -> str:
     with pytest.raises(ConfigError) as caught:
-        build(broken)
+        build(broken, allow)
     return str(caught.value)
 
 
@@ -169,6 +169,17 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("wrong type", {"nodes": {"pca": {**PCA, "n_components": "three"}}}, "`nodes.pca`: `n_components`: expected an integer or null, got 'three'"),
     ("missing argument", {"nodes": {"pca": {"_target_": PCA["_target_"]}}}, "n_components"),
     ("unknown parent", {"nodes": {"normalizer": MINMAX, "pca": {**PCA, "parent": "nobody"}}}, "`nobody` is not in this graph"),
+    ("leaf with two parents", {"loss_leaves": {"o": {**ORTHOGONALITY, "parent": ["pca", "rx"]}}}, "`loss_leaves.o`: `parent`: expected a string or null, got ['pca', 'rx']"),
+    ("leaf whose parent is a number", {"loss_leaves": {"o": {**ORTHOGONALITY, "parent": 5}}}, "`loss_leaves.o`: `parent`: expected a string or null, got 5"),
+    ("node whose parent is a number", {"nodes": {"normalizer": MINMAX, "pca": {**PCA, "parent": 5}}}, "`nodes.pca`: `parent`: expected a string or a list or null, got 5"),
+    ("node with a number in its parents", {"nodes": {"normalizer": MINMAX, "pca": {**PCA, "parent": ["normalizer", 5]}}}, "got ['normalizer', 5]"),
+    ("node named by a number", {"nodes": {5: MINMAX}}, "`nodes`: expected names as keys, got 5"),
+    ("callbacks that are a number", {"training": {"trainer": {"callbacks": 5}}}, "`training.trainer`: `callbacks`: expected a list or null, got 5"),
+    ("what Lightning refuses", {"training": {"trainer": {"callbacks": [{"_target_": "lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint", "every_n_epochs": -5}]}}}, "Invalid value for every_n_epochs=-5"),
+    ("monitor with a list for a text", {"monitoring": {"d": {**DUMMY, "output_dir": ["x"]}}}, "`output_dir`: expected a string or a path"),
+    ("output folder that is a number", {"output_dir": 5}, "`output_dir`: expected a string or a path or null, got 5"),
+    ("arguments by position", {"nodes": {"pca": {**PCA, "_args_": [3]}}}, "`nodes.pca._args_`: Hydra's `_args_` is not used here"),
+    ("a class that is not called", {"monitoring": {"d": {**DUMMY, "output_dir": {"_partial_": True}}}}, "`monitoring.d.output_dir._partial_`"),
     ("leaf on a wrong parent", {"loss_leaves": {"o": {**ORTHOGONALITY, "parent": "normalizer"}}}, "expected a parent with components"),
 ]  # fmt: skip
 
@@ -247,8 +258,19 @@ def test_refused_target_is_not_imported(
 def test_allow_opens_the_named_package_alone() -> None:
     target = {"_target_": "tests.cubes.Batches", "train": []}
     assert "If you trust that package" in problems(config(datamodule=target))
-    assert "`datamodule`" not in problems(config(datamodule=target, allow=["tests"], nodes={}))
-    assert "expected a class of cuvis_ai, other" in problems(config(datamodule=target, allow=["other"]))
+    assert "`datamodule`" not in problems(config(datamodule=target, nodes={}), allow=["tests"])
+    assert "expected a class of cuvis_ai, other" in problems(config(datamodule=target), allow=["other"])
+
+
+def test_a_configuration_cannot_allow_itself_anything() -> None:
+    text = problems(config(datamodule={"_target_": "tests.cubes.Batches", "train": []}, allow=["tests"]))
+    assert "`allow`: expected on the command line or in Python, got ['tests'] in the configuration" in text
+    assert "`datamodule`: class path 'tests.cubes.Batches': expected a class of cuvis_ai." in text
+
+
+@pytest.mark.parametrize("allow", ["tests", 5, [5]])
+def test_allowed_packages_are_a_list_of_names(allow: Any) -> None:
+    assert "`allow`" in problems(config(), allow=allow)
 
 
 def test_all_problems_are_raised_at_once() -> None:
@@ -391,7 +413,7 @@ def full() -> dict[str, Any]:
         nodes={"normalizer": MINMAX, "pca": {**PCA, "parent": "normalizer"}, "rx": {**RX, "parent": ["pca"]}},
         metric_leaves={"variance": {**VARIANCE, "parent": "pca", "enabled": True}},
         training={"seed": 1, "trainer": trainer, "optimizer": {"lr": 0.01}, "scheduler": {"patience": 3}},
-        allow=["tests"], output_dir="outputs", save_to="graph.zip", ckpt_path="last",
+        allow=[], output_dir="outputs", save_to="graph.zip", ckpt_path="last",
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from cuvis_ai import __version__
-from cuvis_ai.errors import ArchiveError, ConfigError
+from cuvis_ai.errors import ArchiveError, ConfigError, escaped
 from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.base.arguments import class_of, hyperparameters
@@ -180,8 +180,8 @@ def load(path: str | Path, allow: Sequence[str] = ()) -> Saved:
 
 def shortened(err: Exception) -> str:
     """Return an error's message on an untrusted file: neither long nor unprintable."""
-    printable = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(err))
-    return printable if len(printable) <= 1000 else f"{printable[:1000]} …"
+    text = escaped(str(err))
+    return text if len(text) <= 1000 else f"{text[:1000]} …"
 
 
 def _parsed(text: bytes) -> object:

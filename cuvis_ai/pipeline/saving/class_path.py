@@ -13,6 +13,9 @@ from typing import Any
 
 from cuvis_ai.errors import ConfigError
 
+CODE_KEYS = ("_partial_", "_args_", "_recursive_", "_convert_")
+"""Keys by which Hydra makes objects in other ways than by calling a class; no configuration may hold them."""
+
 _LONGEST = 250
 
 _MOVED = {

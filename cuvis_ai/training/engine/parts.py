@@ -25,6 +25,7 @@ class Parts:
         nodes, leaves: all modules, by name.
         losses, composites, metrics, visualizations: the leaves, with their parents where these matter.
         monitors: where values go.
+        withheld: texts that monitors are not given, such as passwords, and what they get instead.
         check_data: returns the bands of a data module that has been set up as text; raises if they do not
             suit the graph, or are others than the second argument's.
     """
@@ -39,4 +40,5 @@ class Parts:
     metrics: Sequence[Attached[Metric]]
     visualizations: Sequence[Attached[Visualization]]
     monitors: Sequence[Monitor]
+    withheld: Mapping[str, str]
     check_data: Callable[["LightningDataModule", Mapping[str, str] | None], dict[str, str]]

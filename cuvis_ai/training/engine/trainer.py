@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -61,27 +62,30 @@ def make_trainer(config: TrainerConfig, *, max_epochs: int) -> Trainer:
     callbacks = [*config.callbacks, *last_epoch_keeper(config.callbacks)]
     if config.enable_progress_bar:
         callbacks.append(EpochProgressBar())
-    return Trainer(
-        max_epochs=max_epochs,
-        accelerator=config.accelerator,
-        devices=config.devices,
-        num_nodes=config.num_nodes,
-        strategy=config.strategy,
-        precision=config.precision,
-        log_every_n_steps=config.log_every_n_steps,
-        gradient_clip_val=config.gradient_clip_val,
-        accumulate_grad_batches=config.accumulate_grad_batches,
-        check_val_every_n_epoch=config.check_val_every_n_epoch,
-        num_sanity_val_steps=config.num_sanity_val_steps if max_epochs else 0,
-        deterministic=config.deterministic,
-        default_root_dir=config.default_root_dir,
-        callbacks=callbacks,
-        plugins=[WholeFiles(callbacks)],
-        logger=False,
-        enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
-        enable_progress_bar=config.enable_progress_bar,
-        enable_model_summary=False,
-    )
+    try:
+        return Trainer(
+            max_epochs=max_epochs,
+            accelerator=config.accelerator,
+            devices=config.devices,
+            num_nodes=config.num_nodes,
+            strategy=config.strategy,
+            precision=config.precision,
+            log_every_n_steps=config.log_every_n_steps,
+            gradient_clip_val=config.gradient_clip_val,
+            accumulate_grad_batches=config.accumulate_grad_batches,
+            check_val_every_n_epoch=config.check_val_every_n_epoch,
+            num_sanity_val_steps=config.num_sanity_val_steps if max_epochs else 0,
+            deterministic=config.deterministic,
+            default_root_dir=config.default_root_dir,
+            callbacks=callbacks,
+            plugins=[WholeFiles(callbacks)],
+            logger=False,
+            enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
+            enable_progress_bar=config.enable_progress_bar,
+            enable_model_summary=False,
+        )
+    except (MisconfigurationException, TypeError, ValueError, AttributeError) as err:
+        raise ConfigError(f"TrainerConfig: expected settings that Lightning takes, got: {err}") from err
 
 
 def train(
@@ -98,13 +102,11 @@ def train(
     Returns:
         The Lightning trainer, after `fit` (after `validate` if only the statistical phase ran).
     """
-    logger.info("Starting training with config: %s", config)
-    if config.seed is not None:
-        seed_everything(config.seed, workers=True, verbose=False)
+    _begin(config)
     losses = Losses(parts.execution, parts.losses, parts.composites)
     max_epochs = _epochs_with_gradients(parts, losses, config.trainer.max_epochs)
     trainer = make_trainer(config.trainer, max_epochs=max_epochs)
-    recorder = Recorder(parts.monitors, active=trainer.is_global_zero)
+    recorder = Recorder(parts.monitors, active=trainer.is_global_zero, withheld=parts.withheld)
     pictures = Pictures(
         parts.execution,
         parts.visualizations if parts.monitors else (),
@@ -139,6 +141,18 @@ def train(
         if not complete and trainer.is_global_zero and trainer.global_step:
             log_way_back(config.trainer, epoch=trainer.current_epoch)
     return trainer
+
+
+def _begin(config: TrainingConfig) -> None:
+    """Log the settings, and seed the generators."""
+    if torch.is_inference_mode_enabled():
+        raise GraphError(
+            "train: expected to run outside `torch.inference_mode`, whose tensors can never be trained, got "
+            "it enabled. Leave it before."
+        )
+    logger.info("Starting training with config: %s", config)
+    if config.seed is not None:
+        seed_everything(config.seed, workers=True, verbose=False)
 
 
 def _context(parts: Parts) -> int:
@@ -178,7 +192,10 @@ def evaluate(
 
 def _loader(parts: Parts, datamodule: LightningDataModule, split: str) -> Any:
     """Return the loader of one split of a data module that suits the graph."""
-    datamodule.setup({"train": "fit", "val": "validate"}.get(split, "test"))
+    stages = {"train": "fit", "val": "validate", "test": "test"}
+    if split not in stages:
+        raise ConfigError(f"evaluate: expected a split of {', '.join(stages)}, got {split!r}.")
+    datamodule.setup(stages[split])
     parts.check_data(datamodule, None)
     with context_read(datamodule, _context(parts)):
         loader = getattr(datamodule, f"{split}_dataloader")()

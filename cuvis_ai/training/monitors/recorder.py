@@ -22,6 +22,7 @@ from cuvis_ai.training.monitors.records import (
     Text,
     histogram_of,
 )
+from cuvis_ai.training.monitors.withholding import without
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +36,18 @@ class Recorder:
     Args:
         monitors: who receives.
         active: False on all ranks but the first: nothing is recorded there.
+        withheld: texts that no monitor is given, and what it gets instead.
     """
 
-    def __init__(self, monitors: Sequence[Monitor], *, active: bool = True) -> None:
+    def __init__(
+        self,
+        monitors: Sequence[Monitor],
+        *,
+        active: bool = True,
+        withheld: Mapping[str, str] | None = None,
+    ) -> None:
         self.monitors = list(monitors) if active else []
+        self._withheld = dict(withheld or {})
         self._failed: list[Monitor] = []
         self._last: dict[str, float] = {}
         self._start = time.perf_counter()
@@ -56,6 +65,7 @@ class Recorder:
                 lost yet, so the run does not begin without it; those opened before are closed.
         """
         self._start = time.perf_counter()
+        run = without(run, self._withheld)
         waiting, self.monitors = self.monitors, []
         try:
             for monitor in waiting:
@@ -109,12 +119,13 @@ class Recorder:
 
     def text(self, name: str, text: str) -> None:
         """Record a text in Markdown."""
-        titled = Text(name=name, text=text)
+        titled = without(Text(name=name, text=text), self._withheld)
         self._tell(lambda monitor: monitor.log_text(titled))
 
     def graph(self, outline: Outline) -> None:
         """Record the graph's structure."""
-        self._tell(lambda monitor: monitor.log_graph(outline))
+        shown = without(outline, self._withheld)
+        self._tell(lambda monitor: monitor.log_graph(shown))
 
     def close(self, *, failed: bool = False) -> None:
         """Close all monitors; `failed` says that an error ended the run."""

@@ -1,0 +1,121 @@
+"""Hydra's loader of configurations, which refuses what files may not say before anything is made of it.
+
+Hydra composes every configuration here: of a run, of each job of a sweep, and of what it prints.
+"""
+
+from typing import Any
+
+import yaml
+from hydra._internal import hydra as hydra_commands
+from hydra._internal import utils as hydra_program
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from typing_extensions import override
+
+from cuvis_ai.cli.config_size import check_expansion, check_yaml
+from cuvis_ai.cli.hydra_rules import (
+    is_environment_override,
+    problem_of_a_search_path,
+    problems_of_a_file,
+    problems_of_names,
+)
+from cuvis_ai.errors import ConfigError
+
+_TRUSTED = ("pkg://hydra.", "pkg://hydra_plugins.", "structured://")
+"""Sources of Hydra and its installed plug-ins."""
+_FROM_SEARCH_PATH = "hydra.searchpath"
+
+
+def guard() -> None:
+    """Let Hydra's program compose by these rules, and raise errors where it would print them.
+
+    Hydra has no setting for either.
+
+    Raises:
+        ConfigError: the command line asks for a pickled configuration, which could run code.
+    """
+    hydra_commands.ConfigLoaderImpl = GuardedLoader  # type: ignore[attr-defined]  # imported there
+    hydra_program.run_and_report = _called
+    if hydra_program.get_args_parser().parse_known_args()[0].experimental_rerun is not None:
+        raise ConfigError(
+            "--experimental-rerun: expected a configuration in YAML, got a pickle, which could run code. Run "
+            "the `config.yaml` of that run with --config-dir and --config-name."
+        )
+
+
+def _called(func: Any) -> Any:
+    try:
+        return func()
+    except HydraException as err:
+        raise ConfigError(str(err)) from err
+
+
+class _SmallFiles(FileConfigSource):
+    """A folder of configurations, none of which is large, or grows large."""
+
+    @override
+    def load_config(self, config_path: str) -> Any:
+        full = f"{self.path}/{self._normalize_file_name(config_path)}"
+        check_yaml(full)
+        return super().load_config(config_path)
+
+
+class _Repository(ConfigRepository):
+    """The sources of configurations; no package that a file or an override names is among them."""
+
+    @override
+    def initialize_sources(self, config_search_path: Any) -> None:
+        for element in config_search_path.get_path():
+            problem = problem_of_a_search_path(element.path)
+            if problem and element.provider.startswith(_FROM_SEARCH_PATH):
+                raise ConfigError(problem)
+        super().initialize_sources(config_search_path)
+        self.sources = [
+            _SmallFiles(source.provider, f"file://{source.path}") if source.scheme() == "file" else source
+            for source in self.sources
+        ]
+
+
+class GuardedLoader(ConfigLoaderImpl):
+    """Hydra's loader with these rules; its errors are ours."""
+
+    def __init__(self, config_search_path: Any) -> None:
+        super().__init__(config_search_path)
+        self.repository = _Repository(config_search_path)
+
+    @override
+    def load_configuration(
+        self, config_name: Any, overrides: list[str], *args: Any, **kwargs: Any
+    ) -> DictConfig:
+        if refused := [one for one in overrides if is_environment_override(one)]:
+            raise ConfigError(
+                f"`hydra.job.env_set`: expected variables in the environment itself, got {refused}. "
+                "Write them before the command."
+            )
+        try:
+            config = super().load_configuration(config_name, overrides, *args, **kwargs)
+            plain = OmegaConf.to_container(config, resolve=False)
+            assert isinstance(plain, dict)
+            check_expansion(plain)
+        except (HydraException, OmegaConfBaseException, yaml.YAMLError, UnicodeError, OSError) as err:
+            cause = f" {err.__cause__}" if err.__cause__ else ""
+            raise ConfigError(f"{str(err).strip() or type(err).__name__}{cause}") from err
+        except RecursionError as err:
+            raise ConfigError(f"{config_name}: expected a configuration, got one nested too deep.") from err
+        plain.pop("hydra")
+        if problems := problems_of_names(plain):
+            raise ConfigError("\n".join(problems))
+        return config
+
+    @override
+    def _load_single_config(self, default: Any, repo: Any) -> Any:
+        loaded = super()._load_single_config(default, repo)
+        if not loaded.path.startswith(_TRUSTED):
+            problems = problems_of_a_file(OmegaConf.to_container(loaded.config, resolve=False))
+            if problems:
+                raise ConfigError("\n".join(f"{default.config_path}.yaml: {problem}" for problem in problems))
+        return loaded
