@@ -19,6 +19,7 @@ from cuvis_ai.data.loading.collate import Sample, collate_cubes
 from cuvis_ai.data.loading.pixels import Window, read_window, why_invalid
 from cuvis_ai.data.options import ReadingOptions, SceneArguments, refuse
 from cuvis_ai.errors import ConfigError, CubeFormatError
+from cuvis_ai.plain_types import argument_misfits
 from cuvis_ai.types import Batch
 
 if TYPE_CHECKING:
@@ -50,7 +51,13 @@ def read_batch(
         >>> batch = read_batch("scene.hdr", no_data=0)  # doctest: +SKIP
         >>> scores = graph(batch).output  # doctest: +SKIP
     """
-    reading = ReadingOptions(**options)
+    plain: dict[str, Any] = {
+        name: value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+        for name, value in options.items()
+    }
+    if problems := argument_misfits(plain, ReadingOptions, "read_batch", finite=False):
+        raise ConfigError("\n".join(problems))
+    reading = ReadingOptions(**plain)
     refuse("read_batch", reading.problems())
     cube = opened(source, reading, key)
     return cube_batch(cube, BandSelection.of(cube, reading), reading)

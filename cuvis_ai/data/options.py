@@ -103,7 +103,7 @@ class ReadingOptions:
 
     def problems(self) -> dict[str, bool]:
         """Return what is expected of each value, and whether it is not so."""
-        negative = [band for band in self.bad_bands or () if band < 0]
+        negative = [] if self.bad_bands is None else [band for band in self.bad_bands if band < 0]
         no_centre = (
             [nm for nm in self.wavelengths if not 0 < nm < math.inf] if self.wavelengths is not None else []
         )
