@@ -14,6 +14,7 @@ import numpy as np
 
 from cuvis_ai.data.sources.contents import Array, CubeContents
 from cuvis_ai.data.sources.cube_format import CubeFormat
+from cuvis_ai.data.sources.decoding import UndecodableError
 from cuvis_ai.data.sources.member_contents import cube_contents
 from cuvis_ai.data.sources.members import Member, is_numeric, upright
 from cuvis_ai.errors import CubeFormatError, import_extra
@@ -102,10 +103,19 @@ def _opened(path: Path) -> Iterator[Any]:
         if path.is_dir():
             yield zarr.open(path, mode="r")
         else:
+            _check_names(path)
             with zarr.storage.ZipStore(path, mode="r") as store:
                 yield zarr.open(store, mode="r")
     except FileNotFoundError as err:
         raise CubeFormatError(f"{path}: expected a zarr store, got: {err}.") from err
+
+
+def _check_names(path: Path) -> None:
+    """Raise an error for a zip of a group that is a member of itself: one without a name."""
+    with zipfile.ZipFile(path) as archive:
+        wrong = [name for name in archive.namelist() if "" in name.removesuffix("/").split("/")]
+    if wrong:
+        raise UndecodableError(f"expected members with names, got {wrong[:3]}.")
 
 
 def _load(path: Path, key: str, *box: slice) -> Array:

@@ -3,6 +3,7 @@
 import base64
 import json
 import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -201,3 +202,17 @@ def test_a_fill_value_that_is_no_number_is_left_out(tmp_path: Path, caplog: pyte
     array.attrs["_FillValue"] = "none"
     assert read_cube(tmp_path / "a.zarr").no_data is None
     assert "expected a number for `_fillvalue`, got 'none'" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["", "/zarr.json", "cube//c/0"])
+def test_a_zipped_group_within_itself_is_refused(tmp_path: Path, name: str) -> None:
+    """zarr would walk it down to Python's recursion limit, for seconds."""
+    zarr.open_group(tmp_path / "a.zarr", mode="w").create_array("cube", data=np.zeros((4, 5, 3)))
+    with zipfile.ZipFile(tmp_path / "b.zarr", "w") as archive:
+        for file in (tmp_path / "a.zarr").rglob("*"):
+            archive.write(file, file.relative_to(tmp_path / "a.zarr"))
+    assert read_cube(tmp_path / "b.zarr").shape == (4, 5, 3)
+    with zipfile.ZipFile(tmp_path / "b.zarr", "a") as archive:
+        archive.writestr(name, "")
+    with pytest.raises(CubeFormatError, match=r"b\.zarr: expected members with names"):
+        read_cube(tmp_path / "b.zarr")
