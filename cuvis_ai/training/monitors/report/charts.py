@@ -1,6 +1,7 @@
 """Interactive charts of a report, made with Plotly."""
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from itertools import chain, takewhile
 from math import isfinite
 from typing import Any
@@ -42,7 +43,7 @@ def _group(value: Value) -> tuple[int, str]:
     """Values that share a chart: all losses; all thresholds; metrics whose names begin with the same word."""
     if value.per_step:
         return 2, "losses per step"
-    _, kind, name = value.scalar.name.split("/", 2)
+    _, kind, name = [*value.scalar.name.split("/", 2), "", ""][:3]
     if kind == "loss":
         return 0, "losses per epoch"
     return 1, "thresholds" if name.endswith("threshold") else name.partition("_")[0]
@@ -60,8 +61,10 @@ def _lines(title: str, axis: str, series: Mapping[str, tuple[Sequence[int], Sequ
     figure = _figure()
     for i, (name, (x, y)) in enumerate(series.items()):
         line = {"color": SERIES[i % len(SERIES)], "dash": _DASHES.get(name.split("/")[0], "solid")}
-        figure.add_scatter(x=x, y=y, name=name, mode="lines+markers" if len(x) < 50 else "lines", line=line)
-    figure.update_layout(title=title, xaxis_title=axis, yaxis_title="value")
+        figure.add_scatter(
+            x=x, y=y, name=escape(name), mode="lines+markers" if len(x) < 50 else "lines", line=line
+        )
+    figure.update_layout(title=escape(title), xaxis_title=axis, yaxis_title="value")
     if axis == "epoch" and max(chain.from_iterable(x for x, _ in series.values())) <= 20:
         figure.update_xaxes(dtick=1)
     values = [value for value in chain.from_iterable(y for _, y in series.values()) if isfinite(value)]
@@ -82,7 +85,7 @@ def explained_variance(record: Record) -> str | None:
     if not shares:
         return None
     figure = _figure()
-    labels = [f"component {name.removeprefix('pc')}" for name in shares]
+    labels = [escape(f"component {name.removeprefix('pc')}") for name in shares]
     figure.add_bar(
         x=labels, y=list(shares.values()), marker_color=SERIES[0], texttemplate="%{y:.1%}", name="share"
     )

@@ -7,12 +7,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from cuvis_ai.errors import escaped
 from cuvis_ai.training.monitors.records import Drawn, Ending, Outline, OutlineNode, Run, Scalar, Text
 
 Entry = Run | Scalar | Drawn | Text | Outline | Ending
 """What a line may hold."""
+_Entry = TypeVar("_Entry", Run, Scalar, Drawn, Text, OutlineNode, Ending)
 
 
 @dataclass(frozen=True)
@@ -79,27 +82,53 @@ def read_record(path: str | Path) -> Record:
     """Return what a file holds; a last line that was cut off is left out.
 
     Raises:
-        ValueError: the file holds no run.
+        ValueError: the file holds no run, or a line that no run writes. One from elsewhere may hold anything,
+            and a browser shows what is in it.
     """
     record: Record | None = None
-    for line in Path(path).read_text(encoding="utf-8").splitlines():
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             continue
-        if row["kind"] == "Run":
-            record = _started(record, row)
-        elif record is not None:
-            _take(record, row["kind"], row["time"], row["content"])
+        try:
+            record = _with_row(record, row)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as err:
+            raise ValueError(
+                f"{path}: expected in line {number} what a `ReportMonitor` writes, "
+                f"got {escaped(str(err))[:200]}."
+            ) from err
     if record is None:
         raise ValueError(f"{path}: expected the record of a run, got none. Train with a `ReportMonitor`.")
     return record
 
 
+def _with_row(record: Record | None, row: Mapping[str, Any]) -> Record | None:
+    """Return the record with one more row."""
+    if row["kind"] == "Run":
+        return _started(record, row)
+    if record is not None:
+        _take(record, row["kind"], float(row["time"]), row["content"])
+    return record
+
+
+def _typed(kind: type[_Entry], content: Mapping[str, Any]) -> _Entry:
+    """Return an entry whose fields have the types that it declares."""
+    for field_, annotation in get_type_hints(kind).items():
+        kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+        allowed = tuple(get_origin(one) or one for one in kinds)
+        value = content[field_] if kind is not Run else content.get(field_)
+        wrong_number = isinstance(value, bool) and bool not in allowed
+        if wrong_number or not isinstance(value, (*allowed, int) if float in allowed else allowed):
+            raise TypeError(f"{type(value).__name__} as `{field_}`")
+    return kind(**content)
+
+
 def _started(before: Record | None, row: Mapping[str, Any]) -> Record:
     """Return the record of a run that starts, with what a resumed one will not record again."""
-    run = Run(**row["content"])
-    record = Record(run, row["time"], machine=row["machine"])
+    run = _typed(Run, row["content"])
+    machine = {str(key): str(value) for key, value in row["machine"].items()}
+    record = Record(run, float(row["time"]), machine=machine)
     if before is not None and run.resumed_epoch is not None:
         record.started = before.started
         record.values = [value for value in before.values if run.follows(vars(value.scalar))]
@@ -109,15 +138,18 @@ def _started(before: Record | None, row: Mapping[str, Any]) -> Record:
 
 def _take(record: Record, kind: str, at: float, content: Mapping[str, Any]) -> None:
     if kind == "Scalar":
-        record.values.append(Value(Scalar(**{**content, "value": float(content["value"])}), at))
+        record.values.append(Value(_typed(Scalar, {**content, "value": float(content["value"])}), at))
     elif kind == "Drawn":
         png = base64.b64decode(content["png"])
-        record.pictures.append(Drawn(**{**content, "png": png, "data": {}}))
+        record.pictures.append(_typed(Drawn, {**content, "png": png, "data": {}}))
     elif kind == "Text":
-        record.texts[content["name"]] = content["text"]
+        text = _typed(Text, content)
+        record.texts[text.name] = text.text
     elif kind == "Outline":
-        nodes = (OutlineNode(**{**node, "parents": tuple(node["parents"])}) for node in content["nodes"])
+        nodes = (
+            _typed(OutlineNode, {**node, "parents": tuple(node["parents"])}) for node in content["nodes"]
+        )
         record.outline = Outline(nodes=tuple(nodes))
     elif kind == "Ending":
         values = {name: float(value) for name, value in content["values"].items()}
-        record.ending = Ending(**{**content, "values": values})
+        record.ending = _typed(Ending, {**content, "values": values})

@@ -1,12 +1,14 @@
 """The record: what was logged is read back, and a resumed run goes on with what is older than its checkpoint."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cuvis_ai.training.monitors import Drawn, Outline, OutlineNode, Run, Scalar, Text
 from cuvis_ai.training.monitors.records import Ending
+from cuvis_ai.training.monitors.report.page import page
 from cuvis_ai.training.monitors.report.record import read_record, row_of
 from tests.recorded_run import SETTINGS
 
@@ -86,3 +88,60 @@ def test_a_resumed_run_counts_as_one_with_what_it_goes_on_from(tmp_path):
         ("val/loss/total", 10, 0.5),  # before the checkpoint, within its epoch
         ("val/loss/total", 12, 0.25),
     ]
+
+
+PLAIN_RUN = {"name": "g", "settings": {}, "structure": "", "resumed_epoch": None, "resumed_step": None}
+SCRIPT = '1"><script>document.title = "owned"</script>'
+DRAWN = {"leaf": "l", "picture": "p", "epoch": 0, "global_step": 0, "stage": "val", "png": ""}
+SCALAR = {"name": "val/loss/total", "value": 1.0, "step": 0, "epoch": 0, "global_step": 0, "stage": "val"}
+
+
+def foreign(folder: Path, kind: str, content: object) -> Path:
+    rows = [
+        {"kind": "Run", "time": 1.0, "machine": {}, "content": PLAIN_RUN},
+        {"kind": kind, "time": 1.0, "content": content},
+    ]
+    path = folder / "report.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("Drawn", {**DRAWN, "epoch": SCRIPT}),
+        ("Drawn", {**DRAWN, "epoch": True}),
+        ("Drawn", {**DRAWN, "leaf": ["l"]}),
+        ("Drawn", {**DRAWN, "png": 5}),
+        ("Scalar", {**SCALAR, "step": SCRIPT}),
+        ("Scalar", {**SCALAR, "value": "one"}),
+        ("Scalar", {}),
+        ("Run", {**PLAIN_RUN, "name": 5}),
+        ("Text", {"name": "n", "text": [SCRIPT]}),
+        ("Outline", {"nodes": [{"name": SCRIPT}]}),
+        ("Ending", {"values": {}, "failed": False, "seconds": SCRIPT}),
+        ("Ending", 5),
+    ],
+)
+def test_a_record_from_elsewhere_of_other_types_is_refused(
+    kind: str, content: object, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="expected in line 2 what a `ReportMonitor` writes"):
+        read_record(foreign(tmp_path, kind, content))
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("Drawn", {**DRAWN, "leaf": SCRIPT, "picture": SCRIPT, "stage": SCRIPT}),
+        ("Scalar", {**SCALAR, "name": f"val/loss/{SCRIPT}", "stage": SCRIPT}),
+        ("Scalar", {**SCALAR, "name": SCRIPT}),
+        ("Text", {"name": SCRIPT, "text": SCRIPT}),
+        ("Run", {**PLAIN_RUN, "name": SCRIPT, "settings": {SCRIPT: {SCRIPT: SCRIPT}}}),
+    ],
+)
+def test_texts_of_a_record_from_elsewhere_are_shown_as_text(
+    kind: str, content: object, tmp_path: Path
+) -> None:
+    shown = page(read_record(foreign(tmp_path, kind, content)))
+    assert "<script>document.title" not in shown
