@@ -213,6 +213,6 @@ def test_a_zipped_group_within_itself_is_refused(tmp_path: Path, name: str) -> N
             archive.write(file, file.relative_to(tmp_path / "a.zarr"))
     assert read_cube(tmp_path / "b.zarr").shape == (4, 5, 3)
     with zipfile.ZipFile(tmp_path / "b.zarr", "a") as archive:
-        archive.writestr(name, "")
+        archive.writestr(zipfile.ZipInfo(name), "")
     with pytest.raises(CubeFormatError, match=r"b\.zarr: expected members with names"):
         read_cube(tmp_path / "b.zarr")
