@@ -184,7 +184,7 @@ DETECTORS = [
     Detector(
         "random forest",
         pixel_detector(
-            lambda seed: RandomForestClassifier(300, class_weight="balanced_subsample", random_state=seed)
+            lambda seed: RandomForestClassifier(100, class_weight="balanced_subsample", random_state=seed)
         ),
         random=True,
     ),

@@ -73,6 +73,7 @@ NODES = [
     NodeCase("branch-logit-head-features", lambda: BranchLogitHead([1.0]), channels=3),
     NodeCase("ace", lambda: ACE()),
     NodeCase("ace-given", lambda: ACE([1.0, 3.0, -2.0, 0.5, 4.0, 9.0, 2.0])),
+    NodeCase("ace-region", lambda: ACE(region=1)),
     NodeCase("ace-trainable", lambda: ACE(trainable=True)),
 ]
 

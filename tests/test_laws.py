@@ -335,7 +335,8 @@ def test_metrics_and_statistics_share_execution(case: NodeCase) -> None:
         second = graph.add_node(cuvis_ai.anomaly.rx_detector.RXGlobal(), parent=second)
     third = graph.add_node(case.make(), parent=second)
     cubes = random_cubes(8)
-    graph.train(Batches(as_batches(cubes, mask=cubes.mean(1) > 3.5)), STATISTICS_ONLY)
+    truth = cubes.mean(1) > 3.5
+    graph.train(Batches(as_batches(cubes, mask=truth, labels=truth)), STATISTICS_ONLY)
     cube = random_cubes(seed=2)
     expected = cube
     for node in graph._members.in_order().values():

@@ -9,7 +9,7 @@ from cuvis_ai.leaf.reading import Evaluation
 from cuvis_ai.types import PixelMask
 
 FLAGS_AND_CUBE = ("cube", "mask", "valid", "core")
-"""Keys that are cut; others say nothing that a strip needs."""
+"""Keys that are cut, besides labels by pixel; others say nothing that a strip needs."""
 
 PIXELS = 2**19
 """Pixels a strip, context aside: with 32 channels of float32 these are 64 MB."""
@@ -45,6 +45,9 @@ def strips(batch: Mapping[str, Any], context: int, pixels: int = PIXELS) -> Iter
         yield batch
         return
     cut = {key: batch[key] for key in FLAGS_AND_CUBE if batch.get(key) is not None}
+    labels = batch.get("labels")
+    if isinstance(labels, torch.Tensor) and labels.shape == (b, h, w):
+        cut["labels"] = labels
     cut.setdefault("core", torch.ones(b, h, w, dtype=torch.bool, device=batch["cube"].device))
     for i in range(b):
         for seen, own in row_strips(h, w, context, pixels):

@@ -44,18 +44,22 @@ class ByClass(Sketch, Generic[M]):
         """Return the moments of both classes together."""
         return self.normal.merge(self.anomalous)
 
-    def both(self, where: str) -> tuple[M, M]:
+    def both(self, where: str, source: str = "masks") -> tuple[M, M]:
         """Return the moments of normal and of anomalous pixels.
 
+        Args:
+            where: what is fitted, for messages.
+            source: what of the batches says which pixels are anomalous.
+
         Raises:
-            GraphError: there are none of a class; `where` names what is fitted.
+            GraphError: there are none of a class.
         """
         if not (self.normal.count and self.anomalous.count):
             missing = "normal" if self.anomalous.count else "anomalous"
-            known = "" if self.truth_known else ": no batch has a `mask`"
+            known = "" if self.truth_known else f": no batch has {source}"
             raise GraphError(
-                f"{where}: expected anomalous and normal pixels in the training masks, got no {missing} one "
-                f"among {self.count} valid pixels{known}. Give the training data masks that mark some "
+                f"{where}: expected anomalous and normal pixels in the training {source}, got no {missing} "
+                f"one among {self.count} valid pixels{known}. Give the training data {source} that mark some "
                 f"pixels, or choose another split."
             )
         return self.normal, self.anomalous

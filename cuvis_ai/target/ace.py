@@ -26,13 +26,16 @@ class ACE(FittedNode, AffineNode):
 
     (xᵀs) |xᵀs| / (|x|² |s|²) in the space x = L (cube − μ), 0 where |x| = 0, with μ and the whitening L of
     all valid training pixels, anomalies included: L = (Λ + ρ I)^(−½) Vᵀ, ρ = shrinkage · tr Σ / c. The
-    signature is the mean of the anomalies less that of the other pixels, or a given spectrum less μ.
+    signature is the mean of the anomalies less that of the other pixels, or a given spectrum less μ; with
+    `region` the pixels of a labelled region stand for the anomalies.
 
     Shape:
         input (b, c, h, w) → output (b, 1, h, w); dtype and device kept.
 
     Args:
         signature: c values in units of the input; None takes the anomalies of the training masks.
+        region: the value of `batch["labels"]` (b, h, w) in the region that the signature is taken from, such
+            as a class number; None takes the masks. Not with `signature`.
         shrinkage: ridge on the covariance as a share of the mean variance, tr Σ / c; 0 or more.
         trainable: whether the signature becomes a parameter in the gradient phase.
 
@@ -61,18 +64,25 @@ class ACE(FittedNode, AffineNode):
         self,
         signature: Sequence[float] | None = None,
         *,
+        region: int | None = None,
         shrinkage: float = 1e-4,
         trainable: bool = False,
     ) -> None:
+        require(signature is None or region is None, "ACE: region", "None with a `signature`", region)
         require(shrinkage >= 0, "ACE: shrinkage", "0 or more", shrinkage)
         super().__init__(trainable=trainable)
         self.signature = None if signature is None else [float(value) for value in signature]
+        self.region = region
         self.shrinkage = shrinkage
 
     @property
     @override
     def sketch(self) -> type[Sketch]:
         return MomentsByClass if self.signature is None else Moments
+
+    def anomalous_label(self) -> int | None:
+        """Return the label of the region that the signature is taken from."""
+        return self.region
 
     @override
     def out_channels(self, in_channels: int | None) -> int:
@@ -102,7 +112,7 @@ class ACE(FittedNode, AffineNode):
             given = torch.tensor(self.signature, dtype=torch.float64)
             check_channels(self, len(given), sketch.channels)
             return given - sketch.mean
-        normal, anomalous = sketch.both(self.label)
+        normal, anomalous = sketch.both(self.label, "masks" if self.region is None else "labels")
         return anomalous.mean - normal.mean
 
     @override

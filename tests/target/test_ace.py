@@ -12,6 +12,7 @@ from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.stats import MomentsByClass
 from cuvis_ai.target.ace import ACE
+from cuvis_ai.types import CUBE
 from tests.cubes import Batches, as_batches, random_cubes
 from tests.graphs import STATISTICS_ONLY, masks
 
@@ -62,6 +63,39 @@ def test_a_given_spectrum_is_taken_relative_to_the_mean_and_needs_no_masks() -> 
     scores = graph(CUBES).output.flatten()
     np.testing.assert_allclose(scores, expected, rtol=1e-9, atol=1e-12)
     assert ACE([1.0, 2.0]).requires_initial_fit
+
+
+def test_signature_of_a_labelled_region_leaves_the_masks_to_others() -> None:
+    """Labels and masks mark different pixels, in one pass."""
+    labels = torch.randint(0, 4, (6, 6, 5), generator=torch.Generator().manual_seed(2))
+    train, truth = pixels(CUBES), labels.flatten().numpy() == 3
+    expected = by_definition(train, train, train[truth].mean(0) - train[~truth].mean(0))
+    data = Batches(as_batches(CUBES, mask=MASK, labels=labels))
+    graph = Graph()
+    graph.add_node(ACE(region=3), name="of_region")
+    graph.add_node(ACE(), parent=CUBE, name="of_mask")
+    graph.to(torch.float64)
+    graph.train(data, STATISTICS_ONLY)
+    outputs = graph.run(CUBES, ["of_region", "of_mask"])
+    np.testing.assert_allclose(outputs["of_region"].flatten(), expected, rtol=1e-9, atol=1e-12)
+    alone = fitted(ACE(), as_batches(CUBES, mask=MASK))(CUBES).output
+    torch.testing.assert_close(outputs["of_mask"], alone)
+    assert data.sets["train"].reads == len(data.sets["train"])
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ({"mask": MASK}, "training labels, got no anomalous one among 180 valid pixels: no batch has labels"),
+        ({"labels": torch.ones(6, 6, 5)}, "got no anomalous one among 180 valid pixels"),
+        ({"labels": torch.ones(6)}, r"labels: expected one flag a pixel, \(2, 6, 5\)"),
+    ],
+)
+def test_a_region_that_is_not_there_is_refused(others: dict[str, Any], message: str) -> None:
+    with pytest.raises(GraphError, match=message):
+        fitted(ACE(region=3), as_batches(CUBES, **others))
+    with pytest.raises(ConfigError, match="ACE: region: expected None with a `signature`, got 3"):
+        ACE([1.0], region=3)
 
 
 def test_float32_agrees_with_float64() -> None:
@@ -121,7 +155,7 @@ def test_directions_without_variance_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("others", "message"),
     [
-        ({}, r"ACE `ace`: .*training masks, got no anomalous .* 180 valid pixels: no batch has a `mask`"),
+        ({}, r"ACE `ace`: .*training masks, got no anomalous .* 180 valid pixels: no batch has masks"),
         ({"mask": torch.zeros_like(MASK)}, r"ACE `ace`: .*training masks, got no anomalous one among 180 valid pixels\."),
         ({"mask": torch.ones_like(MASK)}, r"ACE `ace`: .*training masks, got no normal one"),
     ],

@@ -98,6 +98,19 @@ def reweighting(node: Node) -> int:
 
 
 @runtime_checkable
+class FromLabel(Protocol):
+    """A node that can be fitted from the pixels of one label in place of the training masks."""
+
+    def anomalous_label(self) -> int | None:
+        """Return the value of `batch["labels"]` whose pixels count as the anomalies; None for the masks."""
+
+
+def anomalous_label(node: Node) -> int | None:
+    """Return the label whose pixels a node is fitted from as anomalies; None where the masks say it."""
+    return node.anomalous_label() if isinstance(node, FromLabel) else None
+
+
+@runtime_checkable
 class Anchored(Protocol):
     """A node whose training can be held near the state that it was fitted to."""
 

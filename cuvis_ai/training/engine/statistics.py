@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from tqdm.auto import tqdm
 
 from cuvis_ai.errors import GraphError
-from cuvis_ai.execution.batch_gate import checked_batch
+from cuvis_ai.execution.batch_gate import checked_batch, pixel_flags
 from cuvis_ai.execution.execution import Execution
 from cuvis_ai.execution.strips import strips
 from cuvis_ai.functional.affine import pixels_of
@@ -19,7 +20,7 @@ from cuvis_ai.leaf.bases import Loss
 from cuvis_ai.leaf.observer import Observed, Observer
 from cuvis_ai.leaf.reading import Evaluation, Truth
 from cuvis_ai.node.base import FittedNode, Node, mark_initialized, reset
-from cuvis_ai.node.base.abilities import follower
+from cuvis_ai.node.base.abilities import anomalous_label, follower
 from cuvis_ai.training.engine.batches import length_of, why_no_pixel
 from cuvis_ai.training.engine.planner import context_of, fit_point, from_sketches, plan, sketch_of
 from cuvis_ai.training.engine.reweighting import Reweighting
@@ -67,9 +68,8 @@ def fit_statistics(
             if from_sketches(execution, fits):
                 stream = (part for batch in stream for part in strips(batch, context)) if refined else stream
                 with_losses = losses if number == 1 else ()
-                observer, observed = _observed(execution, fits, refined, with_losses, stream)
-                for name, one in observed.items():
-                    _finalize(execution.nodes[name], observer, one, loader)
+                for name, taken in _observed(execution, fits, refined, with_losses, stream).items():
+                    _finalize(execution.nodes[name], *taken, loader)
             else:
                 _fit_plain(execution, fits[0], stream)
             for name in fits:
@@ -87,36 +87,45 @@ def _observed(
     refined: Collection[str],
     losses: Sequence[Loss],
     stream: Iterable[Mapping[str, Any]],
-) -> tuple[Observer, dict[str, Observed]]:
+) -> dict[str, tuple[Observer, Observed]]:
     """Go through the data once; fit losses, and return where the nodes' sketches are."""
-    observer = Observer(execution)
-    of_nodes = {
-        name: observer.observe(
-            fit_point(execution, name), kind, truth=Truth.USED if kind.sees_truth else Truth.UNUSED
-        )
-        for name in fits
-        if name not in refined and (kind := sketch_of(execution.nodes[name])) is not None
-    }
+    observers: dict[int | None, Observer] = defaultdict(lambda: Observer(execution))  # by what is an anomaly
+    of_nodes = {}
+    for name in fits:
+        if name not in refined and (kind := sketch_of(execution.nodes[name])) is not None:
+            observer = observers[anomalous_label(execution.nodes[name])]
+            truth = Truth.USED if kind.sees_truth else Truth.UNUSED
+            of_nodes[name] = observer, observer.observe(fit_point(execution, name), kind, truth=truth)
     of_losses = {
-        loss: observer.observe(CUBE, loss.sketch, truth=Truth.REQUIRED)
+        loss: observers[None].observe(CUBE, loss.sketch, truth=Truth.REQUIRED)
         for loss in losses
         if loss.sketch is not None
     }
     again = Reweighting(execution, refined)
-    points = tuple(dict.fromkeys((*observer.points(), *again.points())))
+    observed = chain.from_iterable(observer.points() for observer in observers.values())
+    points = tuple(dict.fromkeys((*observed, *again.points())))
     for batch in stream:
         flags = (batch.get("valid"), batch.get("core"))
         if points == (CUBE,) and not refined:  # nothing is computed: sketches pass over bad pixels themselves
             evaluation = Evaluation({CUBE: batch["cube"]}, *flags)
         else:
             evaluation = execution.evaluate(batch["cube"], points, *flags)
-        observer.update(evaluation, batch)
+        for label, observer in observers.items():
+            observer.update(evaluation, batch if label is None else _labelled(batch, label))
         again.update(evaluation)
-    observer.finish()
+    for observer in observers.values():
+        observer.finish()
     again.finish()
-    for loss, observed in of_losses.items():
-        loss.finalize(observer.sketch(observed))
-    return observer, of_nodes
+    for loss, one in of_losses.items():
+        loss.finalize(observers[None].sketch(one))
+    return of_nodes
+
+
+def _labelled(batch: Mapping[str, Any], label: int) -> Mapping[str, Any]:
+    """Return a batch whose mask is a label's pixels; without a mask if it has no labels."""
+    labels = batch.get("labels")
+    flags = None if labels is None else pixel_flags("labels", labels == label, batch["cube"])
+    return {**batch, "mask": flags}
 
 
 def _finalize(node: Node, observer: Observer, observed: Observed, loader: object) -> None:
