@@ -107,15 +107,25 @@ def cube_batch(cube: Cube, bands: BandSelection, reading: ReadingOptions) -> Bat
         CubeFormatError: no pixel is valid, or the values are not real numbers.
     """
     whole = Window(0, 0, *cube.shape[:2])
-    pixels, valid = read_window(cube, whole, bands, reading)
+    batch = window_batch(cube, whole, bands, reading)
+    if "valid" in batch and not bool(batch["valid"].any()):
+        raise CubeFormatError(
+            f"{cube.path}: expected at least one valid pixel, got none of {batch['valid'].numel()}: "
+            f"{why_invalid(cube, whole, bands.kept, reading)}. Pass `bad_bands=[…]` to `read_batch` to "
+            "leave bands out, or `no_data=` if the value is a measurement."
+        )
+    return batch
+
+
+def window_batch(cube: Cube, window: Window, bands: BandSelection, reading: ReadingOptions) -> Batch:
+    """Return a window of an opened cube as a batch of one, whether or not a pixel is valid.
+
+    Raises:
+        CubeFormatError: the window leaves the cube, or the values are not real numbers.
+    """
+    pixels, valid = read_window(cube, window, bands, reading)
     sample: Sample = {"cube": pixels, "name": cube_name(cube.path)}
     if valid is not None:
-        if not valid.any():
-            raise CubeFormatError(
-                f"{cube.path}: expected at least one valid pixel, got none of {valid.size}: "
-                f"{why_invalid(cube, whole, bands.kept, reading)}. Pass `bad_bands=[…]` to `read_batch` to "
-                "leave bands out, or `no_data=` if the value is a measurement."
-            )
         sample["valid"] = valid
     if bands.wavelengths is not None:
         sample["wavelengths"] = bands.wavelengths.astype(np.float32)

@@ -6,18 +6,19 @@ trains, `pipeline.saving` writes files.
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from torch import Tensor
 
-from cuvis_ai.errors import GraphError, escaped
+from cuvis_ai.errors import GraphError
 from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.leaf.reading import Evaluation
 from cuvis_ai.node.base import Node
-from cuvis_ai.pipeline import structure
 from cuvis_ai.pipeline.graph_input import GraphInput, InputGate, PixelFlags
 from cuvis_ai.pipeline.graph_members import AnyLeaf, AnyNode, NodeOrName
 from cuvis_ai.pipeline.module_like import ModuleLike
+from cuvis_ai.pipeline.prediction.graph_prediction import PredictionArguments, predict, settings_of
+from cuvis_ai.pipeline.prediction.scene_outputs import ScenePrediction
 from cuvis_ai.pipeline.saving import graph_file
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 from cuvis_ai.training.config import TrainingConfig
@@ -27,6 +28,10 @@ from cuvis_ai.types import Batch, CubeTensor, GraphOutput, Labels, Point
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningDataModule, Trainer
+    from numpy.typing import NDArray
+    from xarray import DataArray
+
+    from cuvis_ai.data.cube import Cube
 
 
 class Graph(ModuleLike):
@@ -47,7 +52,6 @@ class Graph(ModuleLike):
     def __init__(self, name: str = "graph") -> None:
         super().__init__()
         self.name = name
-        self.topology = self._members.topology
         self.monitors: list[Monitor] = []
         self.bands = TrainedBands()
         self.withheld: Mapping[str, str] = {}  # texts that monitors are not given, and what they get instead
@@ -191,10 +195,6 @@ class Graph(ModuleLike):
             )
         return trainer.evaluate(self._parts(), source, split, TrainingConfig.of(training_config))
 
-    def reset(self) -> None:
-        """Reset all statistics and trained weights; the structure stays."""
-        self._members.reset()
-
     # Applying.
 
     def __call__(
@@ -246,6 +246,30 @@ class Graph(ModuleLike):
         _, evaluation = self._evaluate(cube, points, valid, self._gate(wavelengths, match_bands))
         return {point[0]: evaluation.masked(point) for point in points}
 
+    def predict(
+        self,
+        source: "str | Path | Cube | NDArray[Any] | DataArray | Sequence[str | Path]",
+        out: str | Path | None = None,
+        **options: Unpack[PredictionArguments],
+    ) -> list[ScenePrediction]:
+        """Return the score maps of scenes of any size, and write them to a folder if one is given.
+
+        Args:
+            source: scene files, folders, patterns such as "flight/*.hdr", lists in text files; or one cube in
+                memory, as an array, DataArray or `Cube`.
+            out: the folder; None holds the maps in memory.
+            options: those of `PredictionSettings`, and of `read_batch`.
+
+        Raises:
+            DatasetNotFoundError: a name names nothing.
+            GraphError: scenes that do not fit or cannot be read; the others are done.
+            FileExistsError: the folder has maps of these scenes; see `overwrite` and `resume`.
+
+        Example:
+            >>> graph.predict("flight/*.hdr", out="maps", detections=True)  # doctest: +SKIP
+        """
+        return predict(self._members, self.name, self.bands, source, out, settings_of(options))
+
     def _gate(self, wavelengths: Sequence[float] | Tensor | None, match_bands: bool) -> InputGate:
         return InputGate(
             bands=self.bands,
@@ -280,17 +304,3 @@ class Graph(ModuleLike):
         graph = cls()
         graph.name, graph.bands = graph_file.load(path, allow, into=graph._members)
         return graph
-
-    @property
-    def halo(self) -> int | None:
-        """How many pixels away an output depends on the cube at most, for who cuts it; None: all of it."""
-        return self._members.execution.halo(tuple(self.topology.ends()))
-
-    def __repr__(self) -> str:
-        """Return the structure as a tree, each node with its arguments, its leaves below it."""
-        lines = structure.tree(self.topology, self._members.in_order(), self.leaves)
-        return escaped("\n".join([f"Graph `{self.name}`", *lines]))
-
-    def mermaid(self) -> str:
-        """Return the graph as Mermaid text, which GitHub and many editors draw."""
-        return escaped(structure.mermaid(self.topology, self._members.in_order()))

@@ -1,7 +1,7 @@
 """What a graph is applied to: files, cubes, arrays, batches and tensors, as a batch of its own bands."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -10,15 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cuvis_ai.data.band_selection import BandSelection, listed
+from cuvis_ai.data.band_selection import listed
 from cuvis_ai.data.cube import Cube
-from cuvis_ai.data.cube_batch import cube_batch, is_cube_source, opened
-from cuvis_ai.data.loading.pixels import Window, bands_without_data
+from cuvis_ai.data.cube_batch import is_cube_source, opened
 from cuvis_ai.data.masks import read_mask
 from cuvis_ai.data.options import ReadingOptions
 from cuvis_ai.errors import GraphError
 from cuvis_ai.execution.batch_gate import FLAGS, check_cube, pixel_flags
 from cuvis_ai.execution.execution import Execution
+from cuvis_ai.pipeline.scene_reader import SceneReader
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 from cuvis_ai.types import Batch
 
@@ -110,23 +110,9 @@ class InputGate:
         """A cube from a file or from memory."""
         wavelengths = None if self.wavelengths is None else [float(nm) for nm in self.wavelengths]
         reading = ReadingOptions(wavelengths=wavelengths)
-        cube = opened(source, reading)
-        needed = self._needed(cube, reading)
-        others = sorted(set(range(cube.shape[2])) - set(needed))
-        reading = replace(reading, bad_bands=others)
-        bands = BandSelection.of(cube, reading)
-        empty = bands_without_data(cube, Window(0, 0, *cube.shape[:2]), bands.kept, reading)
-        if 0 < len(empty) < len(needed):
-            raise GraphError(
-                f"{cube.path}: expected data in each of the {len(needed)} bands that the graph needs, got "
-                f"none in the bands {_described(empty, cube, wavelengths)}. Train a graph without them "
-                "(`bad_bands=`), or correct the file."
-            )
-        batch = cube_batch(cube, bands, reading)
-        if needed != sorted(needed):
-            order = [int(i) for i in np.argsort(np.argsort(needed))]
-            batch["cube"] = batch["cube"][:, order]
-            batch["wavelengths"] = batch["wavelengths"][order]  # without them, nothing is matched
+        reader = SceneReader.of(opened(source, reading), self.bands, reading, match_bands=self.match_bands)
+        reader.require_data()
+        batch = reader.batch(reader.whole)
         return cast(Batch, {key: self._moved(value) for key, value in batch.items()})
 
     def _moved(self, value: Any) -> Any:
@@ -134,30 +120,6 @@ class InputGate:
         if not isinstance(value, Tensor):
             return value
         return value.to(self.execution.device, self.execution.dtype if value.is_floating_point() else None)
-
-    def _needed(self, cube: Cube, reading: ReadingOptions) -> list[int]:
-        """Positions in a cube of the bands of training, in their order."""
-        centres = BandSelection.of(cube, replace(reading, bad_bands=[])).wavelengths
-        nm = None if centres is None else centres.tolist()
-        bad = np.zeros(cube.shape[2], bool) if cube.bad_bands is None else cube.bad_bands
-        good = [int(band) for band in np.flatnonzero(~bad)]
-        if self.match_bands:
-            near = self.bands.nearest(None if nm is None else [nm[band] for band in good])
-            return [good[i] for i in near]
-        needed = self.bands.positions(cube.shape[2], good, nm, str(cube.path))
-        if flagged := [band for band in needed if bad[band]]:
-            raise GraphError(
-                f"{cube.path}: expected the bands that the graph needs to be good, got the bands "
-                f"{_described(flagged, cube, nm)} flagged bad. If they are good, pass "
-                "`read_batch(…, bad_bands=[…])` with the others; or train a graph without them."
-            )
-        return needed
-
-
-def _described(bands: Sequence[int] | NDArray[np.int64], cube: Cube, nm: Sequence[float] | None) -> str:
-    """Return bands as text, with their wavelengths where these are known."""
-    centres = cube.wavelengths if nm is None else nm
-    return listed(bands) + ("" if centres is None else f" at {listed([centres[i] for i in bands])} nm")
 
 
 def _as_tensor(flags: object, cube: Tensor) -> Any:

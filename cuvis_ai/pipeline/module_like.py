@@ -6,6 +6,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from cuvis_ai.errors import escaped
+from cuvis_ai.pipeline import structure
 from cuvis_ai.pipeline.graph_members import Members
 
 
@@ -13,7 +15,9 @@ class ModuleLike:
     """Nodes and leaves with the methods that users know from `nn.Module`."""
 
     def __init__(self) -> None:
+        self.name = ""
         self._members = Members()
+        self.topology = self._members.topology
         self.nodes = self._members.nodes
         self.leaves = self._members.leaves
 
@@ -50,3 +54,21 @@ class ModuleLike:
     def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
         """Take the state that `state_dict` returned."""
         self._members.load_state_dict(state_dict)
+
+    def reset(self) -> None:
+        """Reset all statistics and trained weights; the structure stays."""
+        self._members.reset()
+
+    @property
+    def halo(self) -> int | None:
+        """How many pixels away an output depends on the cube at most, for who cuts it; None: all of it."""
+        return self._members.execution.halo(tuple(self.topology.ends()))
+
+    def __repr__(self) -> str:
+        """Return the structure as a tree, each node with its arguments, its leaves below it."""
+        lines = structure.tree(self.topology, self._members.in_order(), self.leaves)
+        return escaped("\n".join([f"Graph `{self.name}`", *lines]))
+
+    def mermaid(self) -> str:
+        """Return the graph as Mermaid text, which GitHub and many editors draw."""
+        return escaped(structure.mermaid(self.topology, self._members.in_order()))

@@ -1,0 +1,1 @@
+"""Graphs applied to scenes of any size: score maps, masks, detections and pictures on disk."""

@@ -1,0 +1,62 @@
+"""The threshold above which a score is a detection: the user's, the graph's own, or that of a rate."""
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from cuvis_ai.anomaly.tail import TAIL_SHARE, TailCalibrator, tail_threshold
+from cuvis_ai.errors import ConfigError, GraphError
+from cuvis_ai.node.base import Node
+from cuvis_ai.training.threshold import Threshold
+
+
+def alarm_threshold(
+    node: Node,
+    leaves: nn.ModuleDict,
+    parents: Mapping[str, str],
+    *,
+    threshold: float | None,
+    false_alarm_rate: float | None,
+) -> float:
+    """Return the score above which a pixel is detected.
+
+    Args:
+        node: the node whose output are the scores.
+        leaves: the graph's leaves by name, of which a `Threshold` attached to that node counts.
+        parents: the node that each leaf is attached to.
+        threshold: the user's, in place of the graph's.
+        false_alarm_rate: the share of normal pixels above the threshold, for a node with a calibrated tail.
+
+    Raises:
+        ConfigError: both are given, or a rate that the tail does not reach.
+        GraphError: the graph has no threshold, or no calibrated tail.
+    """
+    if threshold is not None and false_alarm_rate is not None:
+        raise ConfigError("expected a threshold or a false-alarm rate, got both. Leave one out.")
+    if threshold is not None:
+        return threshold
+    if false_alarm_rate is not None:
+        return _of_rate(node, false_alarm_rate)
+    for name, leaf in leaves.items():
+        if isinstance(leaf, Threshold) and parents[name] == node.name:
+            return leaf.value
+    if isinstance(node, TailCalibrator):
+        return float(node.threshold)
+    raise GraphError(
+        f"{node.label}: expected a threshold to be stored with the graph, got none. Attach a `Threshold` "
+        "before training, or pass one."
+    )
+
+
+def _of_rate(node: Node, rate: float) -> float:
+    if not isinstance(node, TailCalibrator):
+        raise GraphError(
+            f"{node.label}: expected scores with a calibrated tail for a false-alarm rate, got other scores. "
+            "End the graph with `TailCalibrator`, or pass a threshold."
+        )
+    if not 0 < rate < TAIL_SHARE:
+        raise ConfigError(
+            f"false-alarm rate: expected above 0 and below {TAIL_SHARE:g}, where the tail is fitted, got "
+            f"{rate:g}. Pass a threshold for larger ones."
+        )
+    return tail_threshold(rate)

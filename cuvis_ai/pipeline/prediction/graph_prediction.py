@@ -1,0 +1,96 @@
+"""What `graph.predict` does with a graph's members."""
+
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from cuvis_ai.data.cube_batch import is_cube_source
+from cuvis_ai.data.options import ReadingOptions, SceneArguments
+from cuvis_ai.pipeline.graph_members import Members
+from cuvis_ai.pipeline.prediction.alarm_threshold import alarm_threshold
+from cuvis_ai.pipeline.prediction.predictor import Predictor
+from cuvis_ai.pipeline.prediction.scene_files import find_scenes
+from cuvis_ai.pipeline.prediction.scene_outputs import ScenePrediction, digest
+from cuvis_ai.pipeline.prediction.scorer import Scorer
+from cuvis_ai.pipeline.prediction.settings import PredictionSettings
+from cuvis_ai.pipeline.trained_bands import TrainedBands
+
+
+class PredictionArguments(SceneArguments, total=False):
+    """The arguments of `graph.predict` besides source and folder: those of `PredictionSettings`, flat."""
+
+    format: str
+    mask: bool
+    detections: bool
+    picture: bool
+    threshold: float | None
+    false_alarm_rate: float | None
+    min_pixels: int
+    top: int | None
+    match_bands: bool
+    shard: tuple[int, int]
+    overwrite: bool
+    resume: bool
+
+
+def settings_of(arguments: PredictionArguments) -> PredictionSettings:
+    """Return flat arguments as settings.
+
+    Raises:
+        ConfigError: values that are impossible.
+        TypeError: an argument that is unknown.
+    """
+    given: dict[str, Any] = dict(arguments)
+    options = get_type_hints(SceneArguments)
+    reading = ReadingOptions(**{name: given.pop(name) for name in options if name in given})
+    return PredictionSettings(reading=reading, **given)
+
+
+def predict(
+    members: Members,
+    name: str,
+    bands: TrainedBands,
+    source: Any,
+    out: str | Path | None,
+    settings: PredictionSettings,
+) -> list[ScenePrediction]:
+    """Return the predictions of scenes, written to a folder if one is given.
+
+    Args:
+        members: the graph's.
+        name: the graph's.
+        bands: those of training.
+        source: scenes as `find_scenes` takes them; or one cube in memory, as an array, DataArray or `Cube`.
+        out: the folder.
+        settings: what is written.
+
+    Raises:
+        DatasetNotFoundError: a name names nothing.
+        GraphError: some scene does not fit the graph or cannot be read; the others are done.
+        FileExistsError: the folder has maps of these scenes.
+    """
+    end = members.topology.end()
+    node = members.node(end)
+    threshold = None
+    if settings.needs_threshold or not (settings.threshold is None and settings.false_alarm_rate is None):
+        threshold = alarm_threshold(
+            node, members.leaves, members.topology.leaves,
+            threshold=settings.threshold, false_alarm_rate=settings.false_alarm_rate,
+        )  # fmt: skip
+    state = {
+        key: value.detach().cpu().contiguous().numpy().tobytes()
+        for key, value in members.state_dict().items()
+    }
+    predictor = Predictor(
+        scorer=Scorer(execution=members.execution, end=end, halo=members.execution.halo((end,))),
+        bands=bands,
+        threshold=threshold,
+        graph={"graph": name, "weights": digest(state), "threshold": threshold},
+        settings=settings,
+    )
+    in_memory = is_cube_source(source) and not isinstance(source, str | Path)
+    if in_memory:
+        return [predictor.in_memory(source)]
+    scenes = find_scenes(source)
+    if out is None:
+        return [predictor.in_memory(scene) for scene in scenes]
+    return predictor.to_folder(scenes, Path(out))

@@ -1,0 +1,102 @@
+"""Which strips of a scene have been written: a file of lines, each appended after its strip's data."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from cuvis_ai.data.loading.pixels import Window
+from cuvis_ai.errors import ConfigError
+
+
+class Journal:
+    """The unfinished scores of one scene, (h, w, k) in float32, and which of their rows are on disk.
+
+    Several processes may write strips of one scene. A strip counts once its line is in the journal, which is
+    appended after its values are on disk, so that a process that ends at any moment leaves no strip that
+    counts and is not there.
+
+    Args:
+        path: without an ending; the values lie in `.part`, the journal in `.journal`.
+        shape: (h, w, k).
+        identity: what makes these scores others: graph, scene, options. A journal with another identity is
+            refused.
+
+    Raises:
+        ConfigError: the journal belongs to another prediction.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, int, int], identity: Mapping[str, Any]) -> None:
+        self.shape = shape
+        self._values = path.with_name(f".{path.name}.part")
+        self._lines = path.with_name(f".{path.name}.journal")
+        self.lock = FileLock(path.with_name(f".{path.name}.lock"))
+        first = json.dumps(identity, sort_keys=True)
+        with self.lock:
+            if not self._lines.exists():
+                self._allocate()
+                self._append(first)
+            elif (found := self._lines.read_text(encoding="utf-8").partition("\n")[0]) != first:
+                raise ConfigError(
+                    f"{self._lines}: expected the unfinished scores of this graph and scene, got those of "
+                    f"another: {_difference(found, identity)}. Pass --overwrite, or another folder."
+                )
+
+    def _allocate(self) -> None:
+        """Make the file in full size first: a disk that is too small is found before the work."""
+        n_bytes = int(np.prod(self.shape)) * 4
+        with self._values.open("wb") as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, n_bytes)
+            else:
+                file.truncate(n_bytes)
+            os.fsync(file.fileno())
+
+    def _append(self, line: str) -> None:
+        # One write of a short line in append mode is not mixed with another process's.
+        handle = os.open(self._lines, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(handle, f"{line}\n".encode())
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def finished(self) -> set[int]:
+        """Return the first rows of the strips that are on disk."""
+        # A line that a killed process left unfinished has no end, and does not count.
+        text = self._lines.read_text(encoding="utf-8")
+        return {int(line) for line in text.split("\n")[1:-1] if line.isdigit()}
+
+    def write(self, strip: Window, scores: NDArray[np.float32]) -> None:
+        """Write the scores (h, w, k) of a strip of rows, then note that they are there."""
+        with self._values.open("r+b") as file:
+            file.seek(strip.top * self.shape[1] * self.shape[2] * 4)
+            file.write(np.ascontiguousarray(scores, dtype="<f4").data)
+            file.flush()
+            os.fsync(file.fileno())
+        self._append(str(strip.top))
+
+    def scores(self) -> NDArray[np.float32]:
+        """Return the scores, read from the file when they are indexed."""
+        return np.memmap(self._values, dtype="<f4", mode="r", shape=self.shape)
+
+    def remove(self) -> None:
+        """Remove values and journal; the lock's file stays where another process may wait for it."""
+        for path in (self._lines, self._values):
+            path.unlink(missing_ok=True)
+
+
+def _difference(found: str, identity: Mapping[str, Any]) -> str:
+    """Which facts differ, in words."""
+    try:
+        old = json.loads(found)
+    except ValueError:
+        return "the file cannot be read"
+    wanted = json.loads(json.dumps(identity))
+    differing = [key for key in wanted if not isinstance(old, dict) or old.get(key) != wanted[key]]
+    return f"other {', '.join(differing)}" if differing else "the file cannot be read"

@@ -1,0 +1,232 @@
+"""The loop over scenes and their strips: what a process has to do, does, and leaves to the others."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cuvis_ai.data.cube import log_doubts, open_cube
+from cuvis_ai.data.cube_batch import opened
+from cuvis_ai.data.folders import cube_name
+from cuvis_ai.data.loading.pixels import Window
+from cuvis_ai.errors import ConfigError, CubeFormatError, GraphError
+from cuvis_ai.pipeline.prediction.journal import Journal
+from cuvis_ai.pipeline.prediction.pixel_progress import Advance, pixel_progress
+from cuvis_ai.pipeline.prediction.scene_outputs import (
+    ScenePrediction,
+    facts_path,
+    interpreted,
+    write_outputs,
+)
+from cuvis_ai.pipeline.prediction.scorer import Scorer
+from cuvis_ai.pipeline.prediction.settings import PredictionSettings
+from cuvis_ai.pipeline.scene_reader import SceneReader
+from cuvis_ai.pipeline.trained_bands import TrainedBands
+
+logger = logging.getLogger(__name__)
+
+SCENE_ERRORS = (CubeFormatError, GraphError, OSError, MemoryError)
+"""What ends the prediction of one scene, but not that of the others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictor:
+    """A graph as scenes need it.
+
+    Attributes:
+        scorer: computes scores.
+        bands: those of training.
+        threshold: above which a pixel is detected; None: unknown and not needed.
+        graph: name and checksum, for the identity of what is written.
+        settings: what is written.
+    """
+
+    scorer: Scorer
+    bands: TrainedBands
+    threshold: float | None
+    graph: Mapping[str, Any]
+    settings: PredictionSettings
+
+    def in_memory(self, source: Any) -> ScenePrediction:
+        """Return the prediction of one scene, from a file or from memory, written nowhere."""
+        cube = opened(source, self.settings.reading)
+        reader = self._reader(cube)
+        reader.require_data()
+        parts = [values for _, values in self.scorer.scores(reader, self.scorer.strips(reader))]
+        scores = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return interpreted(cube_name(cube.path), scores, reader, self.threshold, self.settings)
+
+    def to_folder(self, scenes: Sequence[Path], folder: Path) -> list[ScenePrediction]:
+        """Write the maps of scenes and return those that this process finished.
+
+        Raises:
+            FileExistsError: maps of a scene stand in the folder and are neither replaced nor gone on from.
+            ConfigError: the folder is one of the scenes' own.
+            GraphError: some scenes could not be predicted; the others have been.
+        """
+        if any(scene.parent.resolve() == folder.resolve() for scene in scenes):
+            raise ConfigError(
+                f"{folder}: expected a folder of its own for maps, which would be taken for scenes, got one "
+                "with scenes. Name another."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        self._clear(scenes, folder)
+        failed: dict[Path, Exception] = {}
+        jobs = list(self._jobs(scenes, folder, failed))
+        done = []
+        with pixel_progress(len(scenes), sum(job.pixels for job in jobs)) as advance:
+            for job in jobs:
+                try:
+                    if (prediction := job.run(advance)) is not None:
+                        done.append(prediction)
+                        logger.info("%s: %s", job.path, _summary(prediction))
+                except SCENE_ERRORS as err:
+                    failed[job.path] = err
+                    logger.warning("%s: not predicted: %s", job.path, err)
+                advance(0, 1)
+        if failed:
+            reasons = "\n".join(f"  {path}: {err}" for path, err in failed.items())
+            raise GraphError(
+                f"predict: {len(failed)} of {len(scenes)} scenes failed, the others are done:\n"
+                f"{reasons}\nMend these, and run the same command again with --resume."
+            )
+        return done
+
+    def _clear(self, scenes: Sequence[Path], folder: Path) -> None:
+        """Refuse, remove or leave what stands in the folder."""
+        for scene in scenes:
+            name = cube_name(scene)
+            standing = [facts_path(folder, name), folder / f".{name}.journal"]
+            found = [path for path in standing if path.exists()]
+            if found and self.settings.overwrite:
+                for path in found:
+                    path.unlink()
+            elif found and not self.settings.goes_on:
+                what = "finished" if found[0] == standing[0] else "unfinished"
+                raise FileExistsError(
+                    f"{folder}: expected a folder without maps of {name}, got {what} ones. Pass --overwrite "
+                    "to replace them, --resume to do the rest only, or another folder."
+                )
+
+    def _jobs(self, scenes: Sequence[Path], folder: Path, failed: dict[Path, Exception]) -> Iterator["_Job"]:
+        """Yield what there is to do for each scene: this process' share of the strips of all."""
+        i, n = self.settings.shard
+        counted = 0
+        for path in scenes:
+            try:
+                cube = open_cube(
+                    path, axes=self.settings.reading.axes, wavelengths=self.settings.reading.wavelengths
+                )
+                log_doubts(cube, self.settings.reading.overruling())
+                reader = self._reader(cube)
+                strips = self.scorer.strips(reader)
+            except SCENE_ERRORS as err:
+                failed[path] = err
+                logger.warning("%s: not predicted: %s", path, err)
+                counted += 1
+                continue
+            own = [strip for at, strip in enumerate(strips, counted) if at % n == i - 1]
+            counted += len(strips)
+            if own:
+                yield _Job(
+                    predictor=self, path=path, reader=reader, strips=strips, own=own, folder=folder,
+                    identity={**self.graph, **_facts_of(path, reader), "settings": _described(self.settings)},
+                )  # fmt: skip
+
+    def _reader(self, cube: Any) -> SceneReader:
+        settings = self.settings
+        return SceneReader.of(cube, self.bands, settings.reading, match_bands=settings.match_bands)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """One scene, and the strips of it that this process does."""
+
+    predictor: Predictor
+    path: Path
+    reader: SceneReader
+    strips: Sequence[Window]
+    own: Sequence[Window]
+    folder: Path
+    identity: Mapping[str, Any]
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels this process does."""
+        return sum(strip.height * strip.width for strip in self.own)
+
+    def run(self, advance: Advance) -> ScenePrediction | None:
+        """Do what is not done yet; return the prediction if this process was the one that finished the scene.
+
+        Raises:
+            ConfigError: what stands there is another prediction's.
+            CubeFormatError, GraphError, OSError: the scene cannot be read or scored, or the disk is full.
+        """
+        name = cube_name(self.path)
+        facts = facts_path(self.folder, name)
+        if facts.exists():
+            _require_same(facts, self.identity)
+            advance(self.pixels, 0)
+            return None
+        self.reader.require_data()
+        shape = (*self.reader.cube.shape[:2], self.predictor.scorer.channels(self.reader))
+        journal = Journal(self.folder / name, shape, self.identity)
+        finished = journal.finished()
+        left = [strip for strip in self.own if strip.top not in finished]
+        advance(self.pixels - sum(strip.height * strip.width for strip in left), 0)
+        for strip, scores in self.predictor.scorer.scores(self.reader, left):
+            journal.write(strip, scores)
+            advance(strip.height * strip.width, 0)
+        with journal.lock:
+            # The last process that ends a strip finds all of them, and writes the maps.
+            if facts.exists() or len(journal.finished()) < len(self.strips):
+                return None
+            predictor = self.predictor
+            scores = journal.scores()
+            prediction = interpreted(name, scores, self.reader, predictor.threshold, predictor.settings)
+            files = write_outputs(
+                prediction, scores, self.reader, predictor.settings, self.folder, self.identity
+            )
+            journal.remove()
+        # A long list of predictions is to hold no map in memory, nor the removed journal on the disk.
+        return replace(prediction, scores=open_cube(files[0]).values, mask=None, files=files)
+
+
+def _facts_of(path: Path, reader: SceneReader) -> dict[str, Any]:
+    """What tells a scene's file from another of its name."""
+    stat = path.stat()
+    return {
+        "scene": path.name,
+        "bytes": stat.st_size,
+        "modified_ns": stat.st_mtime_ns,
+        "shape": list(reader.cube.shape),
+    }
+
+
+def _described(settings: PredictionSettings) -> dict[str, Any]:
+    """The settings that make what is written another."""
+    described = asdict(settings)
+    for name in ("shard", "overwrite", "resume"):
+        del described[name]
+    return described
+
+
+def _require_same(facts: Path, identity: Mapping[str, Any]) -> None:
+    found = json.loads(facts.read_text(encoding="utf-8"))
+    wanted = json.loads(json.dumps(identity))
+    if differing := [key for key, value in wanted.items() if found.get(key) != value]:
+        raise ConfigError(
+            f"{facts}: expected the maps of this graph, scene and settings, got those of other "
+            f"{', '.join(differing)}. Pass --overwrite, or another folder."
+        )
+
+
+def _summary(prediction: ScenePrediction) -> str:
+    h, w, _ = prediction.scores.shape
+    found = "" if prediction.detections is None else f", {len(prediction.detections)} detections"
+    strongest = f", the strongest {prediction.detections[0].peak:.4g}" if prediction.detections else ""
+    return f"{h}x{w} pixels{found}{strongest} -> {prediction.files[0].name}"

@@ -1,0 +1,113 @@
+"""Maps are the same whoever did them, and whatever ended them on the way."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cuvis_ai.errors import ConfigError, GraphError
+from cuvis_ai.pipeline.graph import Graph
+from cuvis_ai.pipeline.prediction.journal import Journal
+from tests.data.files import write_envi
+from tests.pipeline.prediction.conftest import BORDER, FIELDS, values
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix != ".lock"}
+
+
+@pytest.mark.parametrize("strips", [0, 1, 3])
+def test_an_interrupted_run_goes_on_and_ends_byte_equal(
+    graph: Graph,
+    scene: Path,
+    tmp_path: Path,
+    short_strips: None,
+    monkeypatch: pytest.MonkeyPatch,
+    strips: int,
+) -> None:
+    graph.predict(scene, tmp_path / "undisturbed", threshold=4.0, mask=True)
+    write, written = Journal.write, []
+
+    def interrupted(self: Journal, *args: Any) -> None:
+        if len(written) == strips:
+            raise KeyboardInterrupt
+        written.append(args[0].top)
+        write(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            graph.predict(scene, tmp_path / "maps", threshold=4.0, mask=True)
+    again: list[int] = []
+
+    def watched(self: Journal, *args: Any) -> None:
+        again.append(args[0].top)
+        write(self, *args)
+
+    monkeypatch.setattr(Journal, "write", watched)
+    graph.predict(scene, tmp_path / "maps", threshold=4.0, mask=True, resume=True)
+
+    assert not set(again) & set(written)
+    assert contents(tmp_path / "maps") == contents(tmp_path / "undisturbed")
+
+
+def test_shards_share_a_folder(graph: Graph, scene: Path, tmp_path: Path, short_strips: None) -> None:
+    write_envi(scene.with_name("b.hdr"), values(1), **FIELDS)
+    folder = scene.parent
+    alone = graph.predict(folder, tmp_path / "alone")
+    finished = [graph.predict(folder, tmp_path / "shared", shard=(i, 3)) for i in (2, 1, 3)]
+    assert [scene.name for scene in alone] == ["a", "b"]
+    assert sorted(one.name for part in finished for one in part) == ["a", "b"]
+    assert {
+        name: content for name, content in contents(tmp_path / "shared").items() if "json" not in name
+    } == {name: content for name, content in contents(tmp_path / "alone").items() if "json" not in name}
+
+
+def test_what_stands_is_not_replaced_unasked(graph: Graph, scene: Path, tmp_path: Path) -> None:
+    graph.predict(scene, tmp_path / "maps")
+    with pytest.raises(FileExistsError, match="--overwrite to replace"):
+        graph.predict(scene, tmp_path / "maps")
+    before = contents(tmp_path / "maps")
+    assert graph.predict(scene, tmp_path / "maps", resume=True) == []
+    assert contents(tmp_path / "maps") == before
+    with pytest.raises(ConfigError, match="other threshold, settings"):
+        graph.predict(scene, tmp_path / "maps", resume=True, threshold=1.0, mask=True)
+    (again,) = graph.predict(scene, tmp_path / "maps", overwrite=True, threshold=1.0, mask=True)
+    assert (tmp_path / "maps" / "a_detected.hdr") in again.files
+
+
+def test_a_scene_that_cannot_be_read_does_not_end_the_others(
+    graph: Graph, scene: Path, tmp_path: Path
+) -> None:
+    write_envi(scene.with_name("b.hdr"), values(1)[:, :, :3], **{**FIELDS, "bbl": "{1,1,1}"})
+    (scene.parent / "c.hdr").write_text("ENVI\nsamples = 3\n")
+    with pytest.raises(GraphError, match="2 of 3 scenes failed") as err:
+        graph.predict(scene.parent, tmp_path / "maps")
+    assert "b.hdr" in str(err.value)
+    assert "c.hdr" in str(err.value)
+    assert (tmp_path / "maps" / "a_scores.hdr").exists()
+
+
+def test_a_full_disk_loses_no_finished_scene(
+    graph: Graph, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_envi(scene.with_name("b.hdr"), values(1), **FIELDS)
+    allocate: Callable[[Journal], None] = Journal._allocate
+
+    def full(self: Journal) -> None:
+        if self._values.name == ".b.part":
+            raise OSError(28, "No space left on device")
+        allocate(self)
+
+    monkeypatch.setattr(Journal, "_allocate", full)
+    with pytest.raises(GraphError, match="No space left"):
+        graph.predict(scene.parent, tmp_path / "maps")
+    facts = json.loads((tmp_path / "maps" / "a_prediction.json").read_text())
+    assert facts["valid_pixels"] == (40 - BORDER) * 24
+
+
+def test_the_scenes_own_folder_is_refused(graph: Graph, scene: Path) -> None:
+    with pytest.raises(ConfigError, match="folder of its own"):
+        graph.predict(scene, scene.parent)
