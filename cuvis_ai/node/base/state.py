@@ -11,7 +11,7 @@ UNFITTED = torch.Size([0])
 
 
 def set_state(module: nn.Module, **state: Tensor) -> None:
-    """Set buffers or parameters, of any shape, in their own dtype and on their own device; and their rests."""
+    """Set buffers or parameters, of any shape, in their own dtype, on their own device; and their rests."""
     for name, value in {**_rests(module, state), **state}.items():
         if parametrize.is_parametrized(module, name):
             parametrize.remove_parametrizations(module, name)
