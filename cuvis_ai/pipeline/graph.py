@@ -52,7 +52,7 @@ class Graph(ModuleLike):
     def __init__(self, name: str = "graph") -> None:
         super().__init__()
         self.name = name
-        self.monitors: list[Monitor] = []
+        self.monitors = self._members.monitors
         self.bands = TrainedBands()
         self.withheld: Mapping[str, str] = {}  # texts that monitors are not given, and what they get instead
 
@@ -93,12 +93,7 @@ class Graph(ModuleLike):
 
     def register_monitor(self, monitor: Monitor) -> None:
         """Let a monitor receive what later runs log."""
-        if not isinstance(monitor, Monitor):
-            raise GraphError(
-                f"register_monitor: expected an object with the methods of "
-                f"`cuvis_ai.training.monitors.Monitor`, got {type(monitor).__name__}."
-            )
-        self.monitors.append(monitor)
+        self._members.add_monitor(monitor)
 
     def set_parent(self, child: Node | Leaf | str, parent: NodeOrName | Sequence[NodeOrName]) -> None:
         """Let a node read another parent, or several; or attach a leaf to another node."""
@@ -151,7 +146,6 @@ class Graph(ModuleLike):
     def _parts(self) -> Parts:
         return self._members.parts(
             name=self.name,
-            monitors=self.monitors,
             withheld=self.withheld,
             check_data=self.bands.check_data,
         )

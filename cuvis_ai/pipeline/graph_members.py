@@ -32,6 +32,7 @@ class Members:
     Attributes:
         topology: names, parents and order.
         nodes, leaves: the modules by name.
+        monitors: what receives what runs log.
         execution: how the nodes are evaluated.
     """
 
@@ -39,6 +40,7 @@ class Members:
         self.topology = Topology()
         self.nodes = nn.ModuleDict()
         self.leaves = nn.ModuleDict()
+        self.monitors: list[Monitor] = []
         self.execution = Execution(self.topology, cast(Mapping[str, Node], self.nodes))
 
     # Building.
@@ -187,7 +189,6 @@ class Members:
         self,
         *,
         name: str,
-        monitors: Sequence[Monitor],
         withheld: Mapping[str, str],
         check_data: Callable[["LightningDataModule", Mapping[str, str] | None], dict[str, str]],
     ) -> Parts:
@@ -202,10 +203,19 @@ class Members:
             composites=[one.leaf for one in self.attached(CompositeLoss)],  # type: ignore[type-abstract]
             metrics=self.attached(Metric),  # type: ignore[type-abstract]
             visualizations=self.attached(Visualization),  # type: ignore[type-abstract]
-            monitors=monitors,
+            monitors=self.monitors,
             withheld=withheld,
             check_data=check_data,
         )
+
+    def add_monitor(self, monitor: Monitor) -> None:
+        """Add a monitor."""
+        if not isinstance(monitor, Monitor):
+            raise GraphError(
+                f"register_monitor: expected an object with the methods of "
+                f"`cuvis_ai.training.monitors.Monitor`, got {type(monitor).__name__}."
+            )
+        self.monitors.append(monitor)
 
     # State.
 
