@@ -166,7 +166,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("node that is no mapping", {"nodes": {"pca": "TrainablePCA"}}, "`nodes.pca`: expected a mapping with `_target_`, got 'TrainablePCA'"),
     ("monitor that is no mapping", {"monitoring": {"dummy": "DummyMonitor"}}, "`monitoring.dummy`: expected a mapping with `_target_`, got 'DummyMonitor'"),
     ("impossible value", {"nodes": {"pca": {**PCA, "n_components": 0}}}, "n_components: expected a whole number, 1 or more, got 0"),
-    ("wrong type", {"nodes": {"pca": {**PCA, "n_components": "three"}}}, "`nodes.pca`: `n_components`: expected an integer or null, got 'three'"),
+    ("wrong type", {"nodes": {"pca": {**PCA, "n_components": "three"}}}, "`nodes.pca`: `n_components`: expected an integer, got 'three'"),
     ("missing argument", {"nodes": {"pca": {"_target_": PCA["_target_"]}}}, "n_components"),
     ("unknown parent", {"nodes": {"normalizer": MINMAX, "pca": {**PCA, "parent": "nobody"}}}, "`nobody` is not in this graph"),
     ("leaf with two parents", {"loss_leaves": {"o": {**ORTHOGONALITY, "parent": ["pca", "rx"]}}}, "`loss_leaves.o`: `parent`: expected a string or null, got ['pca', 'rx']"),
