@@ -18,6 +18,7 @@ COMPARED = (
     "gradient_step",
     "epoch",
     "inference",
+    "detection_costs_at_most_twice_rx",
     "statistics_from_disk",
     "import_time",
     "two_processes",

@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from cuvis_ai.cli.configured_run import run_config
 from cuvis_ai.data.lentils_anomaly import LentilsAnomaly
 from cuvis_ai.pipeline.graph import Graph
+from cuvis_ai.pipelines import unsupervised
 from cuvis_ai.training.threshold import Threshold
 from tests.conftest import REPOSITORY
 from tests.lentils import write_lentils
@@ -91,6 +92,17 @@ def test_phase_1_needs_no_masks(run: Run, tmp_path: Path) -> None:
     found = values_of(tmp_path / "outputs" / "artifacts")
     assert {"explained_variance_total", "score_mean", "threshold"} <= found.keys()
     assert "anomaly_auroc" not in found
+
+
+def test_detect_is_the_unsupervised_pipeline(run: Run, tmp_path: Path) -> None:
+    graph, ready = run("detect", "data=lentils"), unsupervised()
+    assert list(graph.topology.parents.items()) == list(ready.topology.parents.items())
+    for name, node in ready.nodes.items():
+        assert repr(graph.nodes[name]) == repr(node)
+    assert graph.leaves["threshold"].value == pytest.approx(ready.leaves["threshold"].value, rel=1e-5)
+    found = values_of(tmp_path / "outputs" / "artifacts")
+    assert {"anomaly_auroc", "score_mean", "threshold"} <= found.keys()
+    assert run("detect", "data=lentils", "nodes.top_hat.extent=21").nodes["rx"].extent == 21
 
 
 @pytest.mark.slow

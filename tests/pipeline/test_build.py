@@ -322,7 +322,7 @@ def composed(name: str, *overrides: str) -> dict[str, Any]:
 
 def test_every_configuration_is_in_these_tests() -> None:
     # The first says at its top that it is not run by itself; the others are in test_examples.
-    parts = {"general", "phase1_config", "phase2_config"}
+    parts = {"general", "phase1_config", "phase2_config", "detect"}
     assert {path.stem for path in CONF.glob("*.yaml")} == {*COMPLETE, *parts}
 
 
