@@ -101,6 +101,6 @@ def _derived(
     if widest * channels > max(_LARGEST_MAP, channels**2):
         return None
     # From the point before it: that the node's own map alone is taken in.
-    affine = execution.affine((name,), execution.input_of(name))
+    affine = execution.affine((name,), execution.input_of(name), cube.shape[1])
     assert affine is not None
     return affine.to(cube.dtype).on_cube(cube, node.pointwise)

@@ -66,6 +66,10 @@ class Resumption(Callback):
         self._being_taken_up = False
         checkpoint = read_checkpoint(path)
         self.epoch, self.step = position_of(checkpoint)
+        run = checkpoint["cuvis_ai"].get("run") if isinstance(checkpoint["cuvis_ai"], dict) else None
+        self.held = check_description(run, path)
+        if self.held is not None:
+            check_same_run(self.held, description(parts, config), defaults_of(parts))
         try:
             check_held_state(checkpoint["cuvis_ai"], losses)
             check_progress(checkpoint, trainer)
@@ -74,9 +78,6 @@ class Resumption(Callback):
                 f"ckpt_path: expected a checkpoint as it was written, got {str(path)!r}, which is changed: "
                 f"{err!s:.500}"
             ) from err
-        self.held = check_description(checkpoint["cuvis_ai"].get("run"), path)
-        if self.held is not None:
-            check_same_run(self.held, description(parts, config), defaults_of(parts))
         if not trainer.max_epochs or self.epoch > trainer.max_epochs:
             raise ConfigError(
                 f"max_epochs: expected at least the {self.epoch} epochs of the checkpoint {str(path)!r} and "

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
+from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.errors import ArchiveError
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.pipeline.saving.probe import probe
@@ -94,3 +95,17 @@ def test_a_large_map_upstream_is_not_composed(tmp_path: Path, monkeypatch: pytes
     assert probe(graph._members.execution) is not None  # no larger than the moments that are stored
     monkeypatch.setattr("cuvis_ai.pipeline.saving.probe._MOST_CHANNELS", 20)
     assert probe(graph._members.execution) is None
+
+
+def test_moments_of_other_channels_than_enter_are_refused(tmp_path: Path) -> None:
+    """Where no map lies between: then nothing else compares them."""
+    graph = Graph()
+    graph.add_node(RXGlobal(stats="follow"), name="rx")
+    graph.train(Batches(as_batches(random_cubes(8))), STATISTICS_ONLY)
+
+    def widen(_: object, weights: Weights) -> None:
+        weights["nodes.rx.upstream_mean"] = torch.zeros(2, 9)
+        weights["nodes.rx.upstream_cov"] = torch.stack([torch.eye(9), torch.zeros(9, 9)])
+
+    with pytest.raises(ArchiveError, match=r"expected 9 channels .* got 7"):
+        loaded(forged(graph, tmp_path, widen), tmp_path)
