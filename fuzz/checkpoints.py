@@ -16,7 +16,6 @@ import sys
 import warnings
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from hypothesis import strategies as st
@@ -35,11 +34,13 @@ from fuzz.measuring import (
 )
 
 EPOCHS = 3
+Weights = dict[str, torch.Tensor]
+
 _NOT_OF_THE_RUN = ("callbacks", "hyper_parameters", "pytorch-lightning_version")
 _PROMISE = Promise((ConfigError, GraphError), lambda err: None, megabytes=200.0)
 
 
-def trained(folder: Path, epochs: int, ckpt_path: Path | None = None) -> dict[str, torch.Tensor]:
+def trained(folder: Path, epochs: int, ckpt_path: Path | None = None) -> Weights:
     """Train a small detector, and return its weights; the checkpoints are in `kept`."""
     from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
@@ -66,21 +67,21 @@ def sound(folder: Path) -> bytes:
 
 
 def _differing(
-    folder: Path, path: Path, reference: dict[str, Any], found: dict[str, torch.Tensor]
+    folder: Path, path: Path, weights: Weights, expected: dict[str, str], found: Weights
 ) -> str | None:
     """Return what is wrong with the end of a run."""
     if not (folder / PRECIOUS / "thesis.txt").exists():
         return "a file outside of the run's folder is gone"
-    if same(found, reference["weights"]):
+    if same(found, weights):
         return None
     if not all(bool(tensor.isfinite().all()) for tensor in found.values()):
         return "ended with weights that are not finite"
     held = unpickled(path.read_bytes())
-    differs = [key for key, text in reference["held"].items() if repr(held.get(key)) != text]
+    differs = any(repr(held.get(key)) != text for key, text in expected.items())
     return None if differs else "the numbers of the run left alone, but other weights"
 
 
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+def same(one: Weights, other: Weights) -> bool:
     """Return whether two graphs have the same weights, bit by bit."""
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
@@ -94,16 +95,16 @@ def _chunk(kind: str, count: int, seed: int, content: bytes, folder: Path) -> li
     torch.set_printoptions(threshold=10**9, precision=17)
     held = {key: repr(value) for key, value in unpickled(content).items() if key not in _NOT_OF_THE_RUN}
     path.write_bytes(content)
-    reference = {"weights": trained(own, EPOCHS, path), "held": held}
+    weights = trained(own, EPOCHS, path)
 
     def take(mutated: bytes) -> None:
         shutil.rmtree(own / "kept", ignore_errors=True)
         path.write_bytes(mutated)
-        ends: list[dict[str, torch.Tensor]] = []
+        ends: list[Weights] = []
         run = partial(_run, own, path, ends)
-        outcome = outcome_of(kind, run, partial(_differing, own, path, reference), _PROMISE)
+        outcome = outcome_of(kind, run, partial(_differing, own, path, weights, held), _PROMISE)
         if ends:
-            equal = same(ends[0], reference["weights"])
+            equal = same(ends[0], weights)
             outcome = outcome._replace(name="as left alone" if equal else "from other numbers")
         outcomes.append(outcome)
         if outcome.problem:
@@ -114,7 +115,7 @@ def _chunk(kind: str, count: int, seed: int, content: bytes, folder: Path) -> li
     return outcomes
 
 
-def _run(folder: Path, path: Path, ends: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+def _run(folder: Path, path: Path, ends: list[Weights]) -> Weights:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's
         ends.append(trained(folder, EPOCHS, path))
