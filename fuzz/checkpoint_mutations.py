@@ -3,6 +3,7 @@
 import io
 import zipfile
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -122,7 +123,7 @@ def _tree(draw: st.DrawFn, content: bytes, folder: str) -> bytes:
             del container[key]
         elif kind == "move":
             source, place = places[draw(st.integers(0, len(places) - 1))]
-            container[key] = source[place]
+            container[key] = deepcopy(source[place])
         elif isinstance(container, dict):
             container[draw(st.sampled_from(("x", 5, "state_dict", "reset")))] = draw(_values(folder))
         else:

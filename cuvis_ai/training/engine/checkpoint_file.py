@@ -20,6 +20,9 @@ from cuvis_ai.whole_file import write_whole
 
 logger = logging.getLogger(__name__)
 
+OF_A_CHANGED_FORM = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What comes of using a part of a checkpoint that has another form than it was given."""
+
 _ENTRY = b"PK\x01\x02"
 _MOST_ENTRIES = 20_000
 _DEEPEST = 100
@@ -155,7 +158,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         done = batches["current"]["completed"] == batches["current"]["processed"]
         last = batches["is_last_batch"]
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RuntimeError) as err:
+    except OF_A_CHANGED_FORM as err:
         raise ConfigError(
             f"ckpt_path: expected a Lightning checkpoint, got {str(path)!r}, which is changed: {err!r:.300}"
         ) from err

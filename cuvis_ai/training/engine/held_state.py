@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
 
 from cuvis_ai.errors import ConfigError
+from cuvis_ai.training.engine.checkpoint_file import OF_A_CHANGED_FORM
 from cuvis_ai.training.engine.epoch import Losses
 from cuvis_ai.training.engine.verdict import STRIPS
 
@@ -96,7 +97,7 @@ def check_verdict(state: Any, module: LightningModule) -> None:
             _require(_is_pair(pair) and all(map(_is_number, pair)), "Verdict.rankings: expected numbers")
         fits = state["strip"] is None or tuple(state["strip"]) in STRIPS
         _require(fits, "Verdict.strip: expected a margin")
-    except (AttributeError, KeyError, TypeError, ValueError) as err:
+    except OF_A_CHANGED_FORM as err:
         raise ConfigError(f"ckpt_path: expected a checkpoint as it was written: {err!s:.300}") from err
 
 

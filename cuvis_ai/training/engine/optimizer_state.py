@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cuvis_ai.errors import ConfigError
 from cuvis_ai.training.config import OptimizerConfig
+from cuvis_ai.training.engine.checkpoint_file import OF_A_CHANGED_FORM
 from cuvis_ai.training.engine.optimizers import optimizer_of
 
 
@@ -41,7 +42,7 @@ def state_to_load(
         groups = _matched_groups(state["param_groups"], like["param_groups"])
         for index, of_parameter in state["state"].items():
             _check_moments(of_parameter, like["state"][index], index)
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as err:
+    except OF_A_CHANGED_FORM as err:
         raise ConfigError(
             f"ckpt_path: expected the state of {settings.name} for the parameters of this graph, got "
             f"another: {err!r:.300}"

@@ -19,7 +19,12 @@ from cuvis_ai.node.base.agreement import check_state
 from cuvis_ai.node.base.state import REST, set_state
 from cuvis_ai.node.base.state import allocate as allocate_state
 from cuvis_ai.training.config import TrainingConfig
-from cuvis_ai.training.engine.checkpoint_file import forget_foreign_paths, position_of, read_checkpoint
+from cuvis_ai.training.engine.checkpoint_file import (
+    OF_A_CHANGED_FORM,
+    forget_foreign_paths,
+    position_of,
+    read_checkpoint,
+)
 from cuvis_ai.training.engine.epoch import Losses
 from cuvis_ai.training.engine.held_state import check_held_state, check_progress, check_verdict
 from cuvis_ai.training.engine.optimizer_state import state_to_load
@@ -73,7 +78,7 @@ class Resumption(Callback):
         try:
             check_held_state(checkpoint["cuvis_ai"], losses)
             check_progress(checkpoint, trainer)
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RuntimeError) as err:
+        except OF_A_CHANGED_FORM as err:
             raise ConfigError(
                 f"ckpt_path: expected a checkpoint as it was written, got {str(path)!r}, which is changed: "
                 f"{err!s:.500}"

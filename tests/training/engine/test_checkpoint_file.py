@@ -136,6 +136,14 @@ def test_a_run_from_a_strangers_checkpoint_removes_nothing(
     assert "epoch=2.ckpt" in files(kept)
 
 
+@pytest.mark.parametrize("best", [[1], {"a.ckpt": 1.0}, {"a.ckpt": torch.zeros(2)}])
+def test_best_models_of_another_form_are_refused(best: object, tmp_path: Path) -> None:
+    callback = keeper(tmp_path, monitor="x")
+    callback.load_state_dict({**callback.state_dict(), "best_model_score": None, "best_k_models": best})
+    with pytest.raises(ConfigError, match="best_k_models"):
+        forget_foreign_paths(callback)
+
+
 def test_nothing_but_files_of_the_callbacks_is_ever_removed(tmp_path: Path, precious: Path) -> None:
     """Whatever asks for it."""
     kept = laid_out(tmp_path)
@@ -266,6 +274,7 @@ HOSTILE: list[tuple[str, Callable[[dict[str, Any]], object], str]] = [
     ("one elsewhere", lambda c: c["optimizer_states"].append(torch.sparse_coo_tensor(size=(3, 3))), "as large as it says"),
     ("a tensor of no device", lambda c: c.update(more=torch.zeros(10**12, device="meta")), "as large as it says"),
     ("a tensor of few bytes", lambda c: c["callbacks"].update(x=torch.zeros(1).expand(10**9)), "as large as it says"),
+    ("a circle", lambda c: c.update(more=c), "at most 100 containers"),
     ("depth", lambda c: c.update(more=nested(200)), "at most 100 containers"),
     ("no version", lambda c: c.pop("pytorch-lightning_version"), "pytorch-lightning_version"),
     ("a version that is none", lambda c: c.update({"pytorch-lightning_version": "x"}), "pytorch-lightning_version"),
