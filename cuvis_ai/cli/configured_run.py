@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
@@ -85,15 +84,11 @@ def run_config(config: DictConfig, allow: Sequence[str] = ()) -> Finished:
 def _trained(
     graph: Graph, datamodule: Any, training: TrainingConfig, checkpoint: Path | None, folder: OutputFolder
 ) -> Finished:
-    start: dict[str, float] = {}
     with logging_redirect_tqdm():
-        # What a checkpoint holds is not fitted again.
-        if checkpoint is None and training.trainer.max_epochs:
-            start = _at_statistical_start(graph, datamodule, training)
         trainer = graph.train(datamodule, training, ckpt_path=checkpoint)
     values = _values(trainer)
     if trainer.is_global_zero:
-        _print_values(graph.name, start, values, trained=training.trainer.max_epochs > 0)
+        _print_values(graph.name, values, trained=training.trainer.max_epochs > 0)
         graph.save_to_file(folder.graph)
         logger.info("Saved the graph to %s", folder.graph)
         _draw_overview(graph, datamodule, folder.overview)
@@ -107,25 +102,17 @@ def _watched(training: TrainingConfig, values: Mapping[str, float]) -> float | N
     return next((values[name] for name in names if name in values), None)
 
 
-def _at_statistical_start(graph: Graph, datamodule: Any, training: TrainingConfig) -> dict[str, float]:
-    """Run the statistical phase separately, unmonitored; return the validation values that it reaches."""
-    monitors, graph.monitors = graph.monitors, []
-    try:
-        only_statistics = replace(training, trainer=replace(training.trainer, max_epochs=0, callbacks=[]))
-        return _values(graph.train(datamodule, only_statistics))
-    finally:
-        graph.monitors = monitors
-
-
 def _values(trainer: "Trainer") -> dict[str, float]:
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
-def _print_values(title: str, start: Mapping[str, float], end: Mapping[str, float], *, trained: bool) -> None:
+def _print_values(title: str, end: Mapping[str, float], *, trained: bool) -> None:
     """Print validation values, a column for each point in time; those at the end are the rows."""
     if not end:  # a checkpoint left nothing to train
         return
-    columns = {"statistical start": start} if start else {}
+    prefix = "start/"
+    start = {f"val/{n.removeprefix(prefix)}": value for n, value in end.items() if n.startswith(prefix)}
+    columns: dict[str, Mapping[str, float]] = {"statistical start": start} if start else {}
     columns["after training" if trained else "statistical phase"] = end
     table = Table(title=Text(escaped(f"{title}: validation"), style="table.title"), title_justify="left")
     table.add_column("value")

@@ -96,6 +96,8 @@ class TrainerConfig:
     """Epochs between two validations; 1 or more."""
     num_sanity_val_steps: int = 2
     """Validation batches run before training, to find errors early; 0 or more, -1 for all."""
+    validate_start: bool = True
+    """Whether a validation before the first step records the statistical start, as `start/…`."""
     deterministic: bool = False
     """Whether to use deterministic algorithms alone."""
     callbacks: list[Any] = field(default_factory=list)

@@ -22,6 +22,9 @@ from cuvis_ai.stats import Sketch, Structure
 from cuvis_ai.stats.ranks import share_of_rank, sum_over_ranks
 from cuvis_ai.types import Point
 
+START = "start"
+"""The stage of the validation before the first step."""
+
 
 def logged(stage: str, kind: str, name: str) -> str:
     """Return the name under which a value is logged; `kind` is loss or metric."""
@@ -218,7 +221,7 @@ class Metrics:
         """
         values: dict[str, float] = {}
         for one, observed in zip(self.attached, self._observed, strict=True):
-            if stage not in one.leaf.stages:
+            if ("val" if stage == START else stage) not in one.leaf.stages:
                 continue
             sketches = sketches_of(self.observer, observed)
             if fit:

@@ -37,7 +37,7 @@ from cuvis_ai.training.engine.signals import Signals
 from cuvis_ai.training.engine.statistics import fit_statistics
 from cuvis_ai.training.engine.verdict import Verdict
 from cuvis_ai.training.monitors import Recorder
-from cuvis_ai.training.monitors.records import readable
+from cuvis_ai.training.monitors.records import numbered, readable
 from cuvis_ai.types import Point
 
 logger = logging.getLogger(__name__)
@@ -175,11 +175,11 @@ class GraphModule(LightningModule):
         # Noted before the step, since the scheduler sets the next epoch's before this one is logged.
         self._learning_rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         points = self.losses.points() if self.losses.read_data else ()
-        evaluation, batch = self._evaluated(self.verdict.counted(batch), points)
+        evaluation, batch = self.evaluated(self.verdict.counted(batch), points)
         values = self.losses(evaluation, batch)
         # In every step: from one to the next, NaN would reach the weights, and whatever follows them.
         self.losses.raise_if_not_finite(
-            values, f"epoch {self.current_epoch + 1}, step {self.global_step + 1}"
+            values, f"epoch {numbered(self.current_epoch)}, step {self.global_step + 1}"
         )
         n = n_valid(evaluation)
         self._train_means.update(values, n)
@@ -216,7 +216,7 @@ class GraphModule(LightningModule):
         if not self.has_validation:
             self._finish_epoch_loss(values.get(logged("train", "loss", "total")))
         values[logged("train", "metric", "learning_rate")] = self._learning_rate
-        self._publish(values, "train")
+        self.publish(values, "train")
         self.signals.after_step()
 
     def on_train_end(self) -> None:
@@ -235,14 +235,14 @@ class GraphModule(LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Take in a batch."""
-        self._epoch.update(*self._evaluated(batch, self._epoch.points()))
+        self._epoch.update(*self.evaluated(batch, self._epoch.points()))
 
     def on_validation_epoch_end(self) -> None:
         """Log losses and metrics, and step the scheduler; not for the sanity check."""
         if self.trainer.sanity_checking:
             return
         values = self._epoch.compute("val", fit=True)
-        self._publish(values, "val")
+        self.publish(values, "val")
         self.pictures.finish(
             self._epoch.observer, "val", epoch=self.current_epoch, global_step=self.global_step
         )
@@ -260,7 +260,7 @@ class GraphModule(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Log losses and metrics."""
-        self._publish(self._epoch.compute(self.evaluated_split, fit=False), self.evaluated_split)
+        self.publish(self._epoch.compute(self.evaluated_split, fit=False), self.evaluated_split)
 
     # What the hooks share.
 
@@ -269,7 +269,7 @@ class GraphModule(LightningModule):
         """Whether the data module has validation batches."""
         return sum(self.trainer.num_val_batches) > 0
 
-    def _evaluated(self, batch: Any, points: Iterable[Point]) -> tuple[Evaluation | None, Mapping[str, Any]]:
+    def evaluated(self, batch: Any, points: Iterable[Point]) -> tuple[Evaluation | None, Mapping[str, Any]]:
         """Evaluate a batch at `points`; a batch that is a bare number stands for one that is not read."""
         if not isinstance(batch, Mapping) and isinstance(batch, int | Tensor):
             return None, {}
@@ -290,7 +290,7 @@ class GraphModule(LightningModule):
             if after != before:
                 logger.info("  Learning rate reduced from %g to %g", before, after)
 
-    def _publish(self, values: Mapping[str, float], stage: str) -> None:
+    def publish(self, values: Mapping[str, float], stage: str) -> None:
         """Give values to Lightning's callbacks, to the monitors and to the console."""
         self.log_dict(dict(values))
         self.recorder.scalars(

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from cuvis_ai.errors import ConfigError
 from cuvis_ai.training.config import TrainerConfig
 from cuvis_ai.training.engine.checkpoint_file import position_of, read_checkpoint
+from cuvis_ai.training.monitors.records import numbered
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ def _is_between_steps(checkpoint: Mapping[str, Any]) -> bool:
 
 def log_way_back(config: TrainerConfig, *, epoch: int) -> None:
     """Say how to go on with a run that was stopped in an epoch, counted from 0."""
-    where = f"Training stopped in epoch {epoch + 1} of {config.max_epochs}"
+    where = f"Training stopped in epoch {numbered(epoch, config.max_epochs)}"
     try:
         path = find_checkpoint(LAST, config)
     except ConfigError:
@@ -117,4 +118,4 @@ def log_way_back(config: TrainerConfig, *, epoch: int) -> None:
         )
         return
     done = position_of(read_checkpoint(path))[0]
-    logger.warning('%s. To go on after epoch %d, pass ckpt_path="last" (%s).', where, done, path)
+    logger.warning('%s. To go on after %d finished epochs, pass ckpt_path="last" (%s).', where, done, path)

@@ -39,7 +39,9 @@ from cuvis_ai.training.engine.resume import (
 )
 from cuvis_ai.training.engine.resumption import Resumption
 from cuvis_ai.training.engine.same_run import plain
+from cuvis_ai.training.engine.start import StatisticalStart
 from cuvis_ai.training.monitors import Recorder, Run
+from cuvis_ai.training.monitors.records import numbered
 from cuvis_ai.types import Batch
 
 logger = logging.getLogger(__name__)
@@ -137,7 +139,7 @@ def train(
             parts.execution.refresh_followers()
         complete = True
     finally:
-        recorder.close(failed=not complete)
+        recorder.close(failed=not complete, holds=_held_at_end(trainer, module) if complete else "")
         if not complete and trainer.is_global_zero and trainer.global_step:
             log_way_back(config.trainer, epoch=trainer.current_epoch)
     return trainer
@@ -153,6 +155,18 @@ def _begin(config: TrainingConfig) -> None:
     logger.info("Starting training with config: %s", config)
     if config.seed is not None:
         seed_everything(config.seed, workers=True, verbose=False)
+
+
+def _held_at_end(trainer: Trainer, module: GraphModule) -> str:
+    """Say which state the graph holds after a run."""
+    if not trainer.max_epochs:
+        return "the statistics"
+    if module.verdict.reverted:
+        return "the start, to which it was returned, since training did not make it better"
+    last = trainer.current_epoch - 1
+    best = last if module.best is None else module.best[1]
+    others = "" if best == last else f", not those of the best, {numbered(best, trainer.max_epochs)}"
+    return f"the weights of the last epoch, {numbered(last, trainer.max_epochs)}{others}"
 
 
 def _context(parts: Parts) -> int:
@@ -209,6 +223,8 @@ def _run(
 ) -> None:
     if module.verdict.points:
         trainer.callbacks.insert(0, module.verdict)  # type: ignore[attr-defined]  # set by a connector
+    if module.config.trainer.validate_start and resumption is None:
+        trainer.callbacks.append(StatisticalStart())  # type: ignore[attr-defined]  # set by a connector
     start = time.perf_counter()
     with _expected_warnings():
         if resumption is None:
@@ -226,7 +242,8 @@ def _run(
         logger.info("Training complete in %s", _duration(time.perf_counter() - start))
         if module.best is not None:
             kind = "validation" if module.has_validation else "training"
-            logger.info("Best %s loss: %.4g at epoch %d", kind, module.best[0], module.best[1] + 1)
+            at = numbered(module.best[1], trainer.max_epochs)
+            logger.info("Best %s loss: %.4g at epoch %s", kind, module.best[0], at)
 
 
 @contextmanager

@@ -127,10 +127,10 @@ class Recorder:
         shown = without(outline, self._withheld)
         self._tell(lambda monitor: monitor.log_graph(shown))
 
-    def close(self, *, failed: bool = False) -> None:
-        """Close all monitors; `failed` says that an error ended the run."""
+    def close(self, *, failed: bool = False, holds: str = "") -> None:
+        """Close all monitors; `failed` says that an error ended the run, `holds` which state is left."""
         seconds = time.perf_counter() - self._start
-        ending = Ending(values=dict(self._last), failed=failed, seconds=seconds)
+        ending = Ending(values=dict(self._last), failed=failed, seconds=seconds, holds=holds)
         left_out, self._failed = self._failed, []
         for monitor in left_out:
             # It has had its warning.

@@ -169,6 +169,7 @@ class Ending:
     """How a run ended.
 
     Attributes:
+        holds: which state of the graph it left.
         values: the last value of each name that is logged per epoch.
         failed: whether an error ended it.
         seconds: its duration.
@@ -177,11 +178,20 @@ class Ending:
     values: Mapping[str, float]
     failed: bool
     seconds: float
+    holds: str = ""
 
 
 def readable(name: str, value: float, *, digits: int) -> str:
     """Return a logged value as a person reads it: explained variance in per cent."""
     return f"{value:.1%}" if "explained_variance" in name else f"{value:.{digits}g}"
+
+
+def numbered(epoch: int, n_epochs: int | None = None) -> str:
+    """Return how sentences name an epoch, counted from 0 as in files and from 1: `6 (7th of 10)`."""
+    number = epoch + 1
+    teens = number % 100 in (11, 12, 13)
+    ending = "th" if teens else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{epoch} ({number}{ending}{'' if n_epochs is None else f' of {n_epochs}'})"
 
 
 def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -80,7 +80,10 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_whole(
     with pytest.raises(OSError, match=r"the one before is whole: No space left on device.*last_epoch\.ckpt"):
         graph.train(data(), settings(4, callbacks=[full, keep()]))
     monkeypatch.undo()
-    assert 'stopped in epoch 3 of 4. To go on after epoch 2, pass ckpt_path="last"' in caplog.text
+    assert (
+        'stopped in epoch 2 (3rd of 4). To go on after 2 finished epochs, pass ckpt_path="last"'
+        in caplog.text
+    )
     assert [one.name for one in path.parent.iterdir()] == [path.name]
     again, pca = pca_graph(Power())
     again.register_monitor(DummyMonitor(tmp_path / "rows"))
@@ -258,7 +261,10 @@ def test_a_killed_worker_ends_the_run_with_an_error_and_a_way_back(
         graph.train(
             Workers(flag), settings(4, callbacks=[FlagAt(flag, 2), ModelCheckpoint(tmp_path / "kept")])
         )
-    assert 'stopped in epoch 3 of 4. To go on after epoch 2, pass ckpt_path="last"' in caplog.text
+    assert (
+        'stopped in epoch 2 (3rd of 4). To go on after 2 finished epochs, pass ckpt_path="last"'
+        in caplog.text
+    )
     assert kept.of("close")[0].failed
     flag.unlink()
     again, pca = pca_graph(Power())

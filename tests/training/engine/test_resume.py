@@ -295,9 +295,9 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(keep: str, repository: Path, 
     assert "Traceback" not in printed
     assert "went on" not in printed
     if keep == "none":
-        assert "stopped in epoch 3 of 5; no checkpoint was kept. With ModelCheckpoint(" in printed
+        assert "stopped in epoch 2 (3rd of 5); no checkpoint was kept. With ModelCheckpoint(" in printed
         return
-    assert 'stopped in epoch 3 of 5. To go on after epoch 2, pass ckpt_path="last"' in printed
+    assert 'stopped in epoch 2 (3rd of 5). To go on after 2 finished epochs, pass ckpt_path="last"' in printed
     graph, _ = pca_graph(Power())
     graph.register_monitor(DummyMonitor(tmp_path / "rows"))
     graph.train(data(), settings(5, callbacks=[ModelCheckpoint(tmp_path / "kept")]), ckpt_path="last")

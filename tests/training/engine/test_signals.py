@@ -76,7 +76,10 @@ def test_a_signal_leaves_the_last_epochs_checkpoint(
         graph.train(data(), settings(4, callbacks=callbacks))
     assert ended.value.code == status
     assert torch.load(tmp_path / "last_epoch.ckpt", weights_only=True)["epoch"] == 1
-    assert 'stopped in epoch 3 of 4. To go on after epoch 2, pass ckpt_path="last"' in caplog.text
+    assert (
+        'stopped in epoch 2 (3rd of 4). To go on after 2 finished epochs, pass ckpt_path="last"'
+        in caplog.text
+    )
     assert kept.of("close")[0].failed
 
 

@@ -93,8 +93,8 @@ def test_metric_that_needs_validation_data_reads_those_alone() -> None:
     assert datamodule.sets["train"].reads == 4
     graph.train(datamodule, settings(2, num_sanity_val_steps=0))
     assert datamodule.sets["train"].reads == 4
-    # The first training validates once; the second in each of its epochs.
-    assert datamodule.sets["val"].reads == 2 + 2 * 2
+    # The first training validates once; the second before its first step and in each of its epochs.
+    assert datamodule.sets["val"].reads == 2 + 2 + 2 * 2
 
 
 def test_tutorials_run_leaves_the_weights_as_they_were() -> None:
@@ -146,7 +146,7 @@ def test_rows_of_epochs_and_steps(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert {r["name"] for r in rows(tmp_path)} == {
         "train/loss/power", "train/loss/total", "train/loss/power_step", "train/loss/total_step",
-        "train/metric/learning_rate", "val/loss/power", "val/loss/total",
+        "train/metric/learning_rate", "val/loss/power", "val/loss/total", "start/loss/power", "start/loss/total",
     }  # fmt: skip
 
 

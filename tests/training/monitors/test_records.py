@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cuvis_ai.training.monitors import Run
-from cuvis_ai.training.monitors.records import flattened, histogram_of
+from cuvis_ai.training.monitors.records import flattened, histogram_of, numbered, readable
 from tests.recorded_run import STEP
 
 
@@ -59,3 +59,17 @@ def test_a_resumed_run_follows_pictures_and_histograms_by_their_step_alone():
     assert run.follows({"stage": "train", "leaf": "leaf", "epoch": 2, "global_step": 25})
     assert run.follows({"name": "train/weight/w", "epoch": 2, "global_step": 25})
     assert not run.follows({"name": "train/weight/w", "epoch": 2, "global_step": 26})
+
+
+@pytest.mark.parametrize(
+    ("epoch", "text"),
+    [(0, "0 (1st"), (1, "1 (2nd"), (2, "2 (3rd"), (6, "6 (7th"), (10, "10 (11th"), (20, "20 (21st")],
+)
+def test_sentences_name_an_epoch_as_files_do_and_as_people_count(epoch: int, text: str) -> None:
+    assert numbered(epoch) == f"{text})"
+    assert numbered(epoch, 30) == f"{text} of 30)"
+
+
+def test_explained_variance_is_read_in_per_cent() -> None:
+    assert readable("val/metric/explained_variance_pc1", 0.8071, digits=4) == "80.7%"
+    assert readable("val/loss/total", 0.80712, digits=4) == "0.8071"

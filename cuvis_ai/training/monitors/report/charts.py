@@ -26,6 +26,8 @@ def charts(record: Record) -> list[str]:
     """
     by_group: dict[tuple[int, str], dict[str, tuple[list[int], list[float]]]] = {}
     for value in record.values:
+        if value.scalar.stage == "start":  # one point; the table of results has it
+            continue
         x, y = by_group.setdefault(_group(value), {}).setdefault(value.scalar.name, ([], []))
         x.append(value.scalar.step)
         y.append(value.scalar.value)

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from jinja2 import Environment, StrictUndefined
 
-from cuvis_ai.training.monitors.records import Drawn, flattened, readable
+from cuvis_ai.training.monitors.records import Drawn, flattened, numbered, readable
 from cuvis_ai.training.monitors.report import charts
 from cuvis_ai.training.monitors.report.diagram import layout
 from cuvis_ai.training.monitors.report.record import Record
@@ -22,13 +22,15 @@ def page(record: Record) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     best = best_epoch(record)
+    n_epochs = record.run.settings.get("trainer", {}).get("max_epochs")
+    last = max((value.scalar.epoch for value in record.values), default=0)
     return environment.from_string(text).render(
         name=record.run.name,
         script=charts.script(),
         started=datetime.fromtimestamp(record.started).astimezone().strftime("%Y-%m-%d %H:%M"),
         ending=record.ending,
         best=best,
-        last=max((value.scalar.epoch for value in record.values), default=0),
+        header=_header(record, best, last, n_epochs),
         results=_results(record, best),
         charts=charts.charts(record),
         explained_variance=charts.explained_variance(record),
@@ -51,16 +53,34 @@ def best_epoch(record: Record) -> tuple[str, int] | None:
     return None
 
 
+def _header(record: Record, best: tuple[str, int] | None, last: int, n_epochs: int | None) -> list[str]:
+    """Return the headings of the columns of `_results`."""
+    start = ["statistical start"] if _start_of(record) else []
+    of_best = [] if best is None else [f"best epoch, {numbered(best[1], n_epochs)}"]
+    return ["value", *start, *of_best, f"last epoch, {numbered(last, n_epochs)}"]
+
+
+def _start_of(record: Record) -> dict[str, float]:
+    """Return the values before the first step, under the names that they have in a validation."""
+    scalars = [value.scalar for value in record.values if value.scalar.stage == "start"]
+    return {f"val/{one.name.partition('/')[2]}": one.value for one in scalars}
+
+
 def _results(record: Record, best: tuple[str, int] | None) -> list[list[str]]:
-    """Return the name of each value, and what it was in the best epoch, if there is one, and the last."""
+    """Return the name of each value, and what it was at the start, in the best epoch and in the last.
+
+    Columns for the start and the best epoch are there if they are known.
+    """
+    start = _start_of(record)
     by_name: dict[str, dict[int, float]] = {}
     for value in record.values:
-        if not value.per_step:
+        if not value.per_step and value.scalar.stage != "start":
             by_name.setdefault(value.scalar.name, {})[value.scalar.epoch] = value.scalar.value
     rows = []
     for name in sorted(by_name, key=_importance):
         of_name = by_name[name]
-        shown = [of_name[max(of_name)]] if best is None else [of_name.get(best[1]), of_name[max(of_name)]]
+        shown = [*([start.get(name)] if start else []), *([] if best is None else [of_name.get(best[1])])]
+        shown.append(of_name[max(of_name)])
         rows.append([name, *("–" if value is None else readable(name, value, digits=6) for value in shown)])
     return rows
 
@@ -92,11 +112,15 @@ def _timings(record: Record) -> dict[str, str]:
     found = {}
     # A clock that was set back would give less than nothing.
     if times[0] >= record.started:
-        found["until the end of the first epoch, with statistics"] = f"{times[0] - record.started:.2f}"
+        found["until the end of the first epoch, with statistics and the validation of the start"] = (
+            f"{times[0] - record.started:.2f}"
+        )
     if lengths := sorted(b - a for a, b in pairwise(times) if b >= a):
-        found["an epoch after it, median"] = f"{lengths[len(lengths) // 2]:.3f}"
+        found["an epoch after it with its validation and pictures, median"] = (
+            f"{lengths[len(lengths) // 2]:.3f}"
+        )
     if record.ending is not None:
-        found["whole run"] = f"{record.ending.seconds:.2f}"
+        found["whole run, without saving the graph"] = f"{record.ending.seconds:.2f}"
     return found
 
 

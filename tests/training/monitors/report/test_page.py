@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cuvis_ai.training.monitors import Drawn, Outline, OutlineNode, Recorder, ReportMonitor, Run, Scalar
+from cuvis_ai.training.monitors.records import Ending, readable
 from cuvis_ai.training.monitors.report.page import best_epoch, page
 from cuvis_ai.training.monitors.report.record import Record, Value, read_record
 from tests.recorded_run import fitted_graph, record
@@ -22,13 +23,29 @@ def tables(folder):
 def test_result_comes_first_with_the_best_epoch(folder, metrics, tables):
     assert tables.titles[:2] == ["small <graph>", "Losses and metrics"]
     header, *rows = tables.rows
-    assert header == ["value", "best epoch (1)", "last epoch (2)"]
+    assert header == ["value", "best epoch, 1 (2nd of 3)", "last epoch, 2 (3rd of 3)"]
     by_name = {row[0]: row[1:] for row in rows}
     assert by_name["val/loss/total"] == ["0.25", "0.75"]
+    assert by_name["val/metric/explained_variance_total"] == ["90.0%", "90.0%"]
     last = {row["name"]: row["value"] for row in metrics if row["step"] == row["epoch"]}
     for name, value in last.items():
-        assert by_name[name][-1] == f"{value:.6g}"
+        assert by_name[name][-1] == readable(name, value, digits=6)
     assert best_epoch(read_record(folder / "report.jsonl")) == ("val/loss/total", 1)
+
+
+def test_the_statistical_start_has_a_column_and_the_state_that_is_left_a_sentence():
+    at = {"epoch": 0, "step": 0, "global_step": 0}
+    values = [Scalar(name="start/loss/total", value=1.5, stage="start", **at)]
+    values += [Scalar(name="val/loss/total", value=0.5, stage="val", **at)]
+    values += [Scalar(name="train/loss/total", value=0.25, stage="train", **at)]
+    run = Run(name="started", settings={"trainer": {"max_epochs": 10}}, structure="")
+    started = Record(run, 0.0, [Value(value, 1.0) for value in values])
+    started.ending = Ending(values={}, failed=False, seconds=1.0, holds="the weights of the last epoch")
+    html = page(started)
+    header, *rows = Tables(html).rows
+    assert header == ["value", "statistical start", "best epoch, 0 (1st of 10)", "last epoch, 0 (1st of 10)"]
+    assert rows[:2] == [["val/loss/total", "1.5", "0.5", "0.5"], ["train/loss/total", "–", "0.25", "0.25"]]
+    assert "The graph that the run left holds the weights of the last epoch." in html
 
 
 def test_page_has_all_sections(tables):
@@ -40,7 +57,7 @@ def test_page_has_all_sections(tables):
     assert rows["optimizer.lr"] == ["0.001"]
     assert rows["cubes"] == ["4"]
     assert "torch" in rows
-    assert float(rows["whole run"][0]) > 0
+    assert float(rows["whole run, without saving the graph"][0]) > 0
 
 
 def test_page_has_every_picture_once(folder, tables):
