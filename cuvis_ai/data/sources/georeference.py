@@ -5,6 +5,9 @@ from dataclasses import dataclass
 Transform = tuple[float, float, float, float, float, float]
 """(a, b, c, d, e, f) of x = a · column + b · row + c, y = d · column + e · row + f."""
 
+_METRES = ('UNIT["metre",1', 'UNIT["Meter",1')
+"""How systems in well-known text, of both versions, name that unit; of several the last is the map's."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Georeference:
@@ -24,6 +27,12 @@ class Georeference:
 
     transform: Transform
     crs: str | None = None
+
+    @property
+    def in_metres(self) -> bool:
+        """Whether the map's unit is known to be the metre."""
+        crs = self.crs or ""
+        return crs.startswith(("EPSG:326", "EPSG:327")) or any(unit in crs for unit in _METRES)
 
     def position(self, row: float, column: float) -> tuple[float, float]:
         """Return the map coordinates (x, y) of a pixel's centre."""

@@ -17,7 +17,6 @@ from cuvis_ai.training.visualizations.drawing.composite import colour_bands, str
 _SIDE = 1200
 """Pixels of the longer side; larger scenes are subsampled."""
 _NUMBERED = 10
-_METRES = ('UNIT["metre",1', 'UNIT["Meter",1', 'LENGTHUNIT["metre",1')
 
 
 def draw_map(
@@ -86,13 +85,14 @@ def _number(axes: Sequence[Axes], number: int, one: Detection) -> None:
 def _scale_and_north(axes: Axes, grid: Georeference, width: int) -> None:
     """Draw a bar of a round length at the lower left, and an arrow to the grid's north above it."""
     side, _ = grid.pixel_size()
-    metres = any(unit in (grid.crs or "") for unit in _METRES) or (grid.crs or "").startswith("EPSG:32")
     length = _round(width * side / 4)
     style_of: dict[str, Any] = {"transform": axes.transAxes, "color": "white"}
     shadow = {"boxstyle": "round,pad=0.2", "fc": "black", "alpha": 0.5, "ec": "none"}
     share = length / side / width
     axes.plot([0.04, 0.04 + share], [0.05, 0.05], linewidth=3.0, solid_capstyle="butt", **style_of)
-    axes.text(0.04, 0.08, f"{length:g}" + (" m" if metres else ""), fontsize=10.0, bbox=shadow, **style_of)
+    axes.text(
+        0.04, 0.08, f"{length:g}" + (" m" if grid.in_metres else ""), fontsize=10.0, bbox=shadow, **style_of
+    )
     a, b, _, d, e, _ = grid.transform
     # The step in columns and rows that goes north by one unit of the map.
     column, row = -b / (a * e - b * d), a / (a * e - b * d)

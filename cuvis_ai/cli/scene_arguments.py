@@ -1,0 +1,58 @@
+"""Arguments that commands on scenes share: which scenes, how they are read, what is written of them."""
+
+from argparse import ArgumentParser, BooleanOptionalAction
+
+from cuvis_ai.pipeline.prediction.writers import WRITERS
+
+
+def add_scene_arguments(parser: ArgumentParser) -> None:
+    """Add which scenes are read, and how."""
+    parser.add_argument(
+        "scenes",
+        nargs="+",
+        metavar="SCENE",
+        help="file, folder, pattern, or a .txt with one of these a line",
+    )
+    parser.add_argument("--axes", help='order of the axes of arrays, such as "chw"')
+    parser.add_argument("--no-data", type=float, help="value that stands for no data")
+    parser.add_argument("--saturation", type=float, help="level from which on a band is saturated")
+    parser.add_argument(
+        "--bad-bands", type=_numbers, metavar="N,N,…", help="bands to leave out, counted from 0"
+    )
+
+
+def add_output_arguments(parser: ArgumentParser) -> None:
+    """Add what is written of each scene, and how a run goes on where one stood."""
+    parser.add_argument("--format", choices=sorted(WRITERS), default="envi", help="of maps (default: envi)")
+    parser.add_argument(
+        "--mask", action=BooleanOptionalAction, default=False, help="write 1 above the threshold, else 0"
+    )
+    parser.add_argument(
+        "--detections", action=BooleanOptionalAction, default=False,
+        help="write connected detections as GeoJSON and CSV",
+    )  # fmt: skip
+    parser.add_argument(
+        "--picture", action=BooleanOptionalAction, default=True, help="draw each scene with its scores"
+    )
+    parser.add_argument("--threshold", type=float, help="in place of the graph's stored threshold")
+    parser.add_argument(
+        "--false-alarm-rate",
+        type=float,
+        help="share of normal pixels above the threshold",
+    )
+    parser.add_argument("--min-pixels", type=int, default=1, help="leave out smaller detections (default: 1)")
+    parser.add_argument("--top", type=int, help="at most so many detections a scene, the strongest")
+    parser.add_argument(
+        "--shard", type=_share, default=(1, 1), metavar="I/N", help="do the I-th of N shares, from 1"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace maps that stand in the folder")
+    parser.add_argument("--resume", action="store_true", help="do only what an earlier run left")
+
+
+def _share(text: str) -> tuple[int, int]:
+    i, _, n = text.partition("/")
+    return int(i), int(n)
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",") if number.strip()]
