@@ -7,10 +7,10 @@ import pytest
 
 from cuvis_ai.cli.command_line import main
 from cuvis_ai.data.scene_list import SceneList
-from cuvis_ai.scene_detection import detect
 from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.pipelines import unsupervised
+from cuvis_ai.scene_detection import detect
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
 from tests.data.files import write_envi
 

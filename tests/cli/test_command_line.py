@@ -54,6 +54,7 @@ def test_modules_without_run_are_no_commands() -> None:
         "hydra_rules",
         "hydra_run",
         "output_folder",
+        "scene_arguments",
         "sweep",
     } == modules - commands().keys()
 

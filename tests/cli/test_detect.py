@@ -21,7 +21,8 @@ def test_maps_are_written_without_any_option(
 
     assert main(["detect", "scene.npy", "--false-alarm-rate", "1e-4", "--top", "3"]) == 0
 
-    rows = list(csv.DictReader((tmp_path / "maps" / "scene_detections.csv").open()))
+    with (tmp_path / "maps" / "scene_detections.csv").open() as table:
+        rows = list(csv.DictReader(table))
     assert 1 <= len(rows) <= 3
     assert abs(float(rows[0]["row"]) - 25) <= 1
     assert abs(float(rows[0]["column"]) - 12) <= 1

@@ -116,7 +116,7 @@ def _typed(kind: type[_Entry], content: Mapping[str, Any]) -> _Entry:
     """Return an entry whose fields have the types that it declares."""
     for field_, annotation in get_type_hints(kind).items():
         kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
-        allowed = tuple(get_origin(one) or one for one in kinds)
+        allowed: tuple[type, ...] = tuple(get_origin(one) or one for one in kinds)
         value = content[field_] if kind is not Run else content.get(field_)
         wrong_number = isinstance(value, bool) and bool not in allowed
         if wrong_number or not isinstance(value, (*allowed, int) if float in allowed else allowed):
