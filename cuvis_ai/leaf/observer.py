@@ -15,7 +15,7 @@ from torch import Tensor
 from cuvis_ai.functional.affine import pixel_matrices, pixels_of
 from cuvis_ai.leaf.reading import Evaluation, Paths, Truth
 from cuvis_ai.leaf.scene_regions import SceneRegions
-from cuvis_ai.stats import Sketch, Structure, merged_over_ranks, update_all
+from cuvis_ai.stats import Moments, MomentsByClass, Sketch, Structure, merged_over_ranks, update_all
 from cuvis_ai.stats.blocks import in_shares
 from cuvis_ai.types import PixelMask, PixelMatrix, Point
 
@@ -89,6 +89,11 @@ class Observer:
         Where a batch says by `window` and `name` which tiles make a scene, sketches that are told the truth
         count each pixel of the scene once, and a region of anomalies that lies in several tiles is one.
         """
+        for point in self.points():
+            if (
+                _by_class(point) in self._parts
+            ):  # a scatter is most of a pass: that of all pixels is their sum
+                self._parts.pop((point, Moments, Truth.UNUSED), None)
         mask = batch.get("mask")
         told = [key for key in self._parts if key[2] is not Truth.UNUSED]
         truth = self._regions.truth(mask, evaluation, batch) if told and mask is not None else None
@@ -152,6 +157,10 @@ class Observer:
 
     def taken(self, observed: Observed) -> Sketch:
         """Return a sketch as it was taken, at its base, after `finish`."""
+        by_class = self._parts.get(_by_class(observed.base))
+        if by_class and (observed.kind, observed.truth) == (Moments, Truth.UNUSED):
+            assert isinstance(by_class[0], MomentsByClass)
+            return by_class[0].whole()
         return self._parts[observed.base, observed.kind, observed.truth][0]
 
     def sketch(self, observed: Observed) -> Sketch:
@@ -161,6 +170,10 @@ class Observer:
             return sketch
         affine = self.paths.affine(observed.point, observed.base, sketch.channels)
         return sketch if affine is None else sketch.through(affine)
+
+
+def _by_class(point: Point) -> _Key:
+    return point, MomentsByClass, Truth.USED
 
 
 def _matrix(flags: Tensor | None, i: int, n: int) -> Tensor | None:

@@ -19,6 +19,7 @@ from cuvis_ai.stats import (
     ClassCounts,
     Extrema,
     Moments,
+    MomentsByClass,
     ScoreDistribution,
     Structure,
 )
@@ -102,6 +103,29 @@ def test_truth_reaches_those_who_ask_for_it(graph: Graph) -> None:
     rare = cubes[:2].double().permute(0, 2, 3, 1)[mask[:2]]
     torch.testing.assert_close(by_class.anomalous.mean, rare.mean(0))
     torch.testing.assert_close(by_class.anomalous.variance(ddof=0), rare.var(0, correction=0))
+
+
+def test_a_scatter_that_is_taken_by_class_is_not_taken_again(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    plain = Moments._second_of
+    monkeypatch.setattr(Moments, "_second_of", staticmethod(lambda x: seen.append(len(x)) or plain(x)))
+    cubes = random_cubes(4, seed=2)
+    mask = torch.zeros(4, 6, 5, dtype=torch.bool)
+    mask[:, 2, 1:4] = True
+    observer = Observer(graph._members.execution)
+    whole = observer.observe(CUBE, Moments)
+    by_class = observer.observe(CUBE, MomentsByClass, truth=Truth.USED)
+    observed(observer, graph._members.execution, as_batches(cubes, mask=mask))
+    assert sum(seen) == 4 * 30
+    moments, parted = observer.sketch(whole), observer.sketch(by_class)
+    assert isinstance(moments, Moments)
+    assert isinstance(parted, MomentsByClass)
+    pixels = cubes.double().permute(0, 2, 3, 1).flatten(0, 2)
+    torch.testing.assert_close(moments.mean, pixels.mean(0))
+    torch.testing.assert_close(moments.covariance(), pixels.T.cov())
+    torch.testing.assert_close(parted.anomalous.covariance(), pixels[mask.flatten()].T.cov())
 
 
 @pytest.fixture(params=[1, 3])
