@@ -5,7 +5,6 @@ Hydra composes every configuration here: of a run, of each job of a sweep, and o
 
 from typing import Any
 
-import yaml
 from hydra._internal import hydra as hydra_commands
 from hydra._internal import utils as hydra_program
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -13,7 +12,6 @@ from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from typing_extensions import override
 
 from cuvis_ai.cli.config_size import check_expansion, check_yaml
@@ -101,11 +99,13 @@ class GuardedLoader(ConfigLoaderImpl):
             plain = OmegaConf.to_container(config, resolve=False)
             assert isinstance(plain, dict)
             check_expansion(plain)
-        except (HydraException, OmegaConfBaseException, yaml.YAMLError, UnicodeError, OSError) as err:
-            cause = f" {err.__cause__}" if err.__cause__ else ""
-            raise ConfigError(f"{str(err).strip() or type(err).__name__}{cause}") from err
+        except ConfigError:
+            raise
         except RecursionError as err:
             raise ConfigError(f"{config_name}: expected a configuration, got one nested too deep.") from err
+        except Exception as err:  # Hydra and YAML end in whatever error a file leads them to
+            cause = f" {err.__cause__}" if err.__cause__ else ""
+            raise ConfigError(f"{str(err).strip() or type(err).__name__}{cause}") from err
         plain.pop("hydra")
         if problems := problems_of_names(plain):
             raise ConfigError("\n".join(problems))

@@ -99,7 +99,7 @@ SCALAR = {"name": "val/loss/total", "value": 1.0, "step": 0, "epoch": 0, "global
 def foreign(folder: Path, kind: str, content: object) -> Path:
     rows = [
         {"kind": "Run", "time": 1.0, "machine": {}, "content": PLAIN_RUN},
-        {"kind": kind, "time": 1.0, "content": content},
+        {"kind": kind, "time": 1.0, "machine": {}, "content": content},
     ]
     path = folder / "report.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
