@@ -13,9 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
+from cuvis_ai.cli.command_line import main
 from tests.conftest import REPOSITORY
+from tests.data.files import write_envi
 from tests.lentils import write_lentils
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
@@ -153,6 +156,24 @@ def test_example_scripts_run(page: Path, command: str, tmp_path: Path) -> None:
     done = run_script(command, tmp_path, DATA_ROOT=str(tmp_path / "Lentils"), WANDB_DIR=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "--help" in command or "--cfg" in command or (tmp_path / "outputs" / "trained_graph.zip").is_file()
+
+
+@pytest.mark.slow
+def test_commands_from_a_scene_to_a_map_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "flight").mkdir()
+    generator = np.random.default_rng(0)
+    for name in ("scene", "flight/one", "flight/two"):
+        background = generator.normal(size=(40, 30, 3)).cumsum(0) @ generator.normal(size=(3, 8))
+        write_envi(tmp_path / f"{name}.hdr", (background + generator.normal(size=(40, 30, 8))).astype("f4"))
+    monkeypatch.chdir(tmp_path)
+    page = REPOSITORY / "docs" / "from_a_scene_to_a_map.md"
+    run = [line for block in blocks(page) if block.language == "bash" for line in commands(block)]
+    for command in run:
+        program, *arguments = shlex.split(command)
+        assert program == "cuvis-ai"
+        assert main(arguments) == 0, command
+    assert len(run) == 3
+    assert (tmp_path / "later" / "two_detections.geojson").is_file()
 
 
 def test_recipes_of_contributing_run_in_a_copy_of_the_package(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def run(arguments: Sequence[str]) -> None:
     chosen = vars(parser.parse_args(arguments))
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("cuvis_ai.pipeline.prediction").setLevel(logging.INFO)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     detect(chosen.pop("scenes"), chosen.pop("out"), **chosen)
 
 
