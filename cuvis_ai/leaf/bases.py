@@ -60,6 +60,10 @@ class Leaf(nn.Module, ABC):
 class Loss(Leaf):
     """A scalar to be minimized: a mean over valid pixels, or a function of the parent's weights alone.
 
+    The epoch's value is the mean of the batches' values, each weighted by its valid pixels: exactly the mean
+    over all pixels for the first kind. A loss that is no mean over pixels, such as a distance of class means,
+    is averaged in this way over batches, so it depends on how pixels are batched.
+
     Attributes:
         weight: factor in the total; 0 or more. Losses are logged without it.
     """

@@ -35,6 +35,14 @@ def sortable(scores: NDArray[np.float32]) -> Keys:
     return np.where(bits < 0, bits ^ np.int32(0x7FFFFFFF), bits)
 
 
+def tied(keys: Keys) -> Keys:
+    """Return the keys with those tied that differ in their last 6 bits alone, by up to 8e-6 of the score.
+
+    Equal spectra can differ by so much where a device computes them in batches of different sizes.
+    """
+    return keys & ~np.int32(63)
+
+
 def scores_of(keys: Keys) -> NDArray[np.float64]:
     """Return the scores whose sortable integers these are."""
     bits = np.where(keys < 0, keys ^ np.int32(0x7FFFFFFF), keys)

@@ -24,6 +24,7 @@ from cuvis_ai.stats.score_counts import (
     scores_of,
     sortable,
     sums_from_above,
+    tied,
 )
 from cuvis_ai.stats.sketch import PixelFlags, PixelTruth, Sketch, Structure
 from cuvis_ai.types import PixelMatrix
@@ -46,6 +47,9 @@ class ScoreDistribution(Sketch):
     from them, are the same to the last bit for any batch size, order, split or number of ranks. Mean
     and deviation are exact to rounding, extrema exact, at any count. Kept are at most `exact_limit`
     keys, or `bins`, of 12 bytes each (24 for anomalies), and up to 2^20 pixels that wait to be sorted.
+
+    Scores that a GPU computed are counted without their last 6 bits, by which equal spectra can differ
+    there: within that, most are tied. Mean, deviation and extrema are not affected.
 
     Bins are of equal width in bits, that is of nearly equal relative width. Where more than `bins` / 2
     scores are scattered over hundreds of octaves while nearly all others differ in their last bits
@@ -129,6 +133,7 @@ class ScoreDistribution(Sketch):
         """Sort what waits into the bins; on a device this is where it is copied."""
         if not self._waiting:
             return
+        of_device = not all(scores.is_cpu for scores, _ in self._waiting)
         scores = torch.cat([scores.cpu().float() for scores, _ in self._waiting])
         weights = torch.cat([weights.cpu().double() for _, weights in self._waiting])
         self._waiting = []
@@ -137,7 +142,8 @@ class ScoreDistribution(Sketch):
             usable = part[finite]
             self._moments.update(usable[:, None])
             self._extrema.update(usable[:, None])
-            keys = sortable(usable.numpy()) >> self._dropped
+            keys = sortable(usable.numpy())
+            keys = (tied(keys) if of_device else keys) >> self._dropped
             self._absorb(histograms_by_class(keys, weight[finite].numpy()))
 
     def _absorb(self, histograms: Iterable[Histogram]) -> None:

@@ -17,6 +17,7 @@ from cuvis_ai.stats.score_counts import (
     scores_of,
     sortable,
     sums_from_above,
+    tied,
 )
 
 scores = hnp.arrays(np.float32, st.integers(0, 30), elements=st.floats(width=32, allow_nan=False))
@@ -73,3 +74,10 @@ def test_sums_from_above_start_at_nothing_and_end_at_all(keys: list[int]) -> Non
 
 def test_the_histogram_of_no_pixel_is_empty() -> None:
     assert as_dict(histogram_of([])) == as_dict(EMPTY) == {}
+
+
+def test_scores_of_a_device_are_tied_within_its_rounding():
+    scores = np.float32([1.0, 1.0 + 2**-23, 1.0 + 5 * 2**-23, 1.0 + 64 * 2**-23, -2.0, 0.0, 3.4e38])
+    keys = tied(sortable(scores))
+    assert keys[0] == keys[1] == keys[2] < keys[3]
+    np.testing.assert_allclose(scores_of(keys), scores.astype(np.float64), rtol=8e-6)
