@@ -25,6 +25,7 @@ COMPARED = (
 )
 ALONE = (
     "large_scene_reads_in_little_memory",
+    "scene_to_map",
     "large_scene_trains_in_little_memory",
     "logging_costs_at_most_three_percent",
 )

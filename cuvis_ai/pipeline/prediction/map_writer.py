@@ -1,7 +1,7 @@
 """`MapWriter`: what a module of `writers` says of the files it writes, and what a map says about itself."""
 
 import contextlib
-import secrets
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,14 +44,19 @@ class MapWriter:
 def replacing(*paths: Path) -> Iterator[tuple[Path, ...]]:
     """Give paths beside others, of the same endings, that take their places one by one at the end.
 
+    Their names are always the same, so that what a killed process left is written over: only one process at a
+    time may write a path.
+
     Args:
         paths: files or folders that are written; the last is that by which the map is opened.
     """
-    stem = f".{secrets.token_hex(8)}"
-    parts = tuple(path.with_name(f"{stem}{path.suffix}") for path in paths)
+    parts = tuple(path.with_name(f".{path.stem}.part{path.suffix}") for path in paths)
     try:
         yield parts
         for part, path in zip(parts, paths, strict=True):
+            if part.is_file():
+                with part.open("rb") as file:
+                    os.fsync(file.fileno())
             part.replace(path)
     finally:
         for part in parts:

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from cuvis_ai import __version__
 from cuvis_ai.data.cube_array import CubeArray
 from cuvis_ai.pipeline.prediction.detections import Detection, as_csv, as_geojson, find_detections
-from cuvis_ai.pipeline.prediction.map_writer import Map
+from cuvis_ai.pipeline.prediction.map_writer import Map, replacing
 from cuvis_ai.pipeline.prediction.settings import PredictionSettings
 from cuvis_ai.pipeline.prediction.writers import WRITERS
 from cuvis_ai.pipeline.scene_reader import SceneReader
-from cuvis_ai.whole_file import write_whole
 
 NOT_MEASURED = 255
 """Of masks: a pixel without data."""
@@ -92,10 +91,10 @@ def write_outputs(
         geojson = as_geojson(prediction.detections, reader.cube.georeference, centres)
         for ending, text in ((".geojson", geojson), (".csv", as_csv(prediction.detections))):
             files.append(stem.with_name(f"{prediction.name}_detections{ending}"))
-            write_whole(files[-1], text.encode())
+            _write(files[-1], text.encode())
     if settings.picture and scores.shape[2] == 1:
         files.append(stem.with_name(f"{prediction.name}.png"))
-        write_whole(files[-1], _picture(prediction, scores[..., 0], reader))
+        _write(files[-1], _picture(prediction, scores[..., 0], reader))
     facts = {
         **identity,
         "threshold": prediction.threshold,
@@ -103,13 +102,18 @@ def write_outputs(
         "valid_pixels": int(np.isfinite(scores[..., 0]).sum()),
         "files": [file.name for file in files],
     }
-    write_whole(facts_path(folder, prediction.name), json.dumps(facts, indent=1, sort_keys=True).encode())
+    _write(facts_path(folder, prediction.name), json.dumps(facts, indent=1, sort_keys=True).encode())
     return tuple(files)
 
 
 def facts_path(folder: Path, name: str) -> Path:
     """Return where the facts about a finished scene are."""
     return folder / f"{name}_prediction.json"
+
+
+def _write(path: Path, content: bytes) -> None:
+    with replacing(path) as (part,):
+        part.write_bytes(content)
 
 
 def _write_map(
