@@ -141,6 +141,16 @@ class Metric(Leaf):
     def compute(self, parent: Node, sketches: Sketches) -> dict[str, float]:
         """Return the epoch's values by the name in `<stage>/metric/<name>`; changes nothing."""
 
+    def compute_test(self, parent: Node, sketches: Sketches, threshold: float | None) -> dict[str, float]:
+        """Return the values of a test, in which a graph's stored threshold is judged as it is.
+
+        Args:
+            parent: the node.
+            sketches: as for `compute`.
+            threshold: what the graph stores for the parent's output; None: nothing.
+        """
+        return self.compute(parent, sketches)
+
 
 @dataclass(frozen=True)
 class Picture:

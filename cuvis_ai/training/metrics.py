@@ -107,9 +107,12 @@ class AnomalyDetectionMetrics(Metric):
     no anomaly or nothing else, are left out. Needs `batch["mask"]`; without masks, or without a finite
     score, nothing is logged, with one warning that says which.
 
+    In the test stage the threshold is the one that the graph stores for the parent, if it does: that of a
+    `Threshold` attached to it, or a `TailCalibrator`'s own.
+
     Args:
         threshold_multiplier: k in the threshold, the epoch's mean + k · standard deviation.
-        threshold: a probability in (0, 1) instead, for a parent that emits logits.
+        threshold: a probability in (0, 1) instead, in all stages, for a parent that emits logits.
     """
 
     def __init__(self, threshold_multiplier: float = 2.0, *, threshold: float | None = None) -> None:
@@ -137,6 +140,10 @@ class AnomalyDetectionMetrics(Metric):
 
     @override
     def compute(self, parent: Node, sketches: Sketches) -> dict[str, float]:
+        return self.compute_test(parent, sketches, None)
+
+    @override
+    def compute_test(self, parent: Node, sketches: Sketches, threshold: float | None) -> dict[str, float]:
         scores: ScoreDistribution = sketches["scores"]
         if scores.count == 0:
             if not self._warned:
@@ -144,12 +151,14 @@ class AnomalyDetectionMetrics(Metric):
                 logger.warning("%s: %s, so anomaly metrics are left out", self.label, reason)
             self._warned = True
             return {}
-        values = {**self._at_threshold(scores), **_over_thresholds(scores)}
+        values = {**self._at_threshold(scores, threshold), **_over_thresholds(scores)}
         return {f"anomaly_{name}": value for name, value in values.items() if value is not None}
 
-    def _at_threshold(self, scores: ScoreDistribution) -> dict[str, float | None]:
+    def _at_threshold(self, scores: ScoreDistribution, stored: float | None) -> dict[str, float | None]:
         if self.threshold is not None:
             threshold = math.log(self.threshold / (1 - self.threshold))
+        elif stored is not None:
+            threshold = stored
         else:
             threshold = above_mean(scores.mean, scores.std, self.threshold_multiplier)
         confusion = scores.confusion(threshold)

@@ -1,6 +1,6 @@
 """A threshold on scores, as an object of its own that is saved with the graph."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import torch
@@ -8,10 +8,11 @@ from jaxtyping import Bool
 from torch import Tensor
 from typing_extensions import override
 
+from cuvis_ai.anomaly.tail import TailCalibrator
 from cuvis_ai.errors import GraphError, NotFittedError
 from cuvis_ai.functional.detection import best_f1
 from cuvis_ai.functional.thresholds import above_mean
-from cuvis_ai.leaf.bases import Metric, require_score
+from cuvis_ai.leaf.bases import Leaf, Metric, require_score
 from cuvis_ai.leaf.reading import Observation, Read, Sketches, Truth
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.base.arguments import require
@@ -117,3 +118,16 @@ class Threshold(Metric):
     def forward(self, scores: CubeTensor) -> Bool[Tensor, "b 1 h w"]:
         """Return the mask of a batch of scores; False where a score is NaN."""
         return scores > self.value
+
+
+def stored_threshold(node: Node, leaves: Iterable[Leaf]) -> float | None:
+    """Return the threshold that a graph stores for a node's scores; None if it stores none.
+
+    Args:
+        node: the node; a `TailCalibrator` stores one itself.
+        leaves: what is attached to it; the first `Threshold` that has a value counts before the node's own.
+    """
+    for leaf in leaves:
+        if isinstance(leaf, Threshold) and not bool(leaf.stored.isnan()):
+            return leaf.value
+    return float(node.threshold) if isinstance(node, TailCalibrator) else None

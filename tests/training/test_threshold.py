@@ -8,10 +8,12 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 
+from cuvis_ai.anomaly.rx_detector import RXGlobal
+from cuvis_ai.anomaly.tail import TailCalibrator
 from cuvis_ai.errors import ConfigError, NotFittedError
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.training.metrics import AnomalyDetectionMetrics
-from cuvis_ai.training.threshold import Threshold
+from cuvis_ai.training.threshold import Threshold, stored_threshold
 from tests.cubes import Batches, as_batches, random_cubes
 from tests.graphs import STATISTICS_ONLY, masks, rx_graph, values_of
 
@@ -101,3 +103,41 @@ def test_a_fixed_number_needs_no_training() -> None:
 )
 def test_parameters_have_the_documented_defaults(arguments: tuple[Any, ...], parameter: float | None) -> None:
     assert Threshold(*arguments).parameter == parameter
+
+
+def test_the_test_stage_is_judged_at_the_stored_threshold_and_validation_at_its_own() -> None:
+    threshold = Threshold("value", 9.0)
+    graph = rx_graph(AnomalyDetectionMetrics(), threshold)
+    cubes, mask = random_cubes(4, seed=1), masks(4)
+    held_out = as_batches(cubes, mask=mask)
+    validated = values_of(graph, as_batches(random_cubes(8)), held_out)
+    tested = graph.evaluate(Batches(held_out, held_out, held_out))
+
+    scores = graph(cubes).output
+    found = (scores > 9.0).flatten()
+    assert 0 < int(found.sum()) < found.numel() / 2
+    assert tested["test/metric/anomaly_threshold"] == 9.0
+    assert tested["test/metric/anomaly_f1"] == pytest.approx(f1_score(mask.flatten(), found))
+    own = float(scores.double().mean() + 2 * scores.double().std())
+    assert validated["anomaly_threshold"] == pytest.approx(own, rel=1e-5)
+
+
+def test_a_threshold_without_a_value_leaves_the_test_stage_at_the_metrics_own() -> None:
+    graph = rx_graph(AnomalyDetectionMetrics(3.0), Threshold("quantile"))
+    cubes, mask = random_cubes(4, seed=1), masks(4)
+    held_out = as_batches(cubes, mask=mask)
+    graph.train(Batches(as_batches(random_cubes(8))), STATISTICS_ONLY)
+    scores = graph(cubes).output.double()
+    tested = graph.evaluate(Batches(held_out, held_out, held_out))
+    assert tested["test/metric/anomaly_threshold"] == pytest.approx(
+        float(scores.mean() + 3 * scores.std()), rel=1e-5
+    )
+
+
+def test_a_calibrated_tail_stores_its_own_threshold() -> None:
+    node = TailCalibrator()
+    node.set_state(location=torch.zeros(1), rate=torch.ones(1), threshold=torch.full((1,), 4.5))
+    assert stored_threshold(node, []) == 4.5
+    assert stored_threshold(node, [Threshold("value", 2.0)]) == 2.0
+    assert stored_threshold(node, [Threshold("quantile")]) == 4.5
+    assert stored_threshold(RXGlobal(), [AnomalyDetectionMetrics()]) is None

@@ -6,8 +6,9 @@ from torch import nn
 
 from cuvis_ai.anomaly.tail import TAIL_SHARE, TailCalibrator, tail_threshold
 from cuvis_ai.errors import ConfigError, GraphError
+from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.node.base import Node
-from cuvis_ai.training.threshold import Threshold
+from cuvis_ai.training.threshold import stored_threshold
 
 
 def alarm_threshold(
@@ -37,11 +38,12 @@ def alarm_threshold(
         return threshold
     if false_alarm_rate is not None:
         return _of_rate(node, false_alarm_rate)
-    for name, leaf in leaves.items():
-        if isinstance(leaf, Threshold) and parents[name] == node.name:
-            return leaf.value
-    if isinstance(node, TailCalibrator):
-        return float(node.threshold)
+    attached = [
+        leaf for name, leaf in leaves.items() if parents[name] == node.name and isinstance(leaf, Leaf)
+    ]
+    stored = stored_threshold(node, attached)
+    if stored is not None:
+        return stored
     raise GraphError(
         f"{node.label}: expected a threshold to be stored with the graph, got none. Attach a `Threshold` "
         "before training, or pass one."

@@ -16,10 +16,11 @@ from cuvis_ai.execution.execution import Execution
 from cuvis_ai.execution.topology import snake_case, unique_name
 from cuvis_ai.leaf.bases import Attached, CompositeLoss, Loss, Metric, Visualization
 from cuvis_ai.leaf.observer import Observed, Observer
-from cuvis_ai.leaf.reading import BATCH_KEYS, Evaluation, Observation, points_of, view_of
+from cuvis_ai.leaf.reading import BATCH_KEYS, Evaluation, Observation, Sketches, points_of, view_of
 from cuvis_ai.node.base import Node
 from cuvis_ai.stats import Sketch, Structure
 from cuvis_ai.stats.ranks import share_of_rank, sum_over_ranks
+from cuvis_ai.training.threshold import stored_threshold
 from cuvis_ai.types import Point
 
 START = "start"
@@ -226,9 +227,15 @@ class Metrics:
             sketches = sketches_of(self.observer, observed)
             if fit:
                 one.leaf.fit(sketches)
-            for name, value in one.leaf.compute(one.parent, sketches).items():
+            for name, value in self._values(one, sketches, stage).items():
                 values[free_name(name, one.parent, values)] = float(value)
         return {logged(stage, "metric", name): value for name, value in values.items()}
+
+    def _values(self, one: Attached[Metric], sketches: Sketches, stage: str) -> dict[str, float]:
+        if stage != "test":
+            return one.leaf.compute(one.parent, sketches)
+        beside = [other.leaf for other in self.attached if other.parent is one.parent]
+        return one.leaf.compute_test(one.parent, sketches, stored_threshold(one.parent, beside))
 
 
 def observed_by(
