@@ -11,7 +11,7 @@ from cuvis_ai.functional.affine import Affine
 from cuvis_ai.node.base import AffineNode, FittedNode
 from cuvis_ai.node.base.arguments import require
 from cuvis_ai.stats import Extrema, Sketch, Structure
-from cuvis_ai.types import CubeTensor
+from cuvis_ai.types import CubeTensor, PixelMask
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,9 @@ class MinMaxNormalizer(FittedNode, AffineNode):
         super().__init__()
         self.eps = eps
         self.use_running_stats = use_running_stats
+        if not use_running_stats:
+            self.halo = None  # a cube that is cut has other extremes
+            self.needs_valid = True
 
     @property
     @override
@@ -90,10 +93,16 @@ class MinMaxNormalizer(FittedNode, AffineNode):
         return Affine(_inverse_range(low, self.running_max, self.eps), low, torch.zeros_like(low))
 
     @override
-    def forward(self, cube: CubeTensor) -> CubeTensor:
+    def forward(self, cube: CubeTensor, valid: PixelMask | None = None) -> CubeTensor:
         if self.use_running_stats:
             return super().forward(cube)
-        low, high = cube.amin((2, 3), keepdim=True), cube.amax((2, 3), keepdim=True)
+        inside = torch.ones_like(cube[:, :1], dtype=torch.bool) if valid is None else valid[:, None]
+        low, high = (
+            end(torch.where(inside, cube, outside), (2, 3), keepdim=True).nan_to_num(
+                nan=float("nan"), posinf=0.0, neginf=0.0
+            )
+            for end, outside in ((torch.amin, float("inf")), (torch.amax, -float("inf")))
+        )
         return (cube - low) * _inverse_range(low, high, self.eps)
 
 

@@ -10,6 +10,7 @@ from sklearn.preprocessing import MinMaxScaler
 from cuvis_ai.errors import ConfigError
 from cuvis_ai.functional.affine import pixels_of
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
+from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.stats import Extrema
 from tests.cubes import random_cubes
 
@@ -59,3 +60,21 @@ def test_without_running_stats_each_cube_has_its_own_extremes() -> None:
 def test_negative_eps_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"eps: expected 0 or more, got -1"):
         MinMaxNormalizer(eps=-1)
+
+
+def test_extremes_of_a_cube_are_those_of_its_valid_pixels_and_it_is_never_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graph = Graph()
+    graph.add_node(MinMaxNormalizer(use_running_stats=False, eps=0.0))
+    assert graph.halo is None
+    cube, valid = random_cubes(3), torch.rand(3, 6, 5) < 0.7
+    valid[2] = False
+    output = graph(torch.where(valid[:, None], cube, 1e6), valid=valid).output
+    for one, mask, result in zip(cube[:2], valid, output, strict=False):
+        pixels = one[:, mask]
+        low, high = pixels.amin(1, keepdim=True), pixels.amax(1, keepdim=True)
+        torch.testing.assert_close(result[:, mask], (pixels - low) / (high - low))
+    assert bool(output[2].isnan().all())
+    monkeypatch.setattr("cuvis_ai.execution.execution.PIXELS", 7)
+    assert torch.equal(graph(cube).output, graph.nodes["min_max_normalizer"](cube))
