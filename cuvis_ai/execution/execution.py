@@ -210,8 +210,10 @@ class Execution:
     def _is_cut(self, cube: CubeTensor, wanted: Collection[Point]) -> bool:
         """Whether a cube with windows is so large that all its values would take much memory at once."""
         b, _, h, w = cube.shape
+        if b * h * w <= PIXELS or CUBE in wanted:
+            return False
         halos = [self.halo(point) for point in wanted]
-        return b * h * w > PIXELS and CUBE not in wanted and None not in halos and any(halos)
+        return None not in halos and any(halos)
 
     def _in_strips(
         self, cube: CubeTensor, wanted: Sequence[Point], valid: PixelMask | None, core: PixelMask | None

@@ -1,7 +1,8 @@
 """What some nodes can do besides mapping cubes, as protocols of methods."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from functools import cache
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -120,7 +121,16 @@ class Anchored(Protocol):
 
 def follower(node: Node) -> Follows | None:
     """Return a node as one that derives its statistics, None if it does not."""
-    return node if isinstance(node, Follows) and node.follows() else None
+    # Asked of each node whenever a graph is applied, and `isinstance` goes over the protocol's members.
+    if not _has_method_to_follow(type(node)):
+        return None
+    following = cast(Follows, node)
+    return following if following.follows() else None
+
+
+@cache
+def _has_method_to_follow(kind: type[Node]) -> bool:
+    return issubclass(kind, Follows)
 
 
 def references_of(node: Node) -> tuple[str, ...]:
