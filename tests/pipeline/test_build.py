@@ -374,9 +374,14 @@ def test_phase3_config_is_the_one_that_the_tutorial_prints(
     expected = OmegaConf.to_container(OmegaConf.create(printed.text))
     ours = OmegaConf.to_container(OmegaConf.load(CONF / "phase3_config.yaml"))
     assert isinstance(expected, dict)
+    assert isinstance(ours, dict)
+    # By default the printed folder; it moves with `output_dir`.
+    assert ours["monitoring"]["dummy"]["output_dir"] == "${output_dir}/artifacts"
+    ours["monitoring"]["dummy"]["output_dir"] = "./outputs/artifacts"
     assert ours == expected
     del expected["defaults"]
     expected["datamodule"]["data_dir"] = "./data/Lentils"
+    expected["training"]["trainer"]["default_root_dir"] = "./outputs"  # moves with `output_dir`, too
     assert {**composed("phase3_config"), **expected} == composed("phase3_config")
     assert set(composed("phase3_config")) <= set(KNOWN_KEYS)
 

@@ -9,7 +9,14 @@ from cuvis_ai.node.base.arguments import class_of, hyperparameters, is_whole, re
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.training.losses import OrthogonalityLoss
 
-ARGUMENTS = {"n_components": 2, "trainable": True, "whiten": True, "eps": 0.5, "orthogonal": "hard"}
+ARGUMENTS = {
+    "n_components": 2,
+    "trainable": True,
+    "whiten": True,
+    "eps": 0.5,
+    "orthogonal": "hard",
+    "at_most": False,
+}
 
 
 def trained() -> TrainablePCA:
