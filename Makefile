@@ -52,8 +52,9 @@ format: $(STAMP) ## rewrite the code in the project's format
 bench: $(STAMP) ## measure beside NumPy, scikit-learn, Spectral Python and PyTorch by hand; prints one table
 	$(BIN)/python benchmarks/table.py
 
-fuzz: $(STAMP) ## load 50,000 mutated archives, read 3,000 input files a format, build 5,000 configurations, kill a run 20 times; offending ones go to outputs/fuzz/
+fuzz: $(STAMP) ## 50,000 mutated archives, 5,000 checkpoints, 3,000 input files a format, 5,000 configurations, 20 kills; offending ones go to outputs/fuzz/
 	$(BIN)/python -m fuzz.archives --workers $(WORKERS)
+	$(BIN)/python -m fuzz.checkpoints --workers $(WORKERS)
 	$(BIN)/python -m fuzz.inputs --workers $(WORKERS)
 	$(BIN)/python -m fuzz.kills
 	$(BIN)/python -m fuzz.configurations

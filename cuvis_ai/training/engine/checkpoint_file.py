@@ -204,11 +204,18 @@ def position_of(checkpoint: Mapping[str, Any]) -> tuple[int, int]:
 
 def _check_forms(checkpoint: Mapping[str, Any]) -> None:
     """Raise what comes of it if a part of a checkpoint has another form than Lightning gives it."""
+    for where, tensor in _tensors(checkpoint):
+        # A stride of 0 gives any shape to a few stored bytes; a tensor of no device has none at all.
+        plain = tensor.layout is torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+        if not plain or tensor.nbytes > tensor.untyped_storage().nbytes():
+            raise ValueError(f"{where}: expected a tensor as large as it says")
     if not isinstance(checkpoint["epoch"], int):
         raise TypeError(f"epoch: expected a number, got {checkpoint['epoch']!r:.100}")
     if not isinstance(checkpoint.get("lr_schedulers"), list):
         raise TypeError("lr_schedulers: expected a list")
     version = checkpoint["pytorch-lightning_version"]
+    if not isinstance(version, str):
+        raise TypeError("pytorch-lightning_version: expected a text")
     try:
         old = Version(version) < _OLDEST
     except InvalidVersion as err:
@@ -219,11 +226,6 @@ def _check_forms(checkpoint: Mapping[str, Any]) -> None:
     for name, value in checkpoint["state_dict"].items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise TypeError(f"{name!r:.100}: expected a tensor as large as it says, got {value!r:.100}")
-    for where, tensor in _tensors(checkpoint):
-        # A stride of 0 gives any shape to a few stored bytes; a tensor of no device has none at all.
-        plain = tensor.layout is torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
-        if not plain or tensor.nbytes > tensor.untyped_storage().nbytes():
-            raise ValueError(f"{where}: expected a tensor as large as it says")
 
 
 def _tensors(tree: object, where: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:

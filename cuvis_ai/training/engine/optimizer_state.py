@@ -85,7 +85,7 @@ def _check_moments(stored: Mapping[str, Any], own: Mapping[str, Any], index: int
     if stored and stored.keys() != own.keys():
         raise ValueError(f"parameter {index}: {', '.join(map(str, stored)):.100}")
     for name, value in stored.items():
-        if value is None:  # plain gradient descent keeps the place of a momentum
+        if value is None and name == "momentum_buffer":  # plain gradient descent keeps its place
             continue
         fits = isinstance(value, Tensor) and value.shape == own[name].shape and value.is_floating_point()
         squares = name in ("step", "exp_avg_sq")

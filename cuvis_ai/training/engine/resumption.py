@@ -147,7 +147,7 @@ class Resumption(Callback):
                 raise
             raise ConfigError(
                 f"ckpt_path: expected a checkpoint as it was written, got {str(self.path)!r}, which cannot "
-                f"be taken up: {type(err).__name__}: {err!s:.300}"
+                f"be taken up: {type(err).__name__}: {_in_one_line(err)}"
             ) from err
 
 
@@ -161,6 +161,11 @@ def checked_bands(
         return parts.check_data(datamodule, resumption.held["bands"])
     except GraphError as err:
         raise ConfigError(f"ckpt_path: the run cannot go on with these data: {err}") from err
+
+
+def _in_one_line(err: Exception) -> str:
+    """Return the start of a message; torch's has line breaks and tabs."""
+    return " ".join(str(err).split())[:300]
 
 
 def _check_weights(stored: Mapping[str, Tensor], parts: Parts, *, precision: str) -> None:
@@ -201,7 +206,9 @@ def _allocate(execution: Execution, leaves: nn.ModuleDict, stored: Mapping[str, 
     try:
         leaves.load_state_dict(of_leaves)
     except RuntimeError as err:
-        raise ConfigError(f"ckpt_path: the checkpoint is of a graph with other leaves: {err}") from err
+        raise ConfigError(
+            f"ckpt_path: the checkpoint is of a graph with other leaves: {_in_one_line(err)}"
+        ) from err
     for name, node in execution.nodes.items():
         # A parametrized weight is stored as its argument, of the same shape.
         places = {

@@ -34,6 +34,7 @@ _OF_THE_TRAINING = re.compile(
 """Settings that change what a step or an epoch does."""
 _SILENT = {"trainer.enable_progress_bar"}
 _ABSENT = "none"
+_MOST_LINES = 8
 
 
 def description(parts: Parts, config: TrainingConfig) -> Description:
@@ -144,7 +145,8 @@ def check_same_run(held: Description, now: Description, defaults: Mapping[str, s
     if others := _different({**known, **held["graph"]}, now["graph"]):
         raise ConfigError(
             "ckpt_path: expected a checkpoint of this graph, got one of another:\n"
-            + "\n".join(f"  {line}" for line in others)
+            + "\n".join(f"  {line}" for line in others[:_MOST_LINES])
+            + (f"\n  and {len(others) - _MOST_LINES} more" if len(others) > _MOST_LINES else "")
             + "\nBuild the graph as it was, or train this one without `ckpt_path`."
         )
     changed = _different(held["settings"], now["settings"], _OF_THE_TRAINING.fullmatch)
@@ -171,7 +173,7 @@ def log_freely_changed(held: Mapping[str, str], now: Mapping[str, str]) -> None:
 def _different(held: Mapping[str, str], now: Mapping[str, str], counts: Any = bool) -> list[str]:
     """Return a line for each text that differs, with both."""
     return [
-        f"{name}: {held.get(name, _ABSENT):.500} in the checkpoint, {now.get(name, _ABSENT):.500} now"
+        f"{name}: {held.get(name, _ABSENT):.90} in the checkpoint, {now.get(name, _ABSENT):.90} now"
         for name in dict.fromkeys([*held, *now])
         if held.get(name) != now.get(name) and counts(name)
     ]

@@ -278,6 +278,7 @@ HOSTILE: list[tuple[str, Callable[[dict[str, Any]], object], str]] = [
     ("depth", lambda c: c.update(more=nested(200)), "at most 100 containers"),
     ("no version", lambda c: c.pop("pytorch-lightning_version"), "pytorch-lightning_version"),
     ("a version that is none", lambda c: c.update({"pytorch-lightning_version": "x"}), "pytorch-lightning_version"),
+    ("a tensor as version", lambda c: c.update({"pytorch-lightning_version": torch.zeros(1).expand(10**7, 10**7)}), "as large as it says"),
     # Lightning would make `best_model_path` of it, past what is looked at.
     ("an old version", lambda c: c.update({"pytorch-lightning_version": "0.9.0", "checkpoint_callback_best_model_path": "x"}), "2.6 or newer, got 0.9.0"),
     ("no schedulers", lambda c: c.pop("lr_schedulers"), "lr_schedulers"),
