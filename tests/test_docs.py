@@ -165,6 +165,9 @@ def test_commands_from_a_scene_to_a_map_run(tmp_path: Path, monkeypatch: pytest.
     for name in ("scene", "flight/one", "flight/two"):
         background = generator.normal(size=(40, 30, 3)).cumsum(0) @ generator.normal(size=(3, 8))
         write_envi(tmp_path / f"{name}.hdr", (background + generator.normal(size=(40, 30, 8))).astype("f4"))
+    (tmp_path / "truth").mkdir()
+    for name in ("one", "two"):
+        np.save(tmp_path / "truth" / f"{name}.npy", generator.random((40, 30)) < 0.02)
     monkeypatch.chdir(tmp_path)
     page = REPOSITORY / "docs" / "from_a_scene_to_a_map.md"
     run = [line for block in blocks(page) if block.language == "bash" for line in commands(block)]
@@ -172,8 +175,9 @@ def test_commands_from_a_scene_to_a_map_run(tmp_path: Path, monkeypatch: pytest.
         program, *arguments = shlex.split(command)
         assert program == "cuvis-ai"
         assert main(arguments) == 0, command
-    assert len(run) == 3
+    assert len(run) == 5
     assert (tmp_path / "later" / "two_detections.geojson").is_file()
+    assert (tmp_path / "evaluation" / "roc.png").is_file()
 
 
 def test_recipes_of_contributing_run_in_a_copy_of_the_package(tmp_path: Path) -> None:

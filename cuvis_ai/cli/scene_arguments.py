@@ -5,13 +5,18 @@ from argparse import ArgumentParser, BooleanOptionalAction
 from cuvis_ai.pipeline.prediction.writers import WRITERS
 
 
-def add_scene_arguments(parser: ArgumentParser) -> None:
-    """Add which scenes are read, and how."""
+def add_scene_arguments(parser: ArgumentParser, before: str = "") -> None:
+    """Add which scenes are read, and how.
+
+    Args:
+        parser: takes them.
+        before: what the help says before how scenes are named.
+    """
     parser.add_argument(
         "scenes",
         nargs="+",
         metavar="SCENE",
-        help="file, folder, pattern, or a .txt with one of these a line",
+        help=f"{before}file, folder, pattern, or a .txt with one of these a line",
     )
     parser.add_argument("--axes", help='order of the axes of arrays, such as "chw"')
     parser.add_argument("--no-data", type=float, help="value that stands for no data")

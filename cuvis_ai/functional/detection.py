@@ -140,6 +140,37 @@ def aupro(curve: Curve, limit: float = PRO_LIMIT) -> float | None:
     return min(float(area) / limit, 1.0)
 
 
+class FalseAlarmPoint(NamedTuple):
+    """The lowest threshold of a curve with a limited share of false alarms."""
+
+    threshold: float
+    """Predicting where score > threshold gives these rates."""
+    detection_rate: float | None
+    """tp / P; None without an anomaly."""
+    false_alarm_rate: float
+    """fp / N, at most the limit."""
+
+
+def at_false_alarm_rate(curve: Curve, rate: float) -> FalseAlarmPoint | None:
+    """Return the point at which most is detected while fp / N ≤ rate.
+
+    Its threshold is the (1 − rate) quantile of the normal pixels' scores, as far as ties allow. None without
+    a normal pixel.
+    """
+    n_anomalous, n_normal = int(curve.tp[-1]), int(curve.fp[-1])
+    if n_normal == 0:
+        return None
+    # Rates are compared as quotients: .01 · N may round below the whole number that it is.
+    last = int((curve.fp.double() / n_normal <= rate).sum()) - 1
+    detected = int(curve.tp[last]) / n_anomalous if n_anomalous else None
+    return FalseAlarmPoint(float(curve.thresholds[last]), detected, int(curve.fp[last]) / n_normal)
+
+
+def false_alarm_rate(confusion: Confusion) -> float:
+    """Return fp / (fp + tn), the share of normal pixels that are predicted; 0 if there are none."""
+    return _ratio(confusion.fp, confusion.fp + confusion.tn)
+
+
 def precision(confusion: Confusion) -> float:
     """Return tp / (tp + fp), the share of predictions that are right; 0 if nothing is predicted."""
     return _ratio(confusion.tp, confusion.tp + confusion.fp)

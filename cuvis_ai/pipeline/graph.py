@@ -16,13 +16,12 @@ from cuvis_ai.leaf.reading import Evaluation
 from cuvis_ai.node.base import Node
 from cuvis_ai.pipeline.graph_input import GraphInput, InputGate, PixelFlags
 from cuvis_ai.pipeline.graph_members import AnyLeaf, AnyNode, NodeOrName
-from cuvis_ai.pipeline.module_like import ModuleLike
+from cuvis_ai.pipeline.graph_on_data import GraphOnData
 from cuvis_ai.pipeline.prediction.graph_prediction import PredictionArguments, predict, settings_of
 from cuvis_ai.pipeline.prediction.scene_outputs import ScenePrediction
 from cuvis_ai.pipeline.saving import graph_file
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 from cuvis_ai.training.config import TrainingConfig
-from cuvis_ai.training.engine.parts import Parts
 from cuvis_ai.training.monitors import Monitor
 from cuvis_ai.types import Batch, CubeTensor, GraphOutput, Labels, Point
 
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from cuvis_ai.data.cube import Cube
 
 
-class Graph(ModuleLike):
+class Graph(GraphOnData):
     """Nodes that map cubes to cubes, and the losses, metrics and pictures attached to them.
 
     Args:
@@ -52,9 +51,6 @@ class Graph(ModuleLike):
     def __init__(self, name: str = "graph") -> None:
         super().__init__()
         self.name = name
-        self.monitors = self._members.monitors
-        self.bands = TrainedBands()
-        self.withheld: Mapping[str, str] = {}  # texts that monitors are not given, and what they get instead
 
     # Building.
 
@@ -142,13 +138,6 @@ class Graph(ModuleLike):
         done = trainer.train(self._parts(), datamodule, TrainingConfig.of(training_config), ckpt_path)
         self.bands = TrainedBands.of_data(datamodule)
         return done
-
-    def _parts(self) -> Parts:
-        return self._members.parts(
-            name=self.name,
-            withheld=self.withheld,
-            check_data=self.bands.check_data,
-        )
 
     def evaluate(
         self,

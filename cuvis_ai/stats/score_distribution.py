@@ -230,6 +230,19 @@ class ScoreDistribution(Sketch):
         (tn, fp), (fn, tp) = (self._sides(histogram, threshold) for histogram in self._histograms[:2])
         return Confusion(tp, fp, fn, tn)
 
+    def curve_at(self, thresholds: Tensor) -> Curve:
+        """Return what is predicted at given thresholds, highest first, each bin by its middle."""
+        self._settle()
+        wanted = thresholds.double().numpy()
+        predicted = []
+        for histogram in self._histograms:
+            low, high = self._edges(histogram.keys)
+            upto = np.concatenate([[0.0], np.cumsum(histogram.sums)])
+            below = upto[np.searchsorted((low + high) / 2.0, wanted, side="right")]
+            predicted.append(torch.from_numpy(upto[-1] - below))
+        tp, fp = (counts.long() for counts in (predicted[1], predicted[0]))
+        return Curve(thresholds, tp, fp, predicted[2])
+
     def _sides(self, histogram: Histogram, threshold: float) -> tuple[int, int]:
         """Pixels not above and above a threshold."""
         low, high = self._edges(histogram.keys)

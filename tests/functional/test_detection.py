@@ -7,7 +7,7 @@ from scipy import io, ndimage
 from sklearn import metrics as sklearn_metrics
 
 from cuvis_ai.functional import detection
-from cuvis_ai.functional.detection import Confusion, Curve
+from cuvis_ai.functional.detection import Confusion, Curve, at_false_alarm_rate
 from cuvis_ai.functional.regions import region_weights
 from cuvis_ai.stats import ScoreDistribution, update_all
 
@@ -217,3 +217,27 @@ def pro_by_regions(scores, mask, limit=0.3):
         y = np.append(overlaps[:before], np.interp(limit, rates[before - 1 :], overlaps[before - 1 :]))
         total += np.trapezoid(y, x) / limit
     return total / n_regions
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.01, 0.29, 1.0])
+def test_the_point_of_a_false_alarm_rate_is_the_best_within_it(rate: float) -> None:
+    # 100 normal pixels with the scores 1 to 100, two anomalies above 99.5 and 71.5.
+    normal, rare = np.arange(1.0, 101.0), np.array([99.5, 71.5])
+    scores = ScoreDistribution()
+    truth = torch.tensor([0.0] * 100 + [1.0] * 2)
+    scores.update(torch.tensor(np.concatenate([normal, rare]))[:, None].float(), None, truth)
+    point = at_false_alarm_rate(scores.curve(), rate)
+    assert point is not None
+    assert (normal > point.threshold).sum() == round(rate * 100)
+    assert point.false_alarm_rate == rate
+    assert point.detection_rate == (rare > point.threshold).mean()
+    assert point.detection_rate == {0.0: 0.0, 0.01: 0.5, 0.29: 1.0, 1.0: 1.0}[rate]
+
+
+def test_a_false_alarm_rate_needs_normal_pixels_but_no_anomaly() -> None:
+    scores = ScoreDistribution()
+    scores.update(torch.arange(10.0)[:, None])
+    point = at_false_alarm_rate(scores.curve(), 0.1)
+    assert point is not None
+    assert (point.detection_rate, point.false_alarm_rate) == (None, 0.1)
+    assert at_false_alarm_rate(ScoreDistribution().curve(), 0.1) is None

@@ -52,3 +52,32 @@ def draw_precision_recall(
     )
     style.legend(axes)
     return figure
+
+
+def draw_roc(
+    false_alarms: NDArray[np.floating], detected: NDArray[np.floating], *, auroc: float, least: float
+) -> Figure:
+    """Return the share of detected anomalies over that of false alarms, beside it on a logarithmic axis.
+
+    Args:
+        false_alarms: (n,) not falling, from 0 to 1.
+        detected: (n,) at each of them.
+        auroc: the area under the curve.
+        least: the left end of the logarithmic axis, above 0.
+    """
+    figure, panels = style.panels(2, 0.8)
+    for axes, logarithmic in zip(panels, (False, True), strict=True):
+        area = f"area under the curve {auroc:.4f}"
+        axes.plot(false_alarms, detected, color=style.NORMAL, linewidth=2.5, label=area)
+        guessing = np.geomspace(least, 1.0, 200)
+        axes.plot(guessing, guessing, color="0.4", linestyle=":", linewidth=2, label="guessing")
+        axes.set_ylim(-0.02, 1.02)
+        title = "The same, few false alarms" if logarithmic else "Receiver operating characteristic"
+        style.label(axes, title, "false alarms (share of normal pixels)", "detected (share of anomalies)")
+        if logarithmic:
+            axes.set_xscale("log")
+            axes.set_xlim(least, 1.0)
+        else:
+            axes.set_xlim(-0.02, 1.02)
+            axes.legend(loc="lower right", framealpha=0.85)
+    return figure
