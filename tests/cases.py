@@ -131,7 +131,7 @@ LEAVES = [
     LeafCase("detection", lambda: AnomalyDetectionMetrics(threshold_multiplier=1.0), (RXGlobal,)),
     LeafCase("detection-logits", lambda: AnomalyDetectionMetrics(threshold=0.3), (RXGlobal, RXLogitHead)),
     LeafCase("score-statistics", lambda: ScoreStatisticsMetric(), (RXGlobal,)),
-    LeafCase("threshold", lambda: Threshold("best_f1"), (RXGlobal,)),
+    LeafCase("threshold", lambda: Threshold("f1_max"), (RXGlobal,)),
     LeafCase("threshold-quantile", lambda: Threshold("quantile", 0.9), (RXGlobal,)),
     LeafCase("threshold-value", lambda: Threshold("value", 3.0), (RXGlobal,)),
 ]

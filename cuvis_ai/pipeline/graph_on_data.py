@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Literal, Unpack
 
 from cuvis_ai.pipeline.evaluation.scene_evaluation import SceneEvaluation
 from cuvis_ai.pipeline.evaluation.score_sources import EvaluationArguments, evaluate_graph, options_of
 from cuvis_ai.pipeline.module_like import ModuleLike
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 from cuvis_ai.training.engine.parts import Parts
+from cuvis_ai.training.threshold import Rule, Threshold
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningDataModule
 
 
 class GraphOnData(ModuleLike):
@@ -46,6 +50,46 @@ class GraphOnData(ModuleLike):
             >>> found.pooled.values["auroc"], found.pooled.values["stored/f1"]  # doctest: +SKIP
         """
         return evaluate_graph(self._members, self.bands, source, options_of(options))
+
+    def fit_threshold(
+        self,
+        datamodule: "LightningDataModule",
+        rule: Rule = "mean_std",
+        parameter: float | None = None,
+        *,
+        split: Literal["train", "val", "test"] = "val",
+    ) -> Threshold:
+        """Set the threshold of the graph's end node by a rule on the scores of a split, and return it.
+
+        A `Threshold` that is attached there is replaced; `threshold.value` is the number.
+
+        Args:
+            datamodule: has the split; its masks are needed for `f1_max` and `false_alarm_rate`.
+            rule: as in `Threshold`.
+            parameter: likewise.
+            split: which scores are looked at; those of the test split should not choose their own threshold.
+
+        Raises:
+            ConfigError: the rule or its parameter is impossible.
+            GraphError: the split has no data, or no masks where the rule needs them; the graph is unchanged.
+            NotFittedError: the statistical phase has not run.
+
+        Example:
+            >>> graph.fit_threshold(data, "false_alarm_rate", 1e-3).value  # doctest: +SKIP
+        """
+        from cuvis_ai.training.engine.threshold_fit import fit_threshold  # Lightning takes seconds to import
+
+        end = self.topology.end()
+        threshold = Threshold(rule, parameter)
+        threshold.check_parent(self._members.node(end), self._members.execution.channels((end,)))
+        fit_threshold(self._parts(), threshold, self._members.node(end), datamodule, split)
+        name = None
+        for leaf, parent in list(self.topology.leaves.items()):
+            if parent == end and isinstance(self._members.leaf(leaf), Threshold):
+                name = leaf if name is None else name
+                self._members.remove(leaf)
+        self._members.add_leaf(threshold, end, name)
+        return threshold
 
     def _parts(self) -> Parts:
         return self._members.parts(

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from cuvis_ai.anomaly.tail import TailCalibrator
 from cuvis_ai.errors import GraphError, NotFittedError
-from cuvis_ai.functional.detection import best_f1
+from cuvis_ai.functional.detection import at_false_alarm_rate, best_f1
 from cuvis_ai.functional.thresholds import above_mean
 from cuvis_ai.leaf.bases import Leaf, Metric, require_score
 from cuvis_ai.leaf.reading import Observation, Read, Sketches, Truth
@@ -19,21 +19,27 @@ from cuvis_ai.node.base.arguments import require
 from cuvis_ai.stats import ScoreDistribution
 from cuvis_ai.types import CubeTensor
 
-Rule = Literal["mean_std", "quantile", "best_f1", "value"]
+Rule = Literal["mean_std", "quantile", "f1_max", "false_alarm_rate", "value", "best_f1"]
+
+_DEFAULTS = {"mean_std": 2.0, "quantile": 0.99, "false_alarm_rate": 0.001, "f1_max": None, "value": None}
+"""Parameters by rule."""
+
+_NEED_MASKS = ("f1_max", "false_alarm_rate")
 
 
 class Threshold(Metric):
     """Turns scores into a mask: an anomaly is where the score is above `value`.
 
-    The value is set at the end of each validation epoch of `graph.train`, by a rule on all its scores,
-    and logged as `threshold`. "mean_std" and "quantile" need no masks, so they work on normal data
-    alone; "best_f1" needs `batch["mask"]`; "value" is a fixed number. It is saved with the graph,
-    and `threshold.value = 3.2` changes it at any time; `graph.evaluate` leaves it as it is.
+    The value is set at the end of each validation epoch of `graph.train`, or by `graph.fit_threshold`, by a
+    rule on all scores, and logged as `threshold`: "mean_std", mean + k · standard deviation; "quantile"; with
+    `batch["mask"]` "f1_max", where F1 is greatest, and "false_alarm_rate", above which a share of the normal
+    pixels is; "value" is a fixed number. It is saved with the graph, and `threshold.value = 3.2` changes it
+    at any time; `graph.evaluate` leaves it as it is.
 
     Args:
-        rule: mean_std, quantile, best_f1 or value.
-        parameter: k in mean + k · standard deviation (default 2), the quantile (default 0.99), or the
-            number; best_f1 takes none.
+        rule: mean_std, quantile, f1_max (best_f1 in older files), false_alarm_rate or value.
+        parameter: k (default 2), the quantile (default 0.99), the share (default 0.001), or the number;
+            f1_max takes none.
 
     State:
         stored (1,): the value; NaN before it is known.
@@ -48,17 +54,20 @@ class Threshold(Metric):
     stored: Tensor
 
     def __init__(self, rule: Rule = "mean_std", parameter: float | None = None) -> None:
-        known = ("mean_std", "quantile", "best_f1", "value")
-        require(rule in known, "Threshold: rule", f"one of {', '.join(known)}", rule)
-        needed = {"mean_std": 2.0, "quantile": 0.99}.get(rule)
-        parameter = needed if parameter is None else parameter
+        rule = "f1_max" if rule == "best_f1" else rule
+        require(rule in _DEFAULTS, "Threshold: rule", f"one of {', '.join(_DEFAULTS)}", rule)
+        parameter = _DEFAULTS[rule] if parameter is None else parameter
         require(
-            (parameter is None) == (rule == "best_f1"),
-            "Threshold: parameter", "None" if rule == "best_f1" else "a number", parameter,
+            (parameter is None) == (rule == "f1_max"),
+            "Threshold: parameter", "None" if rule == "f1_max" else "a number", parameter,
         )  # fmt: skip
         require(
             rule != "quantile" or (parameter is not None and 0 <= parameter <= 1),
             "Threshold: parameter", "a quantile in [0, 1]", parameter,
+        )  # fmt: skip
+        require(
+            rule != "false_alarm_rate" or (parameter is not None and 0 < parameter < 1),
+            "Threshold: parameter", "a share between 0 and 1", parameter,
         )  # fmt: skip
         super().__init__()
         self.rule: Rule = rule
@@ -87,7 +96,7 @@ class Threshold(Metric):
     def observes(self) -> Mapping[str, Observation]:
         if self.rule == "value":
             return {}
-        truth = Truth.REQUIRED if self.rule == "best_f1" else Truth.UNUSED
+        truth = Truth.REQUIRED if self.rule in _NEED_MASKS else Truth.UNUSED
         return {"scores": Observation(Read.OUTPUT, ScoreDistribution, truth)}
 
     @override
@@ -101,16 +110,22 @@ class Threshold(Metric):
 
     def _by_rule(self, scores: ScoreDistribution) -> float:
         if scores.count == 0:
+            masks = " with masks" if self.rule in _NEED_MASKS else ""
             raise GraphError(
-                f"{self.label}: rule {self.rule!r}: expected validation scores"
-                f"{' with masks' if self.rule == 'best_f1' else ''}, got none. Add them, or use another rule."
+                f"{self.label}: rule {self.rule!r}: expected validation scores{masks}, got none. Add them, or "
+                "use another rule."
             )
-        if self.rule == "best_f1":
+        if self.rule == "f1_max":
             best = best_f1(scores.curve())
             if best is None:
-                raise GraphError(f"{self.label}: best_f1: expected anomalous pixels in the masks, got none.")
+                raise GraphError(f"{self.label}: f1_max: expected anomalous pixels in the masks, got none.")
             return best.threshold
         assert self.parameter is not None
+        if self.rule == "false_alarm_rate":
+            point = at_false_alarm_rate(scores.curve(), self.parameter)
+            if point is None:
+                raise GraphError(f"{self.label}: false_alarm_rate: expected normal pixels, got none.")
+            return point.threshold
         if self.rule == "quantile":
             return scores.quantile(self.parameter)
         return above_mean(scores.mean, scores.std, self.parameter)

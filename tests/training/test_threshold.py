@@ -41,8 +41,8 @@ def test_threshold_follows_its_rule_without_masks(threshold: Threshold, expected
     assert torch.equal(threshold(scores), scores > threshold.value)
 
 
-def test_best_f1_threshold_gives_the_best_f1(tmp_path: Path) -> None:
-    threshold = Threshold("best_f1")
+def test_f1_max_gives_the_best_f1(tmp_path: Path) -> None:
+    threshold = Threshold("f1_max")
     graph = rx_graph(threshold, AnomalyDetectionMetrics())
     cubes, mask = random_cubes(4, seed=1), masks(4)
     values = values_of(graph, as_batches(random_cubes(8)), as_batches(cubes, mask=mask))
@@ -72,14 +72,24 @@ def test_threshold_stays_as_it_is_outside_validation() -> None:
     assert threshold.value == 1.5
 
 
-@pytest.mark.parametrize("arguments", [("median",), ("quantile", 1.5), ("best_f1", 1.0), ("value",)])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("median",),
+        ("quantile", 1.5),
+        ("f1_max", 1.0),
+        ("best_f1", 1.0),
+        ("false_alarm_rate", 0.0),
+        ("value",),
+    ],
+)
 def test_impossible_thresholds_are_refused(arguments: tuple[Any, ...]) -> None:
     with pytest.raises(ConfigError, match="Threshold: "):
         Threshold(*arguments)
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-@pytest.mark.parametrize("rule", ["mean_std", "quantile", "best_f1"])
+@pytest.mark.parametrize("rule", ["mean_std", "quantile", "f1_max", "false_alarm_rate"])
 def test_evaluation_of_any_split_leaves_the_value_as_it_is(rule: Any, split: Any) -> None:
     threshold = Threshold(rule)
     graph = rx_graph(threshold)
@@ -99,7 +109,8 @@ def test_a_fixed_number_needs_no_training() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "parameter"), [(("mean_std",), 2.0), (("quantile",), 0.99), (("best_f1",), None)]
+    ("arguments", "parameter"),
+    [(("mean_std",), 2.0), (("quantile",), 0.99), (("f1_max",), None), (("false_alarm_rate",), 0.001)],
 )
 def test_parameters_have_the_documented_defaults(arguments: tuple[Any, ...], parameter: float | None) -> None:
     assert Threshold(*arguments).parameter == parameter
@@ -141,3 +152,16 @@ def test_a_calibrated_tail_stores_its_own_threshold() -> None:
     assert stored_threshold(node, [Threshold("value", 2.0)]) == 2.0
     assert stored_threshold(node, [Threshold("quantile")]) == 4.5
     assert stored_threshold(RXGlobal(), [AnomalyDetectionMetrics()]) is None
+
+
+def test_the_name_of_older_files_means_f1_max() -> None:
+    assert Threshold("best_f1").rule == "f1_max"
+
+
+def test_the_threshold_of_a_false_alarm_rate_is_the_normal_pixels_quantile() -> None:
+    threshold = Threshold("false_alarm_rate", 0.05)
+    graph = rx_graph(threshold)
+    cubes, mask = random_cubes(4, seed=1), masks(4)
+    values_of(graph, as_batches(random_cubes(8)), as_batches(cubes, mask=mask))
+    normal = graph(cubes).output[:, 0][~mask]
+    assert int((normal > threshold.value).sum()) == int(0.05 * len(normal))

@@ -191,7 +191,7 @@ def evaluate(
     for node in parts.execution.nodes.values():
         require_fitted(node)
     if isinstance(source, LightningDataModule):
-        loader = _loader(parts, source, split)
+        loader = split_loader(parts, source, split)
     else:
         loader = DataLoader([source], batch_size=None)  # type: ignore[arg-type]  # a list is a data set
     losses = Losses(parts.execution, parts.losses, parts.composites)
@@ -204,7 +204,7 @@ def evaluate(
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
-def _loader(parts: Parts, datamodule: LightningDataModule, split: str) -> Any:
+def split_loader(parts: Parts, datamodule: LightningDataModule, split: str) -> Any:
     """Return the loader of one split of a data module that suits the graph."""
     stages = {"train": "fit", "val": "validate", "test": "test"}
     if split not in stages:
