@@ -15,7 +15,7 @@ from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.decoder import LinearDecoder, PCADecoder
 from cuvis_ai.node.pca import TrainablePCA
-from cuvis_ai.normalization.normalization import MinMaxNormalizer
+from cuvis_ai.normalization.normalization import MinMaxNormalizer, StandardNormalizer
 from cuvis_ai.spatial.guide import Guide
 from cuvis_ai.spatial.guided_filter import GuidedFilter
 from cuvis_ai.spatial.smoothing import LogSmooth
@@ -52,6 +52,8 @@ class NodeCase:
 NODES = [
     NodeCase("minmax", lambda: MinMaxNormalizer(eps=1e-6)),
     NodeCase("minmax-per-cube", lambda: MinMaxNormalizer(use_running_stats=False)),
+    NodeCase("standard", lambda: StandardNormalizer()),
+    NodeCase("standard-of-all-channels", lambda: StandardNormalizer(per_channel=False)),
     NodeCase("pca", lambda: TrainablePCA(3, trainable=True)),
     NodeCase("pca-whiten", lambda: TrainablePCA(3, trainable=True, whiten=True)),
     NodeCase("rx", lambda: RXGlobal()),

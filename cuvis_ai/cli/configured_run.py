@@ -17,6 +17,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from cuvis_ai.cli.environment import resolved, texts_withheld, without_environment
 from cuvis_ai.cli.output_folder import OutputFolder
 from cuvis_ai.errors import escaped
+from cuvis_ai.execution.batch_gate import with_cube
 from cuvis_ai.node.base.abilities import Projects
 from cuvis_ai.pipeline.build import build
 from cuvis_ai.pipeline.graph import Graph
@@ -135,6 +136,7 @@ def _draw_overview(graph: Graph, datamodule: Any, path: Path) -> None:
         batch = next(iter(datamodule.val_dataloader()), None)
     if batch is None or not names:
         return
+    batch = with_cube(batch)
     with torch.no_grad():
         scores = graph.run(batch["cube"], names[:1], valid=batch.get("valid"))[names[0]]
     figure = draw_overview(

@@ -13,12 +13,25 @@ FLAGS = ("mask", "valid", "core")
 """Keys that hold one flag a pixel."""
 
 
+def with_cube(batch: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a batch whose cube has the key `cube`: `x`, as some data sets say, means the same.
+
+    Example:
+        >>> sorted(with_cube({"x": torch.zeros(1, 2, 3, 3), "name": ["a"]}))
+        ['cube', 'name']
+    """
+    if "cube" in batch or "x" not in batch:
+        return batch
+    return {"cube" if key == "x" else key: value for key, value in batch.items()}
+
+
 def checked_batch(batch: Any, device: torch.device, dtype: torch.dtype) -> Mapping[str, Any]:
     """Return a loader's batch with its tensors on the device and its flags as bool (b, h, w).
 
     Raises:
         GraphError: a key holds what it cannot mean; the key, its shape or its values are named.
     """
+    batch = with_cube(batch) if isinstance(batch, Mapping) else batch
     if not isinstance(batch, Mapping) or "cube" not in batch:
         got = f"keys {sorted(batch)}" if isinstance(batch, Mapping) else type(batch).__name__
         raise GraphError(

@@ -104,9 +104,13 @@ class Affine:
         return rows.view(b, h, w, -1).permute(0, 3, 1, 2)
 
 
-def centred(weight: Float[Tensor, "k c"], center: Float[Tensor, " c"], rest: Float[Tensor, " c"]) -> Affine:
+def centred(
+    weight: Float[Tensor, "k c"] | Float[Tensor, " c"],
+    center: Float[Tensor, " c"],
+    rest: Float[Tensor, " c"],
+) -> Affine:
     """Return the map y = W (x - (center + rest)), where `rest` is what the center was rounded by."""
-    return Affine(weight, center, -(weight @ rest))
+    return Affine(weight, center, -(weight * rest if weight.ndim == 1 else weight @ rest))
 
 
 def _without_autocast(tensor: Tensor) -> AbstractContextManager[object]:

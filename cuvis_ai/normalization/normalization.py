@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from cuvis_ai.functional.affine import Affine
+from cuvis_ai.functional.affine import Affine, centred
 from cuvis_ai.node.base import AffineNode, FittedNode
 from cuvis_ai.node.base.arguments import require
-from cuvis_ai.stats import Extrema, Sketch, Structure
+from cuvis_ai.stats import ChannelMoments, Extrema, Sketch, Structure
 from cuvis_ai.types import CubeTensor, PixelMask
 
 logger = logging.getLogger(__name__)
@@ -80,12 +80,7 @@ class MinMaxNormalizer(FittedNode, AffineNode):
     @override
     def finalize(self, sketch: Extrema) -> None:
         self.set_state(running_min=sketch.low, running_max=sketch.high)
-        constant = (self.running_max == self.running_min).nonzero().flatten().tolist()
-        if constant:
-            logger.warning(
-                "%s: %d of %d channels do not vary in the training data and become 0: %s",
-                self.label, len(constant), len(self.running_min), constant,
-            )  # fmt: skip
+        _warn_of_constant(self, self.running_max == self.running_min)
 
     @override
     def affine(self) -> Affine:
@@ -104,6 +99,88 @@ class MinMaxNormalizer(FittedNode, AffineNode):
             for end, outside in ((torch.amin, float("inf")), (torch.amax, -float("inf")))
         )
         return (cube - low) * _inverse_range(low, high, self.eps)
+
+
+class StandardNormalizer(FittedNode, AffineNode):
+    """Brings each channel to mean 0 and standard deviation 1: y = (x − mean) / (std + eps).
+
+    Mean and standard deviation (denominator n) are those of the valid training pixels. A channel that does
+    not vary carries nothing and becomes 0.
+
+    Shape:
+        input (b, c, h, w) → output (b, c, h, w); dtype and device kept.
+
+    Args:
+        eps: added to the standard deviation, in units of the input; 0 or more.
+        per_channel: whether each channel has its own mean and standard deviation; else those of the values
+            of all channels together, which keeps the shape of the spectra.
+
+    State:
+        running_mean, running_std (c,): set by the statistical phase; equal in all channels without
+            `per_channel`.
+        running_mean_rest (c,): what the mean is rounded by.
+
+    Example:
+        >>> from cuvis_ai.stats import ChannelMoments
+        >>> node, moments = StandardNormalizer(eps=0.0), ChannelMoments()
+        >>> moments.update(torch.tensor([[1.0], [3.0]]))
+        >>> node.finalize(moments)
+        >>> node(torch.tensor([1.0, 3.0, 4.0]).view(1, 1, 1, 3)).flatten().tolist()
+        [-1.0, 1.0, 2.0]
+    """
+
+    state_shapes: ClassVar = {"running_mean": "c", "running_mean_rest": "c", "running_std": "c"}
+    running_mean: Tensor
+    running_mean_rest: Tensor
+    running_std: Tensor
+
+    def __init__(self, eps: float = 1e-6, *, per_channel: bool = True) -> None:
+        require(eps >= 0, "StandardNormalizer: eps", "0 or more", eps)
+        super().__init__()
+        self.eps = eps
+        self.per_channel = per_channel
+
+    @property
+    @override
+    def structure(self) -> Structure:
+        return Structure.CHANNELWISE
+
+    @property
+    @override
+    def sketch(self) -> type[Sketch]:
+        return ChannelMoments
+
+    @override
+    def out_channels(self, in_channels: int | None) -> int | None:
+        return in_channels
+
+    @override
+    def finalize(self, sketch: ChannelMoments) -> None:
+        mean, variance = sketch.mean, sketch.variance(ddof=0)
+        if not self.per_channel:
+            # Of all values: the variance inside the channels, and that of their means.
+            common = mean.mean()
+            variance = (variance.mean() + (mean - common).square().mean()).expand(len(mean))
+            mean = common.expand(len(mean))
+        std = variance.sqrt()
+        # A constant's float64 sums leave some 1e-16 of it; a single float32 step in 1e9 pixels leaves 1e-12.
+        constant = std <= 1e-12 * mean.abs()
+        self.set_state(running_mean=mean, running_std=std.masked_fill(constant, 0.0))
+        _warn_of_constant(self, constant)
+
+    @override
+    def affine(self) -> Affine:
+        scale = _inverse_range(torch.zeros_like(self.running_std), self.running_std, self.eps)
+        return centred(scale, self.running_mean, self.running_mean_rest)
+
+
+def _warn_of_constant(node: FittedNode, constant: Tensor) -> None:
+    channels = constant.nonzero().flatten().tolist()
+    if channels:
+        logger.warning(
+            "%s: %d of %d channels do not vary in the training data and become 0: %s",
+            node.label, len(channels), len(constant), channels,
+        )  # fmt: skip
 
 
 def _inverse_range(low: Tensor, high: Tensor, eps: float) -> Tensor:

@@ -5,7 +5,8 @@ problems are collected and raised at once.
 """
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +20,9 @@ from cuvis_ai.node.base import Node
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.pipeline.saving.class_path import CODE_KEYS, resolve
 from cuvis_ai.plain_types import argument_misfits, misfit
-from cuvis_ai.training.config import TrainingConfig, unknown_key
+from cuvis_ai.training.config import TrainingConfig
 from cuvis_ai.training.monitors import Monitor
+from cuvis_ai.training.setting_rules import unknown_key
 
 LEAF_KEYS = ("loss_leaves", "metric_leaves", "visualization_leaves")
 PARTS = ("graph", "nodes", *LEAF_KEYS, "monitoring", "datamodule", "training")
@@ -29,6 +31,7 @@ _SETTINGS: dict[str, Any] = {
     **dict.fromkeys(("output_dir", "save_to", "ckpt_path"), str | Path | None),
 }
 KNOWN_KEYS = (*PARTS, *_SETTINGS)
+_SECRET = re.compile(r"(^|_)(key|token|password|secret|credentials?)$", re.IGNORECASE)
 _CALLBACKS = ("lightning.pytorch.callbacks",)
 
 
@@ -208,7 +211,7 @@ def _made(where: str, description: Any, base: type[Any], allow: Sequence[str]) -
         raise ConfigError("expected a mapping with `_target_: package.module.Class`.")
     cls = resolve(target, (base,), allow)
     known = inspect.signature(cls).parameters
-    problems = [unknown_key(f"{where}.", key, known) for key in arguments if key not in known]
+    problems = [_unknown(f"{where}.", key, known) for key in arguments if key not in known]
     if not problems:
         problems = argument_misfits(arguments, cls, f"`{where}`", finite=issubclass(cls, Node | Leaf))
     if problems:
@@ -219,6 +222,16 @@ def _made(where: str, description: Any, base: type[Any], allow: Sequence[str]) -
         raise
     except Exception as err:  # a constructor that is given what a file says may end in any error
         raise ConfigError(f"{cls.__name__}: {err}") from err
+
+
+def _unknown(where: str, key: str, known: Iterable[str]) -> str:
+    """Return the message on an unknown argument; a tracker's key is no argument of any class."""
+    if not _SECRET.search(key):
+        return unknown_key(where, key, known)
+    return (
+        f"`{where}{key}`: expected no secret in a configuration, which is saved beside the results. Remove "
+        "it and set the tracker's own variable before the command, such as WANDB_API_KEY."
+    )
 
 
 def _without(description: Any, key: str, default: Any, kind: Any) -> tuple[dict[str, Any], Any]:

@@ -135,7 +135,9 @@ class Graph(GraphOnData):
             raise GraphError(f"graph `{self.name}`: nothing to train. Add a node first.")
         if not isinstance(datamodule, LightningDataModule):
             raise GraphError(f"train: expected a LightningDataModule, got {type(datamodule).__name__}.")
-        done = trainer.train(self._parts(), datamodule, TrainingConfig.of(training_config), ckpt_path)
+        for monitor in (config := TrainingConfig.of(training_config)).monitor_plugins:
+            self.register_monitor(monitor)
+        done = trainer.train(self._parts(), datamodule, config, ckpt_path)
         self.bands = TrainedBands.of_data(datamodule)
         return done
 

@@ -16,7 +16,7 @@ from cuvis_ai.data.cube_batch import is_cube_source, opened
 from cuvis_ai.data.masks import read_mask
 from cuvis_ai.data.options import ReadingOptions
 from cuvis_ai.errors import GraphError
-from cuvis_ai.execution.batch_gate import FLAGS, check_cube, pixel_flags
+from cuvis_ai.execution.batch_gate import FLAGS, check_cube, pixel_flags, with_cube
 from cuvis_ai.execution.execution import Execution
 from cuvis_ai.pipeline.scene_reader import SceneReader
 from cuvis_ai.pipeline.trained_bands import TrainedBands
@@ -90,7 +90,7 @@ class InputGate:
 
     def _given(self, source: GraphInput) -> Batch:
         """A tensor, or a batch."""
-        batch: dict[str, Any] = dict(source) if isinstance(source, Mapping) else {"cube": source}
+        batch: dict[str, Any] = dict(with_cube(source)) if isinstance(source, Mapping) else {"cube": source}
         if "cube" not in batch:
             raise GraphError(f'batch: expected the key "cube", got {sorted(batch)}.')
         if batch["cube"] is source and not isinstance(source, Tensor):

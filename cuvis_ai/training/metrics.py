@@ -70,10 +70,10 @@ class ComponentOrthogonalityMetric(Metric):
 class ScoreStatisticsMetric(Metric):
     """Statistics of all scores of the epoch.
 
-    Logs `score_mean`, `score_std` (denominator n − 1), `score_min`, `score_max` and the quartiles
-    `score_q25`, `score_q50`, `score_q75`: exact up to 2^22 pixels. Beyond, a quartile is interpolated in
-    a bin of the score's last bits, whose rank is right to 1e-3 unless most scores differ in few bits, as
-    `ScoreDistribution` says.
+    Logs `score_mean`, `score_std` (denominator n − 1), `score_min`, `score_max` and the quantiles
+    `score_q25`, `score_q50`, `score_q75`, `score_q95`, `score_q99`: exact up to 2^22 pixels. Beyond, one is
+    interpolated in a bin of the score's last bits, whose rank is right to 1e-3 unless most scores differ in
+    few bits, as `ScoreDistribution` says.
     """
 
     @override
@@ -90,7 +90,7 @@ class ScoreStatisticsMetric(Metric):
         if scores.count == 0:
             return {}
         values = {"mean": scores.mean, "std": scores.std, "min": scores.low, "max": scores.high}
-        values |= {f"q{q}": scores.quantile(q / 100) for q in (25, 50, 75)}
+        values |= {f"q{q}": scores.quantile(q / 100) for q in (25, 50, 75, 95, 99)}
         return {f"score_{name}": value for name, value in values.items() if not math.isnan(value)}
 
 

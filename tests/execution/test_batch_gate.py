@@ -123,3 +123,21 @@ def test_two_validation_loaders_are_refused() -> None:
     batches = as_batches(CUBE, mask=TRUTH)
     with pytest.raises(GraphError, match="expected one loader, got 2"):
         trained(TwoSplits(batches, batches))
+
+
+def test_the_key_x_means_the_cube() -> None:
+    """In training, evaluation and application alike; not where there is a cube."""
+    graphs = []
+    for key in ("cube", "x"):
+        graph = Graph()
+        rx = graph.add_node(RXGlobal())
+        graph.add_leaf_node(AnomalyDetectionMetrics(), parent=rx)
+        batches = [{key: one["cube"], "mask": one["mask"]} for one in as_batches(CUBE, mask=TRUTH)]
+        config = TrainingConfig(trainer=TrainerConfig(max_epochs=0, enable_progress_bar=False))
+        graph.train(Batches(batches, batches, batches), config)
+        graphs.append((graph(batches[0]).output, graph.evaluate(Batches(batches, test=batches))))
+    assert torch.equal(graphs[0][0], graphs[1][0])
+    assert graphs[0][1] == graphs[1][1] != {}
+    assert torch.equal(
+        checked_batch({"x": CUBE, "cube": CUBE[:1]}, CUBE.device, CUBE.dtype)["cube"], CUBE[:1]
+    )

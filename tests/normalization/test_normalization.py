@@ -1,17 +1,17 @@
-"""MinMaxNormalizer against its formula and scikit-learn."""
+"""Normalizers against their formulas and scikit-learn."""
 
 import logging
 
 import numpy as np
 import pytest
 import torch
-from sklearn.preprocessing import MinMaxScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from cuvis_ai.errors import ConfigError
 from cuvis_ai.functional.affine import pixels_of
-from cuvis_ai.normalization.normalization import MinMaxNormalizer
+from cuvis_ai.normalization.normalization import MinMaxNormalizer, StandardNormalizer
 from cuvis_ai.pipeline.graph import Graph
-from cuvis_ai.stats import Extrema
+from cuvis_ai.stats import ChannelMoments, Extrema
 from tests.cubes import random_cubes
 
 
@@ -78,3 +78,41 @@ def test_extremes_of_a_cube_are_those_of_its_valid_pixels_and_it_is_never_cut(
     assert bool(output[2].isnan().all())
     monkeypatch.setattr("cuvis_ai.execution.execution.PIXELS", 7)
     assert torch.equal(graph(cube).output, graph.nodes["min_max_normalizer"](cube))
+
+
+def standardized(cube: torch.Tensor, eps: float, *, per_channel: bool = True) -> torch.Tensor:
+    node = StandardNormalizer(eps, per_channel=per_channel).to(cube.dtype)
+    moments = ChannelMoments()
+    moments.update(pixels_of(cube))
+    node.finalize(moments)
+    return pixels_of(node(cube))
+
+
+def test_standard_agrees_with_scikit_learn() -> None:
+    cube = random_cubes(4, dtype=torch.float64)
+    expected = StandardScaler().fit_transform(pixels_of(cube).numpy())
+    np.testing.assert_allclose(standardized(cube, 0.0), expected, atol=1e-10)
+
+
+def test_standard_with_eps_and_of_all_channels_by_their_formulas() -> None:
+    cube = random_cubes(4, dtype=torch.float64)
+    pixels = pixels_of(cube).numpy()
+    own = (pixels - pixels.mean(0)) / (pixels.std(0) + 0.5)
+    np.testing.assert_allclose(standardized(cube, 0.5), own, atol=1e-10)
+    common = (pixels - pixels.mean()) / (pixels.std() + 0.5)
+    np.testing.assert_allclose(standardized(cube, 0.5, per_channel=False), common, atol=1e-10)
+
+
+@pytest.mark.parametrize("constant", [5.0, 0.1, 0.0, 2e4 + 1 / 3])
+def test_standard_makes_a_constant_channel_zero(constant: float, caplog: pytest.LogCaptureFixture) -> None:
+    cube = random_cubes(4)
+    cube[:, 2] = constant
+    with caplog.at_level(logging.WARNING):
+        output = standardized(cube, 0.0)
+    assert "1 of 7 channels do not vary in the training data and become 0: [2]" in caplog.text
+    assert not output[:, 2].any()
+
+
+def test_standard_refuses_a_negative_eps() -> None:
+    with pytest.raises(ConfigError, match=r"StandardNormalizer: eps: expected 0 or more, got -1"):
+        StandardNormalizer(eps=-1.0)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from cuvis_ai.errors import ConfigError
 from cuvis_ai.training.config import OptimizerConfig, SchedulerConfig, TrainerConfig, TrainingConfig
@@ -26,6 +27,19 @@ IMPOSSIBLE = [
     (TrainerConfig, {"log_every_n_steps": 0}),
     (TrainerConfig, {"gradient_clip_val": 0}),
     (TrainerConfig, {"devices": 0}),
+    (TrainerConfig, {"max_steps": 0}),
+    (TrainerConfig, {"max_time": 3}),
+    (TrainerConfig, {"fast_dev_run": -1}),
+    (TrainerConfig, {"limit_train_batches": 0}),
+    (TrainerConfig, {"limit_train_batches": 1.5}),
+    (TrainerConfig, {"limit_val_batches": -1}),
+    (TrainerConfig, {"val_check_interval": True}),
+    (TrainerConfig, {"val_check_interval": 0.0}),
+    (TrainerConfig, {"callbacks": [{"_target_": "a.B"}]}),
+    (OptimizerConfig, {"scheduler": "linear"}),
+    (SchedulerConfig, {"name": "linear"}),
+    (SchedulerConfig, {"step_size": 0}),
+    (SchedulerConfig, {"warmup_epochs": -1}),
     (TrainingConfig, {"seed": -1}),
     (TrainingConfig, {"trainer": {"max_epochs": 1}}),
 ]
@@ -70,3 +84,36 @@ def test_settings_are_frozen_and_keyword_only() -> None:
         OptimizerConfig().lr = 1.0  # type: ignore[misc]
     with pytest.raises(TypeError):
         OptimizerConfig("adam")  # type: ignore[misc]
+
+
+def test_a_part_of_a_hydra_configuration_becomes_a_config() -> None:
+    cfg = OmegaConf.create(
+        {
+            "lr": 0.5,
+            "training": {"optimizer": {"lr": "${lr}", "betas": [0.8, 0.9]}, "trainer": {"max_epochs": 2}},
+        }
+    )
+    config = TrainingConfig.from_dict_config(cfg.training)
+    assert (config.optimizer.lr, config.optimizer.betas, config.trainer.max_epochs) == (0.5, (0.8, 0.9), 2)
+    with pytest.raises(ConfigError, match="training: .*nowhere"):
+        TrainingConfig.from_dict_config(OmegaConf.create({"seed": "${nowhere}"}))
+    with pytest.raises(ConfigError, match="`training.sed`: unknown key"):
+        TrainingConfig.from_dict_config(OmegaConf.create({"sed": 1}))
+
+
+def test_lightnings_and_torchs_names_are_taken() -> None:
+    assert TrainerConfig(precision="32-true") == TrainerConfig(precision="32")
+    assert TrainerConfig(precision="64-true") == TrainerConfig(precision="64")
+    assert SchedulerConfig(name="reduce_on_plateau") == SchedulerConfig()
+
+
+def test_the_optimizer_may_name_the_scheduler() -> None:
+    cosine = TrainingConfig(
+        optimizer=OptimizerConfig(scheduler="cosine"), scheduler=SchedulerConfig(min_lr=1e-5)
+    )
+    assert cosine.scheduler == SchedulerConfig(name="cosine", min_lr=1e-5)
+    assert TrainingConfig(optimizer=OptimizerConfig(scheduler="reduce_on_plateau")) == TrainingConfig(
+        optimizer=OptimizerConfig(scheduler="plateau")
+    )
+    with pytest.raises(ConfigError, match="expected 'step', as in `scheduler.name`, got 'cosine'"):
+        TrainingConfig(optimizer=OptimizerConfig(scheduler="cosine"), scheduler=SchedulerConfig(name="step"))

@@ -62,8 +62,8 @@ def test_real_scene_in_tiles_gives_scikit_learns_values(scenes: Path, name: str)
     expected = expected_detection(scores, truth.ravel())
     for key, value in expected.items():
         assert values[key] == pytest.approx(value, abs=1e-5), key
-    quartiles = np.quantile(scores, [0.25, 0.5, 0.75])
-    for key, value in zip(("q25", "q50", "q75"), quartiles, strict=True):
+    quantiles = np.quantile(scores, [0.25, 0.5, 0.75, 0.95, 0.99])
+    for key, value in zip(("q25", "q50", "q75", "q95", "q99"), quantiles, strict=True):
         assert values[f"score_{key}"] == pytest.approx(value, rel=1e-4)
     assert values["score_mean"] == pytest.approx(scores.mean(), rel=1e-5)
     assert values["score_std"] == pytest.approx(scores.std(ddof=1), rel=1e-5)

@@ -7,7 +7,6 @@ device and the ranks are known, and the parameters it makes reach the optimizer.
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from typing import Any, cast
 
 import torch
@@ -18,7 +17,6 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from cuvis_ai.execution.batch_gate import checked_batch
 from cuvis_ai.leaf.reading import Evaluation
@@ -28,6 +26,7 @@ from cuvis_ai.training.engine.epoch import Losses, LossMeans, logged, n_valid
 from cuvis_ai.training.engine.evaluation_epoch import EvaluationEpoch
 from cuvis_ai.training.engine.facts import dataset_facts, weights_and_gradients
 from cuvis_ai.training.engine.held_state import random_state, restore_random_state
+from cuvis_ai.training.engine.learning_rate import LearningRate
 from cuvis_ai.training.engine.optimizers import optimizer_of, prepare_nodes
 from cuvis_ai.training.engine.parts import Parts
 from cuvis_ai.training.engine.pictures import Pictures
@@ -84,7 +83,8 @@ class GraphModule(LightningModule):
         self.run = description(parts, config)
         self.resumption = resumption
         self.best: tuple[float, int] | None = None
-        self._scheduler: ReduceLROnPlateau | None = None
+        self.validated_step = 0
+        self._rate: LearningRate | None = None
         self._scheduler_state: dict[str, Any] | None = None
         self._train_means = LossMeans(losses, torch.device("cpu"))
         self._learning_rate = config.optimizer.lr
@@ -126,19 +126,16 @@ class GraphModule(LightningModule):
         named = self.named_parameters() if self.trainer.max_epochs else ()
         optimizer = optimizer_of(self.config.optimizer, named)
         if optimizer is not None:
-            self._scheduler = ReduceLROnPlateau(optimizer, **asdict(self.config.scheduler))
-            if self._scheduler_state is not None:  # its settings are those of now
-                counted = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")
-                self._scheduler.load_state_dict({key: self._scheduler_state[key] for key in counted})
+            self._rate = LearningRate(
+                optimizer, self.config.scheduler, lr=self.config.optimizer.lr,
+                max_epochs=self.trainer.max_epochs or 0, held=self._scheduler_state,
+            )  # fmt: skip
         return optimizer
-
-    # Lightning saves a checkpoint before it steps a plateau scheduler of its own, which would make
-    # a resumed run differ; so this one is stepped and stored here.
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what resuming needs besides weights."""
         checkpoint["cuvis_ai"] = {
-            "scheduler": None if self._scheduler is None else dict(self._scheduler.state_dict()),
+            "scheduler": None if self._rate is None else self._rate.state(),
             "best": self.best,
             "sums": self._train_means.sums,
             "random": random_state(),
@@ -167,8 +164,10 @@ class GraphModule(LightningModule):
             wrapped.broadcast_buffers = False
 
     def on_train_epoch_start(self) -> None:
-        """Start the means of the epoch."""
+        """Start the means of the epoch, and set its learning rate."""
         self._train_means = LossMeans(self.losses, self.device)
+        if self._rate is not None:
+            self._rate.start_epoch(self.current_epoch)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the total loss of a batch; reads no cube if no loss needs one."""
@@ -230,7 +229,7 @@ class GraphModule(LightningModule):
         if not self.trainer.sanity_checking:
             fitting = self.trainer.state.fn == TrainerFn.FITTING
             following = self.current_epoch + self.config.trainer.check_val_every_n_epoch
-            last = not fitting or following >= self.config.trainer.max_epochs
+            last = not fitting or following >= (self.trainer.max_epochs or 0)
             self.pictures.start(self._epoch.observer, last=last)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
@@ -250,6 +249,7 @@ class GraphModule(LightningModule):
         if total is not None:
             self.log("val_loss", total)  # the tutorial's checkpoint file name asks for it under this name
         if self.trainer.state.fn == TrainerFn.FITTING:
+            self.validated_step = self.global_step
             self._finish_epoch_loss(total)
 
     def on_test_epoch_start(self) -> None:
@@ -283,12 +283,8 @@ class GraphModule(LightningModule):
             return
         if self.best is None or total < self.best[0]:
             self.best = (total, self.current_epoch)
-        if self._scheduler is not None:
-            before = self._scheduler.optimizer.param_groups[0]["lr"]
-            self._scheduler.step(total)
-            after = self._scheduler.optimizer.param_groups[0]["lr"]
-            if after != before:
-                logger.info("  Learning rate reduced from %g to %g", before, after)
+        if self._rate is not None:
+            self._rate.after_loss(total, self.current_epoch)
 
     def publish(self, values: Mapping[str, float], stage: str) -> None:
         """Give values to Lightning's callbacks, to the monitors and to the console."""

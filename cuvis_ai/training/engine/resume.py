@@ -24,6 +24,7 @@ def checkpoint_folders(config: TrainerConfig) -> list[Path]:
     """Return where the `ModelCheckpoint` callbacks write, as Lightning decides it."""
     root = Path(config.default_root_dir or ".") / "checkpoints"
     found = [Path(c.dirpath or root) for c in config.callbacks if isinstance(c, ModelCheckpoint)]
+    found += [root] if config.enable_checkpointing and not found else []
     return [folder for folder in dict.fromkeys(found) if "://" not in str(folder)]
 
 

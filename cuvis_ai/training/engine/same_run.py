@@ -29,7 +29,7 @@ Description = dict[str, dict[str, str]]
 
 _OF_THE_TRAINING = re.compile(
     r"(optimizer|scheduler)\..*|trainer\.(precision|gradient_clip_val|accumulate_grad_batches"
-    r"|check_val_every_n_epoch|deterministic)"
+    r"|check_val_every_n_epoch|val_check_interval|limit_(train|val)_batches|deterministic)"
 )
 """Settings that change what a step or an epoch does."""
 _SILENT = {"trainer.enable_progress_bar"}
@@ -43,10 +43,15 @@ def description(parts: Parts, config: TrainingConfig) -> Description:
 
 
 def plain(config: TrainingConfig) -> dict[str, Any]:
-    """Return the settings as nested plain values; callbacks by their class name."""
-    trainer = replace(config.trainer, callbacks=[])
-    settings = asdict(replace(config, trainer=trainer))
+    """Return the settings as nested plain values; callbacks and other objects by their class names."""
+    trainer = replace(config.trainer, callbacks=[], extra={})
+    settings = asdict(replace(config, trainer=trainer, monitor_plugins=[]))
     settings["trainer"]["callbacks"] = [type(c).__name__ for c in config.trainer.callbacks]
+    settings["trainer"]["extra"] = {
+        name: value if isinstance(value, str | int | float | None) else type(value).__name__
+        for name, value in config.trainer.extra.items()
+    }
+    del settings["monitor_plugins"]  # they are the graph's
     return settings
 
 
@@ -98,7 +103,12 @@ def _text(value: object) -> str:
 
 def _of_settings(parts: Parts, config: TrainingConfig) -> dict[str, str]:
     found = {"monitors": ", ".join(type(monitor).__name__ for monitor in parts.monitors)}
-    for name, value in plain(config).items():
+    return {**found, **_nested_text(plain(config))}
+
+
+def _nested_text(settings: Mapping[str, Any]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in settings.items():
         nested = value if isinstance(value, Mapping) else {"": value}
         found |= {f"{name}.{key}".rstrip("."): repr(one) for key, one in nested.items()}
     return found
@@ -134,7 +144,7 @@ def check_same_run(held: Description, now: Description, defaults: Mapping[str, s
     Args:
         held: the checkpoint's.
         now: this run's.
-        defaults: of arguments, which an earlier version may not have had.
+        defaults: of arguments, which an earlier version may not have had; settings have theirs.
 
     Raises:
         ConfigError: the graph is another one; lists all that differs, with both values.
@@ -149,7 +159,8 @@ def check_same_run(held: Description, now: Description, defaults: Mapping[str, s
             + (f"\n  and {len(others) - _MOST_LINES} more" if len(others) > _MOST_LINES else "")
             + "\nBuild the graph as it was, or train this one without `ckpt_path`."
         )
-    changed = _different(held["settings"], now["settings"], _OF_THE_TRAINING.fullmatch)
+    settings = {**_nested_text(plain(TrainingConfig())), **held["settings"]}
+    changed = _different(settings, now["settings"], _OF_THE_TRAINING.fullmatch)
     if changed:
         fresh = any(line.startswith("optimizer.name:") for line in changed)
         logger.warning(
@@ -157,7 +168,7 @@ def check_same_run(held: Description, now: Description, defaults: Mapping[str, s
             ", and its optimizer starts without a state" if fresh else "",
             "; ".join(changed),
         )
-    log_freely_changed(held["settings"], now["settings"])
+    log_freely_changed(settings, now["settings"])
 
 
 def log_freely_changed(held: Mapping[str, str], now: Mapping[str, str]) -> None:

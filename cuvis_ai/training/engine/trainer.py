@@ -10,31 +10,32 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.node.base import require_fitted
-from cuvis_ai.training.config import TrainerConfig, TrainingConfig
+from cuvis_ai.training.config import TrainingConfig
 from cuvis_ai.training.engine.batches import (
     CountedBatches,
     any_rank_has_batches,
     context_read,
     sized_and_filled,
 )
-from cuvis_ai.training.engine.checkpoint_file import WholeFiles
 from cuvis_ai.training.engine.epoch import Losses
 from cuvis_ai.training.engine.facts import outline_of
 from cuvis_ai.training.engine.lightning_module import GraphModule
+from cuvis_ai.training.engine.lightning_trainer import (
+    config_errors,
+    ends_between_validations,
+    make_trainer,
+    may_stop_early,
+)
 from cuvis_ai.training.engine.parts import Parts
 from cuvis_ai.training.engine.pictures import Pictures
-from cuvis_ai.training.engine.progress import EpochProgressBar
 from cuvis_ai.training.engine.resume import (
     check_checkpoint_folders,
     find_checkpoint,
-    last_epoch_keeper,
     log_way_back,
 )
 from cuvis_ai.training.engine.resumption import Resumption
@@ -45,49 +46,6 @@ from cuvis_ai.training.monitors.records import numbered
 from cuvis_ai.types import Batch
 
 logger = logging.getLogger(__name__)
-
-
-@contextmanager
-def _config_errors() -> Iterator[None]:
-    """Turn what Lightning says of impossible settings into a `ConfigError`."""
-    try:
-        yield
-    except ConfigError:
-        raise
-    except (MisconfigurationException, TypeError, ValueError) as err:
-        raise ConfigError(f"TrainerConfig: expected settings that Lightning knows, got: {err}") from err
-
-
-@_config_errors()
-def make_trainer(config: TrainerConfig, *, max_epochs: int) -> Trainer:
-    """Return a Lightning trainer that writes nothing unless a callback asks for it."""
-    callbacks = [*config.callbacks, *last_epoch_keeper(config.callbacks)]
-    if config.enable_progress_bar:
-        callbacks.append(EpochProgressBar())
-    try:
-        return Trainer(
-            max_epochs=max_epochs,
-            accelerator=config.accelerator,
-            devices=config.devices,
-            num_nodes=config.num_nodes,
-            strategy=config.strategy,
-            precision=config.precision,
-            log_every_n_steps=config.log_every_n_steps,
-            gradient_clip_val=config.gradient_clip_val,
-            accumulate_grad_batches=config.accumulate_grad_batches,
-            check_val_every_n_epoch=config.check_val_every_n_epoch,
-            num_sanity_val_steps=config.num_sanity_val_steps if max_epochs else 0,
-            deterministic=config.deterministic,
-            default_root_dir=config.default_root_dir,
-            callbacks=callbacks,
-            plugins=[WholeFiles(callbacks)],
-            logger=False,
-            enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
-            enable_progress_bar=config.enable_progress_bar,
-            enable_model_summary=False,
-        )
-    except (MisconfigurationException, TypeError, ValueError, AttributeError) as err:
-        raise ConfigError(f"TrainerConfig: expected settings that Lightning takes, got: {err}") from err
 
 
 def train(
@@ -114,7 +72,7 @@ def train(
         parts.visualizations if parts.monitors else (),
         recorder,
         ranks=trainer.world_size,
-        may_stop_early=not all(isinstance(c, ModelCheckpoint) for c in config.trainer.callbacks),
+        may_stop_early=may_stop_early(config.trainer),
     )
     source = CountedBatches(
         datamodule,
@@ -122,6 +80,8 @@ def train(
         val=losses.read_data or pictures.read_data or any(one.leaf.observes() for one in parts.metrics),
         context=_context(parts),
     )
+    if not source.reads["val"] and trainer.limit_val_batches:
+        trainer.limit_val_batches = 1.0  # of the one number that stands for them
     checkpoint = find_checkpoint(ckpt_path, config.trainer)
     resumption = None if checkpoint is None else Resumption(checkpoint, parts, losses, config, trainer)
     module = GraphModule(parts, losses, pictures, recorder, config, resumption=resumption)
@@ -226,7 +186,7 @@ def _run(
     if module.config.trainer.validate_start and resumption is None:
         trainer.callbacks.append(StatisticalStart())  # type: ignore[attr-defined]  # set by a connector
     start = time.perf_counter()
-    with _expected_warnings():
+    with _expected_warnings(), config_errors():
         if resumption is None:
             trainer.fit(module, datamodule=source)
         else:
@@ -235,7 +195,9 @@ def _run(
                 trainer.fit(module, datamodule=source, ckpt_path=resumption.path, weights_only=True)
         if module.verdict.reverted is None:  # the checkpoint is of the end: Lightning leaves its hooks out
             module.verdict.on_train_end(trainer, module)
-        changed = not trainer.max_epochs or module.verdict.reverted
+        between = ends_between_validations(module.config.trainer)
+        late = between and module.validated_step != trainer.global_step
+        changed = not trainer.max_epochs or module.verdict.reverted or late
         if changed and any_rank_has_batches(trainer, source.val_dataloader()):
             trainer.validate(module, datamodule=source, verbose=False)
     if trainer.max_epochs:

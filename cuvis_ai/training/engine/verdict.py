@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from typing_extensions import override
 
-from cuvis_ai.execution.batch_gate import checked_batch
+from cuvis_ai.execution.batch_gate import checked_batch, with_cube
 from cuvis_ai.execution.execution import Execution
 from cuvis_ai.functional.detection import Ranking, ranking, ranks_as_well
 from cuvis_ai.leaf.observer import Observer
@@ -130,6 +130,7 @@ class Verdict(Callback):
         """Return a training batch without the strip, which is then mere context."""
         if self.strip is None or not isinstance(batch, Mapping):
             return batch
+        batch = with_cube(batch)
         return _confined(batch, ~self.strip.inside(batch["cube"]))
 
     def _rankings(self, trainer: Trainer, device: torch.device) -> list[Ranking] | None:
@@ -160,6 +161,7 @@ class Verdict(Callback):
         dtype = self.execution.dtype
         for batch in loader:
             if isinstance(batch, Mapping):
+                batch = with_cube(batch)
                 cast_batch = {**batch, "cube": batch["cube"].to(dtype)}  # as Lightning does with precision 64
                 yield checked_batch(cast_batch, device, dtype)
 

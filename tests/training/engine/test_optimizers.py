@@ -11,6 +11,7 @@ from cuvis_ai.leaf.bases import Loss, Read, View
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.training.config import OptimizerConfig, SchedulerConfig, TrainerConfig, TrainingConfig
+from cuvis_ai.training.engine.optimizers import optimizer_of
 from cuvis_ai.training.losses import OrthogonalityLoss
 from cuvis_ai.training.monitors import DummyMonitor
 from tests.cubes import Batches, as_batches, random_cubes
@@ -62,3 +63,14 @@ def test_learning_rate_never_falls_below_its_minimum(tmp_path: Path) -> None:
     rates = [row["value"] for row in rows if row["name"] == "train/metric/learning_rate"]
     assert rates[0] == 1.0
     assert rates[-2:] == [0.05, 0.05] == [min(rates)] * 2
+
+
+def test_momentum_of_sgd_by_its_recurrence() -> None:
+    """v = 0.5 v + g, w = w − 0.1 v."""
+    weight = torch.nn.Parameter(torch.tensor([1.0]))
+    optimizer = optimizer_of(OptimizerConfig(name="sgd", lr=0.1, momentum=0.5), [("w", weight)])
+    assert optimizer is not None
+    for expected in (1 - 0.1 * 2, 0.8 - 0.1 * 3, 0.5 - 0.1 * 3.5):
+        weight.grad = torch.tensor([2.0])
+        optimizer.step()
+        assert weight.item() == pytest.approx(expected)
