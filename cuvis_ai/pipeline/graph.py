@@ -129,15 +129,13 @@ class Graph(GraphOnData):
         # Lightning takes seconds to import.
         from lightning.pytorch import LightningDataModule
 
-        from cuvis_ai.training.engine import trainer
-
         if not self.topology.parents:
             raise GraphError(f"graph `{self.name}`: nothing to train. Add a node first.")
         if not isinstance(datamodule, LightningDataModule):
             raise GraphError(f"train: expected a LightningDataModule, got {type(datamodule).__name__}.")
         for monitor in (config := TrainingConfig.of(training_config)).monitor_plugins:
             self.register_monitor(monitor)
-        done = trainer.train(self._parts(), datamodule, config, ckpt_path)
+        done: Trainer = self._engine().train(self._parts(), datamodule, config, ckpt_path)
         self.bands = TrainedBands.of_data(datamodule)
         return done
 
@@ -169,8 +167,6 @@ class Graph(GraphOnData):
         """
         from lightning.pytorch import LightningDataModule  # it takes seconds to import
 
-        from cuvis_ai.training.engine import trainer
-
         if not isinstance(source, LightningDataModule):
             source = self._gate(wavelengths, match_bands).batch(source, valid=valid, mask=mask)
         elif mask is not None or valid is not None or wavelengths is not None or match_bands:
@@ -178,7 +174,10 @@ class Graph(GraphOnData):
                 "evaluate: expected a data module alone, which brings masks, `valid` and wavelengths, got "
                 "such arguments beside it. Give them to the data module."
             )
-        return trainer.evaluate(self._parts(), source, split, TrainingConfig.of(training_config))
+        values: dict[str, float] = self._engine().evaluate(
+            self._parts(), source, split, TrainingConfig.of(training_config)
+        )
+        return values
 
     # Applying.
 

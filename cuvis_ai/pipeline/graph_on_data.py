@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
+from cuvis_ai.node.base import require_fitted
 from cuvis_ai.pipeline.evaluation.scene_evaluation import SceneEvaluation
 from cuvis_ai.pipeline.evaluation.score_sources import EvaluationArguments, evaluate_graph, options_of
 from cuvis_ai.pipeline.module_like import ModuleLike
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 from cuvis_ai.training.engine.parts import Parts
+from cuvis_ai.training.engine.threshold_fit import fit_threshold
 from cuvis_ai.training.threshold import Rule, Threshold
 
 if TYPE_CHECKING:
@@ -77,12 +79,15 @@ class GraphOnData(ModuleLike):
         Example:
             >>> graph.fit_threshold(data, "false_alarm_rate", 1e-3).value  # doctest: +SKIP
         """
-        from cuvis_ai.training.engine.threshold_fit import fit_threshold  # Lightning takes seconds to import
-
         end = self.topology.end()
         threshold = Threshold(rule, parameter)
         threshold.check_parent(self._members.node(end), self._members.execution.channels((end,)))
-        fit_threshold(self._parts(), threshold, self._members.node(end), datamodule, split)
+        for node in self._members.in_order().values():
+            require_fitted(node)
+        parts = self._parts()
+        fit_threshold(
+            parts, threshold, self._members.node(end), self._engine().split_loader(parts, datamodule, split)
+        )
         name = None
         for leaf, parent in list(self.topology.leaves.items()):
             if parent == end and isinstance(self._members.leaf(leaf), Threshold):
@@ -90,6 +95,13 @@ class GraphOnData(ModuleLike):
                 self._members.remove(leaf)
         self._members.add_leaf(threshold, end, name)
         return threshold
+
+    @staticmethod
+    def _engine() -> Any:
+        """The module `trainer`: with it comes Lightning, which takes seconds to import."""
+        from cuvis_ai.training.engine import trainer
+
+        return trainer
 
     def _parts(self) -> Parts:
         return self._members.parts(

@@ -112,8 +112,8 @@ class Threshold(Metric):
         if scores.count == 0:
             masks = " with masks" if self.rule in _NEED_MASKS else ""
             raise GraphError(
-                f"{self.label}: rule {self.rule!r}: expected validation scores{masks}, got none. Add them, or "
-                "use another rule."
+                f"{self.label}: rule {self.rule!r}: expected validation scores{masks}, got none. Add them, "
+                "or use another rule."
             )
         if self.rule == "f1_max":
             best = best_f1(scores.curve())
