@@ -15,6 +15,7 @@ from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.decoder import LinearDecoder, PCADecoder
 from cuvis_ai.node.pca import TrainablePCA
+from cuvis_ai.node.selector import SoftChannelSelector
 from cuvis_ai.normalization.normalization import MinMaxNormalizer, StandardNormalizer
 from cuvis_ai.spatial.guide import Guide
 from cuvis_ai.spatial.guided_filter import GuidedFilter
@@ -26,6 +27,8 @@ from cuvis_ai.training.losses import (
     BalancedBCEWithLogits,
     MSEReconstructionLoss,
     OrthogonalityLoss,
+    SelectorDiversityRegularizer,
+    SelectorEntropyRegularizer,
     WeightedMultiLoss,
 )
 from cuvis_ai.training.metrics import (
@@ -77,6 +80,9 @@ NODES = [
     NodeCase("ace-given", lambda: ACE([1.0, 3.0, -2.0, 0.5, 4.0, 9.0, 2.0])),
     NodeCase("ace-region", lambda: ACE(region=1)),
     NodeCase("ace-trainable", lambda: ACE(trainable=True)),
+    NodeCase("selector", lambda: SoftChannelSelector(3)),
+    NodeCase("selector-soft", lambda: SoftChannelSelector(3, hard=False, init_method="explained")),
+    NodeCase("selector-frozen", lambda: SoftChannelSelector(3, init_method="uniform", trainable=False)),
 ]
 
 
@@ -113,6 +119,7 @@ HEAD = lambda: BranchLogitHead([1.0])  # noqa: E731
 PCA = lambda: TrainablePCA(3, trainable=True)  # noqa: E731
 WHITENED = lambda: TrainablePCA(3, whiten=True)  # noqa: E731
 HARD = lambda: TrainablePCA(3, trainable=True, orthogonal="hard")  # noqa: E731
+SELECTOR = lambda: SoftChannelSelector(3)  # noqa: E731
 DECODER = lambda: PCADecoder(tied_to="trainable_pca")  # noqa: E731
 
 LEAVES = [
@@ -123,6 +130,9 @@ LEAVES = [
     LeafCase("bce-balanced", lambda: AnomalyBCEWithLogits(pos_weight="balanced"), (RXGlobal, RXLogitHead)),
     LeafCase("bce-class-balanced", lambda: BalancedBCEWithLogits(), (ACE, HEAD)),
     LeafCase("bce-class-balanced-free", lambda: BalancedBCEWithLogits(anchor=0.0), (RXGlobal, RXLogitHead)),
+    LeafCase("selector-entropy", lambda: SelectorEntropyRegularizer(), (SELECTOR,)),
+    LeafCase("selector-entropy-target", lambda: SelectorEntropyRegularizer(0.1, 1.2), (SELECTOR,)),
+    LeafCase("selector-diversity", lambda: SelectorDiversityRegularizer(), (SELECTOR,)),
     LeafCase("multi", lambda: WeightedMultiLoss([OrthogonalityLoss()], [0.5]), (PCA,)),
     LeafCase(
         "multi-learnable", lambda: WeightedMultiLoss([OrthogonalityLoss()], [0.5], learnable=True), (PCA,)

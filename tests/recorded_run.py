@@ -12,12 +12,18 @@ from cuvis_ai.execution.execution import Execution
 from cuvis_ai.leaf.bases import Attached, Picture, Visualization
 from cuvis_ai.leaf.observer import Observer
 from cuvis_ai.node.pca import TrainablePCA
+from cuvis_ai.node.selector import SoftChannelSelector
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
 from cuvis_ai.training.engine.facts import outline_of, weights_and_gradients
 from cuvis_ai.training.engine.pictures import Pictures
 from cuvis_ai.training.monitors import Monitor, Outline, OutlineNode, Recorder, Run
+from cuvis_ai.training.special_visualization.selector_visualizations import (
+    SelectorChannelMaskPlot,
+    SelectorStabilityPlot,
+    SelectorTemperaturePlot,
+)
 from cuvis_ai.training.visualizations import (
     AnomalyHeatmap,
     ComponentPlot,
@@ -77,6 +83,21 @@ def fitted_graph(leaves: bool = True) -> Graph:
             graph.add_leaf_node(leaf, parent=rx)
     quiet = TrainerConfig(max_epochs=0, accelerator="cpu", enable_progress_bar=False)
     graph.train(Batches(batches()), TrainingConfig(trainer=quiet))
+    return graph
+
+
+def selector_graph() -> Graph:
+    """Return a choice of bands, fitted, with two epochs behind it and all its pictures."""
+    graph = Graph("selector")
+    selector = graph.add_node(SoftChannelSelector(3), name="selector")
+    for leaf in (SelectorTemperaturePlot(), SelectorChannelMaskPlot(), SelectorStabilityPlot()):
+        graph.add_leaf_node(leaf, parent=selector)
+    quiet = TrainerConfig(max_epochs=0, accelerator="cpu", enable_progress_bar=False)
+    graph.train(Batches(batches()), TrainingConfig(trainer=quiet))
+    selector.record(0)
+    selector.logits.data = torch.tensor([0.0, 0.0, 3.0, 0.0, 2.0, 0.0, 1.0])
+    selector.update_temperature(1)
+    selector.record(1)
     return graph
 
 

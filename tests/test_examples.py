@@ -25,6 +25,7 @@ SCRIPTS = {
     "phase1_statistical_training": "statistical_rx",
     "phase2_visualization_training": "visualized_rx",
     "phase3_gradient_training": "trainable_pca",
+    "phase4_soft_channel_selector": "channel_selector",
 }
 """Scripts in examples_torch, and the name of the graph that each of them trains."""
 PICTURES = {
@@ -92,6 +93,19 @@ def test_phase_1_needs_no_masks(run: Run, tmp_path: Path) -> None:
     found = values_of(tmp_path / "outputs" / "artifacts")
     assert {"explained_variance_total", "score_mean", "threshold"} <= found.keys()
     assert "anomaly_auroc" not in found
+
+
+@pytest.mark.parametrize("name", ["phase4_config", "phase4_bands"])
+def test_phase_4_chooses_bands(name: str, run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    overrides = ("training.trainer.max_epochs=4", "nodes.selector.n_select=4", "data=lentils")
+    with caplog.at_level(logging.INFO, logger="cuvis_ai"):
+        graph = run(name, *overrides[: 2 if name == "phase4_config" else 3])
+    assert "attached to `logit_head`, the last of" in caplog.text
+    selector = graph.nodes["selector"]
+    assert len(selector.selected_wavelengths) == 4
+    assert selector.settled == (name == "phase4_bands")
+    drawn = {path.parent.name for path in (tmp_path / "outputs").rglob("*.png")}
+    assert {"temp_viz", "mask_viz", "stability_viz"} <= drawn
 
 
 def test_detect_is_the_unsupervised_pipeline(run: Run, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from cuvis_ai.functional.affine import Affine, centred
 from cuvis_ai.functional.eigen import cholesky_whitening, whitening
+from cuvis_ai.functional.split_precision import joined, split
 from cuvis_ai.node.base import AffineNode, FittedNode, check_channels
 from cuvis_ai.node.base.arguments import require
 from cuvis_ai.stats import Moments, Sketch
@@ -114,16 +115,14 @@ class RXGlobal(FittedNode, AffineNode):
     def remember(self, upstream: Moments) -> None:
         """Store the moments from which the statistics are derived."""
         self.set_state(
-            upstream_mean=_split(upstream.mean, self.mu.dtype),
-            upstream_cov=_split(upstream.covariance(), self.mu.dtype),
+            upstream_mean=split(upstream.mean, self.mu.dtype),
+            upstream_cov=split(upstream.covariance(), self.mu.dtype),
         )
 
     def _derived(self, path: Affine | None) -> Moments:
         """Return the moments of what enters now, as if of two pixels."""
         # covariance() divides by n − 1: with n = 2 the scatter is the covariance.
-        upstream = Moments(
-            2, self.upstream_mean.cpu().double().sum(0), self.upstream_cov.cpu().double().sum(0)
-        )
+        upstream = Moments(2, joined(self.upstream_mean), joined(self.upstream_cov))
         if path is not None:
             check_channels(self, upstream.channels, path.in_channels)
         return upstream if path is None else upstream.through(path)
@@ -167,9 +166,3 @@ class RXGlobal(FittedNode, AffineNode):
     @override
     def pointwise(self, mapped: CubeTensor) -> MappedCube:
         return mapped.square().sum(1, keepdim=True)
-
-
-def _split(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return values as two numbers of `dtype` each, whose sum has twice its digits."""
-    high = values.to(dtype)
-    return torch.stack([high, (values - high.to(values.dtype)).to(dtype)])

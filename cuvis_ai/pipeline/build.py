@@ -5,6 +5,7 @@ problems are collected and raised at once.
 """
 
 import inspect
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from cuvis_ai.plain_types import argument_misfits, misfit
 from cuvis_ai.training.config import TrainingConfig
 from cuvis_ai.training.monitors import Monitor
 from cuvis_ai.training.setting_rules import unknown_key
+
+logger = logging.getLogger(__name__)
 
 LEAF_KEYS = ("loss_leaves", "metric_leaves", "visualization_leaves")
 PARTS = ("graph", "nodes", *LEAF_KEYS, "monitoring", "datamodule", "training")
@@ -160,18 +163,22 @@ def _add_leaves(
                 arguments, parent = _without(arguments, "parent", None, str | None)
                 leaf = _made(where, arguments, Leaf, allow)
                 if attach:
-                    graph.add_leaf_node(leaf, parent or _only_parent(graph, leaf), name=str(name))
+                    graph.add_leaf_node(leaf, parent or _natural_parent(graph, leaf, where), name=str(name))
 
 
-def _only_parent(graph: Graph, leaf: Leaf) -> str:
-    """Return the one node that the leaf can be attached to."""
+def _natural_parent(graph: Graph, leaf: Leaf, where: str) -> str:
+    """Return the node that a leaf can be attached to; of several in one chain the most downstream one."""
     candidates = graph.possible_parents(leaf)
-    if len(candidates) != 1:
+    last = candidates[-1] if candidates else ""
+    ancestors = graph.topology.ancestors((last,)) if candidates else set()
+    if not candidates or not ancestors.issuperset(candidates[:-1]):
         raise ConfigError(
-            f"expected one node that {type(leaf).__name__} can be attached to, got "
+            f"expected one node that {type(leaf).__name__} can be attached to, or several of one chain, got "
             f"{', '.join(candidates) or 'none'}. Add `parent: <name of a node>`."
         )
-    return candidates[0]
+    if len(candidates) > 1:
+        logger.info("`%s`: attached to `%s`, the last of %s", where, last, ", ".join(candidates))
+    return last
 
 
 def _add_monitors(

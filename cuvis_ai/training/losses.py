@@ -24,6 +24,17 @@ from cuvis_ai.node.base import Node
 from cuvis_ai.node.base.abilities import Anchored, Decodes
 from cuvis_ai.node.base.arguments import require
 from cuvis_ai.stats import ClassCounts, Sketch
+from cuvis_ai.training.selector_regularizers import SelectorDiversityRegularizer, SelectorEntropyRegularizer
+
+__all__ = [
+    "AnomalyBCEWithLogits",
+    "BalancedBCEWithLogits",
+    "MSEReconstructionLoss",
+    "OrthogonalityLoss",
+    "SelectorDiversityRegularizer",
+    "SelectorEntropyRegularizer",
+    "WeightedMultiLoss",
+]
 
 
 class OrthogonalityLoss(Loss):

@@ -111,11 +111,12 @@ class AnomalyDetectionMetrics(Metric):
     `Threshold` attached to it, or a `TailCalibrator`'s own.
 
     Args:
-        threshold_multiplier: k in the threshold, the epoch's mean + k · standard deviation.
+        threshold_multiplier: k in the threshold, the epoch's mean + k · standard deviation; None: 2, but for
+            a parent that emits logits the probability ½.
         threshold: a probability in (0, 1) instead, in all stages, for a parent that emits logits.
     """
 
-    def __init__(self, threshold_multiplier: float = 2.0, *, threshold: float | None = None) -> None:
+    def __init__(self, threshold_multiplier: float | None = None, *, threshold: float | None = None) -> None:
         require(
             threshold is None or 0 < threshold < 1,
             "AnomalyDetectionMetrics: threshold", "a probability in (0, 1)", threshold,
@@ -151,6 +152,8 @@ class AnomalyDetectionMetrics(Metric):
                 logger.warning("%s: %s, so anomaly metrics are left out", self.label, reason)
             self._warned = True
             return {}
+        if threshold is None and self.threshold_multiplier is None and parent.emits_logits:
+            threshold = 0.0  # the probability ½
         values = {**self._at_threshold(scores, threshold), **_over_thresholds(scores)}
         return {f"anomaly_{name}": value for name, value in values.items() if value is not None}
 
@@ -160,7 +163,8 @@ class AnomalyDetectionMetrics(Metric):
         elif stored is not None:
             threshold = stored
         else:
-            threshold = above_mean(scores.mean, scores.std, self.threshold_multiplier)
+            k = 2.0 if self.threshold_multiplier is None else self.threshold_multiplier
+            threshold = above_mean(scores.mean, scores.std, k)
         confusion = scores.confusion(threshold)
         rates = {"precision": precision, "recall": recall, "f1": f1, "iou": iou}
         return {"threshold": threshold, **{name: rate(confusion) for name, rate in rates.items()}}

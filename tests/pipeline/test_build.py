@@ -1,5 +1,6 @@
 """From configurations to graphs, data modules and settings."""
 
+import logging
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -104,11 +105,21 @@ def test_leaf_is_attached_to_the_only_node_of_the_right_kind() -> None:
     assert topology.leaves == {"orthogonality": "pca", "variance": "pca"}
 
 
-def test_leaf_with_several_possible_parents_asks_for_one() -> None:
-    text = problems(config(nodes=TWO_PCAS, metric_leaves={}))
+def test_leaf_that_fits_several_nodes_of_a_chain_is_attached_to_the_last(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO, logger="cuvis_ai"):
+        topology = build(config(nodes=TWO_PCAS, metric_leaves={})).graph.topology
+    assert topology.leaves == {"orthogonality": "second"}
+    assert "`loss_leaves.orthogonality`: attached to `second`, the last of pca, second" in caplog.text
+
+
+def test_leaf_that_fits_nodes_of_several_branches_asks_for_one() -> None:
+    branches = {**TWO_PCAS, "second": {**TWO_PCAS["second"], "parent": "normalizer"}}
+    text = problems(config(nodes=branches, metric_leaves={}))
     assert text == (
-        "`loss_leaves.orthogonality`: expected one node that OrthogonalityLoss can be attached to, got pca, second. "
-        "Add `parent: <name of a node>`."
+        "`loss_leaves.orthogonality`: expected one node that OrthogonalityLoss can be attached to, or several of "
+        "one chain, got pca, second. Add `parent: <name of a node>`."
     )
 
 
@@ -322,7 +333,7 @@ def composed(name: str, *overrides: str) -> dict[str, Any]:
 
 def test_every_configuration_is_in_these_tests() -> None:
     # The first says at its top that it is not run by itself; the others are in test_examples.
-    parts = {"general", "phase1_config", "phase2_config", "detect"}
+    parts = {"general", "phase1_config", "phase2_config", "detect", "phase4_config", "phase4_bands"}
     assert {path.stem for path in CONF.glob("*.yaml")} == {*COMPLETE, *parts}
 
 

@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 from cuvis_ai.execution.batch_gate import checked_batch
 from cuvis_ai.leaf.reading import Evaluation
 from cuvis_ai.training.config import TrainingConfig
+from cuvis_ai.training.engine.annealing import Annealing
 from cuvis_ai.training.engine.batches import CountedBatches, check_monitored_values, statistics_batches
 from cuvis_ai.training.engine.epoch import Losses, LossMeans, logged, n_valid
 from cuvis_ai.training.engine.evaluation_epoch import EvaluationEpoch
@@ -80,6 +81,7 @@ class GraphModule(LightningModule):
         self.signals = Signals()
         self.evaluated_split = evaluated_split
         self.verdict = Verdict(parts.execution, losses)
+        self.annealing = Annealing(parts.execution, recorder)
         self.run = description(parts, config)
         self.resumption = resumption
         self.best: tuple[float, int] | None = None
@@ -90,8 +92,8 @@ class GraphModule(LightningModule):
         self._learning_rate = config.optimizer.lr
 
     def configure_callbacks(self) -> list[Callback]:
-        """Return what watches for signals."""
-        return [self.signals]
+        """Return what watches for signals, and what anneals choices of bands."""
+        return [self.signals, self.annealing]
 
     # The two phases.
 
@@ -253,7 +255,7 @@ class GraphModule(LightningModule):
             self._finish_epoch_loss(total)
 
     def on_test_epoch_start(self) -> None:
-        """Start the losses and metrics of the epoch."""
+        """Start the epoch's losses and metrics."""
         self._epoch = EvaluationEpoch(self.parts, self.losses, self.pictures, self.device)
 
     test_step = validation_step
@@ -261,8 +263,6 @@ class GraphModule(LightningModule):
     def on_test_epoch_end(self) -> None:
         """Log losses and metrics."""
         self.publish(self._epoch.compute(self.evaluated_split, fit=False), self.evaluated_split)
-
-    # What the hooks share.
 
     @property
     def has_validation(self) -> bool:
@@ -279,7 +279,7 @@ class GraphModule(LightningModule):
 
     def _finish_epoch_loss(self, total: float | None) -> None:
         """Step the scheduler on the total that is watched, and remember the best."""
-        if total is None:
+        if total is None or self.annealing.holds_back(self.config.trainer.max_epochs):
             return
         if self.best is None or total < self.best[0]:
             self.best = (total, self.current_epoch)

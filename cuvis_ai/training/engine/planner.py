@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from cuvis_ai.execution.execution import Execution
 from cuvis_ai.node.base import FittedNode, Node
 from cuvis_ai.node.base.abilities import Decodes, reweighting
+from cuvis_ai.node.base.selection import Selection
 from cuvis_ai.stats import Sketch
 from cuvis_ai.types import Point
 
@@ -25,7 +26,7 @@ def plan(execution: Execution) -> list[list[str]]:
     left = {
         name: 1 + reweighting(nodes[name])
         for name in execution.topology.order()
-        if nodes[name].requires_initial_fit and not nodes[name].fitted
+        if _is_to_be_fitted(nodes[name])
     }
     passes: list[list[str]] = []
     while left:
@@ -37,6 +38,12 @@ def plan(execution: Execution) -> list[list[str]]:
         passes.append(fits)
         left = {name: n - (name in fits) for name, n in left.items() if n > 1 or name not in fits}
     return passes
+
+
+def _is_to_be_fitted(node: Node) -> bool:
+    """Whether a node needs statistics: none are known, or not those beside what the user has written."""
+    lacking = isinstance(node, Selection) and node.lacks_statistics()
+    return node.requires_initial_fit and (lacking or not node.fitted)
 
 
 def _ready(execution: Execution, left: Mapping[str, int], started: Collection[str]) -> list[str]:

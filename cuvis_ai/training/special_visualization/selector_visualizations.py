@@ -1,0 +1,124 @@
+"""Pictures of a choice of bands; their history is the node's, so that a resumed run goes on with it."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from typing_extensions import override
+
+from cuvis_ai.functional.soft_selection import jaccard
+from cuvis_ai.leaf.bases import Picture, Visualization
+from cuvis_ai.leaf.choice import selection_of
+from cuvis_ai.leaf.reading import Observation, Read, Sketches, Truth, View
+from cuvis_ai.node.base import Node
+from cuvis_ai.stats import ChannelMomentsByClass
+from cuvis_ai.training.visualizations.drawing.chosen_bands import (
+    draw_choice,
+    draw_stability,
+    draw_temperatures,
+)
+from cuvis_ai.training.visualizations.scene import array
+from cuvis_ai.training.visualizations.spectra_plot import spectra_of
+
+
+class SelectorTemperaturePlot(Visualization):
+    """The temperature of each epoch, T_init and T_min as guides (`temperature`).
+
+    Args:
+        log_frequency: draws in every n-th validation epoch; 1 or more.
+    """
+
+    def __init__(self, log_frequency: int = 1) -> None:
+        super().__init__(log_frequency)
+
+    @override
+    def check_parent(self, parent: Node, channels: int | None) -> None:
+        selection_of(parent, self)
+
+    @override
+    def draw(self, parent: Node, sketches: Sketches) -> list[Picture]:
+        selection = selection_of(parent, self)
+        trained = selection.history[selection.history[:, 0] >= 0]
+        epochs, temperatures = array(trained[:, 0]), array(trained[:, 1])
+        if not len(epochs):
+            return []
+        limits = selection.temperature_init, selection.temperature_min
+        figure = draw_temperatures(epochs, temperatures, *limits)
+        return [Picture("temperature", figure, {"epoch": epochs, "temperature": temperatures})]
+
+
+class SelectorChannelMaskPlot(Visualization):
+    """Weights and chosen bands above the mean spectra of normal and anomalous pixels (`channel_mask`).
+
+    The axis is the node's wavelengths, or else the batches'.
+
+    Args:
+        log_frequency: draws in every n-th validation epoch; 1 or more.
+    """
+
+    def __init__(self, log_frequency: int = 5) -> None:
+        super().__init__(log_frequency)
+        self.reset()
+
+    @override
+    def check_parent(self, parent: Node, channels: int | None) -> None:
+        selection_of(parent, self)
+
+    @override
+    def observes(self) -> Mapping[str, Observation]:
+        return {"spectra": Observation(Read.INPUT, ChannelMomentsByClass, Truth.USED)}
+
+    @override
+    def reset(self) -> None:
+        self._wavelengths: Any = None
+
+    @override
+    def collect(self, view: View, batch: Mapping[str, Any]) -> None:
+        if batch.get("wavelengths") is not None:
+            self._wavelengths = array(batch["wavelengths"])
+
+    @override
+    def draw(self, parent: Node, sketches: Sketches) -> list[Picture]:
+        selection, moments = selection_of(parent, self), sketches["spectra"]
+        with torch.no_grad():
+            weights = array(selection.get_selection_weights(hard=False))
+        chosen = selection.get_selected_channels()
+        known = len(selection.wavelengths) == len(weights)
+        nm = array(selection.wavelengths) if known else self._wavelengths
+        spectra = {
+            "normal" if moments.truth_known else "all": spectra_of(moments.normal),
+            "anomalous": spectra_of(moments.anomalous),
+        }
+        figure = draw_choice(weights, chosen.tolist(), spectra, nm)
+        axis = {} if nm is None else {"wavelengths": nm}
+        return [Picture("channel_mask", figure, {"weights": weights, "chosen": array(chosen), **axis})]
+
+
+class SelectorStabilityPlot(Visualization):
+    """Jaccard's similarity of successive choices, and how many bands changed (`stability`).
+
+    Args:
+        log_frequency: draws in every n-th validation epoch; 1 or more.
+    """
+
+    def __init__(self, log_frequency: int = 1) -> None:
+        super().__init__(log_frequency)
+
+    @override
+    def check_parent(self, parent: Node, channels: int | None) -> None:
+        selection_of(parent, self)
+
+    @override
+    def draw(self, parent: Node, sketches: Sketches) -> list[Picture]:
+        history = selection_of(parent, self).history.cpu()
+        choices = history[:, 2:].long()
+        if len(choices) < 2:
+            return []
+        pairs = list(pairwise(choices))
+        epochs = array(history[1:, 0])
+        similarity = np.array([jaccard(before, after) for before, after in pairs])
+        changed = np.array([len(set(after.tolist()) - set(before.tolist())) for before, after in pairs])
+        figure = draw_stability(epochs, similarity, changed)
+        return [Picture("stability", figure, {"epoch": epochs, "similarity": similarity, "changed": changed})]
