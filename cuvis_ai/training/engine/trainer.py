@@ -87,7 +87,6 @@ def train(
     module = GraphModule(parts, losses, pictures, recorder, config, resumption=resumption)
     if max_epochs and trainer.is_global_zero:
         check_checkpoint_folders(config.trainer)
-        module.annealing.announce(max_epochs)
     recorder.setup(_run_facts(parts, config, resumption))
     recorder.graph(outline_of(parts.execution, parts.leaves))
     complete = False
