@@ -93,7 +93,7 @@ class GraphModule(LightningModule):
 
     def configure_callbacks(self) -> list[Callback]:
         """Return what watches for signals, and what anneals choices of bands."""
-        if self.trainer.state.fn == TrainerFn.FITTING and self.recorder.active:
+        if self.trainer.state.fn == TrainerFn.FITTING and self.trainer.is_global_zero:
             self.annealing.announce(self.trainer.max_epochs or 0)
         return [self.signals, self.annealing]
 
