@@ -5,14 +5,14 @@ from typing import Literal
 
 import torch
 from jaxtyping import Bool
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
 from cuvis_ai.anomaly.tail import TailCalibrator
 from cuvis_ai.errors import GraphError, NotFittedError
 from cuvis_ai.functional.detection import at_false_alarm_rate, best_f1
 from cuvis_ai.functional.thresholds import above_mean
-from cuvis_ai.leaf.bases import Leaf, Metric, require_score
+from cuvis_ai.leaf.bases import Metric, require_score
 from cuvis_ai.leaf.reading import Observation, Read, Sketches, Truth
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.base.arguments import require
@@ -135,7 +135,7 @@ class Threshold(Metric):
         return scores > self.value
 
 
-def stored_threshold(node: Node, leaves: Iterable[Leaf]) -> float | None:
+def stored_threshold(node: nn.Module, leaves: Iterable[nn.Module]) -> float | None:
     """Return the threshold that a graph stores for a node's scores; None if it stores none.
 
     Args:
