@@ -6,6 +6,9 @@ A new node or leaf adds a row here; the completeness test fails without it.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+from torch import nn
+
 from cuvis_ai.anomaly.branch_logit_head import BranchLogitHead
 from cuvis_ai.anomaly.robust_rx import RobustRX
 from cuvis_ai.anomaly.rx_detector import RXGlobal
@@ -16,6 +19,7 @@ from cuvis_ai.node.base import Node
 from cuvis_ai.node.decoder import LinearDecoder, PCADecoder
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.node.selector import SoftChannelSelector
+from cuvis_ai.node.torch import TorchNode
 from cuvis_ai.normalization.normalization import MinMaxNormalizer, StandardNormalizer
 from cuvis_ai.spatial.guide import Guide
 from cuvis_ai.spatial.guided_filter import GuidedFilter
@@ -47,9 +51,18 @@ class NodeCase:
     name: str
     make: Callable[[], Node]
     channels: int = 7
+    allow: tuple[str, ...] = ()
+    """Packages whose classes its saved graph names."""
 
     def __str__(self) -> str:
         return self.name
+
+
+def convolution(size: int, *, trainable: bool = False) -> TorchNode:
+    """Return one with the same weights in each call."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return TorchNode(nn.Conv2d(7, 3, size, padding="same"), trainable=trainable, reach=size // 2)
 
 
 NODES = [
@@ -76,6 +89,8 @@ NODES = [
     NodeCase("logit-head-given", lambda: RXLogitHead(init_scale=0.5, init_bias=1.0), channels=1),
     NodeCase("branch-logit-head", lambda: BranchLogitHead(), channels=2),
     NodeCase("branch-logit-head-features", lambda: BranchLogitHead([1.0]), channels=3),
+    NodeCase("torch", lambda: convolution(1, trainable=True), allow=("torch.nn",)),
+    NodeCase("torch-window", lambda: convolution(3), allow=("torch.nn",)),
     NodeCase("ace", lambda: ACE()),
     NodeCase("ace-given", lambda: ACE([1.0, 3.0, -2.0, 0.5, 4.0, 9.0, 2.0])),
     NodeCase("ace-region", lambda: ACE(region=1)),

@@ -20,6 +20,7 @@ from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.node.base import Node
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.pipeline.saving.class_path import CODE_KEYS, resolve
+from cuvis_ai.pipeline.saving.wrapped_module import ARGUMENTS, MODULE, made
 from cuvis_ai.plain_types import argument_misfits, misfit
 from cuvis_ai.training.config import TrainingConfig
 from cuvis_ai.training.monitors import Monitor
@@ -220,6 +221,7 @@ def _made(where: str, description: Any, base: type[Any], allow: Sequence[str]) -
     known = inspect.signature(cls).parameters
     problems = [_unknown(f"{where}.", key, known) for key in arguments if key not in known]
     if not problems:
+        arguments = _with_module(where, cls, arguments, allow)
         problems = argument_misfits(arguments, cls, f"`{where}`", finite=issubclass(cls, Node | Leaf))
     if problems:
         raise ConfigError("\n".join(problems))
@@ -229,6 +231,16 @@ def _made(where: str, description: Any, base: type[Any], allow: Sequence[str]) -
         raise
     except Exception as err:  # a constructor that is given what a file says may end in any error
         raise ConfigError(f"{cls.__name__}: {err}") from err
+
+
+def _with_module(
+    where: str, cls: type[Any], arguments: dict[str, Any], allow: Sequence[str]
+) -> dict[str, Any]:
+    """Return the arguments of a node, with the module that `module: {_target_: …}` describes."""
+    if not isinstance(arguments.get(MODULE), Mapping):
+        return dict(made(cls, arguments, allow, where))
+    own, target = _without(arguments[MODULE], "_target_", None, str)
+    return dict(made(cls, {**arguments, MODULE: target, ARGUMENTS: own}, allow, where))
 
 
 def _unknown(where: str, key: str, known: Iterable[str]) -> str:

@@ -233,6 +233,7 @@ def check_channels(node: Node, expected: int, got: int) -> None:
 def freeze(node: Node) -> None:
     """Turn parameters back into buffers; undoes `prepare_for_train`."""
     to_buffers(node, node.trained_names)
+    node.requires_grad_(False)  # what is left are parameters of a module that it wraps
 
 
 def reset(node: Node) -> None:

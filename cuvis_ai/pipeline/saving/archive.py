@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import Tensor
+from torch import Tensor, nn
 
 from cuvis_ai import __version__
 from cuvis_ai.errors import ArchiveError, ConfigError, escaped
@@ -27,6 +27,7 @@ from cuvis_ai.node.base.arguments import class_of, hyperparameters
 from cuvis_ai.node.base.state import REST
 from cuvis_ai.pipeline.saving import sealed_zip
 from cuvis_ai.pipeline.saving.class_path import class_path, resolve
+from cuvis_ai.pipeline.saving.wrapped_module import made, written
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 from cuvis_ai.plain_types import argument_misfits, misfit
 
@@ -136,7 +137,7 @@ def _packed_weights(weights: Mapping[str, Tensor]) -> bytes:
 
 
 def _described(module: Node | Leaf) -> dict[str, Any]:
-    arguments = hyperparameters(module)
+    arguments = written(hyperparameters(module), module.label)
     try:
         plain = json.loads(json.dumps(arguments, allow_nan=False))
     except (TypeError, ValueError) as err:
@@ -145,9 +146,14 @@ def _described(module: Node | Leaf) -> dict[str, Any]:
             f"booleans, None, or lists and dicts of these."
         ) from err
     cls = class_of(module)
-    if misfits := argument_misfits(plain, cls, module.label):
+    if misfits := argument_misfits({**plain, **_modules_of(module)}, cls, module.label):
         raise ArchiveError("cannot be saved: " + " ".join(misfits))
     return {"class": class_path(cls), "arguments": arguments}
+
+
+def _modules_of(module: nn.Module) -> dict[str, nn.Module]:
+    """Return the arguments that are modules, which a file names by their class."""
+    return {name: one for name, one in hyperparameters(module).items() if isinstance(one, nn.Module)}
 
 
 def _check_sizes(manifest: bytes, weights: bytes, parts: int = 0) -> None:
@@ -246,6 +252,7 @@ def _built(manifest: _Manifest, weights: dict[str, Tensor], allow: Sequence[str]
 def _made(kind: str, entry: Mapping[str, Any], base: type[Any], allow: Sequence[str]) -> Any:
     where, arguments = f"{kind} `{entry['name']}`", entry["arguments"]
     cls = resolve(entry["class"], (base,), allow, ours=HOMES, closed=CLOSED)
+    arguments = made(cls, arguments, allow, where)
     if misfits := argument_misfits(arguments, cls, where):
         raise ArchiveError(" ".join(misfits))
     try:

@@ -7,6 +7,7 @@ import torch
 
 from cuvis_ai.errors import ArchiveError, GraphError, NotFittedError
 from cuvis_ai.node.base.arguments import class_of
+from cuvis_ai.node.torch import TorchNode
 from cuvis_ai.pipeline.graph_members import Members
 from cuvis_ai.pipeline.saving import archive
 from cuvis_ai.pipeline.saving.probe import check_probe, probe
@@ -25,7 +26,9 @@ def save(path: str | Path, name: str, bands: TrainedBands, members: Members) -> 
     leaves = {key: (members.leaf(key), parent) for key, parent in members.topology.leaves.items()}
     dtype, state = members.execution.dtype, members.state_dict()
     saved = archive.Saved(name, dtype, nodes, leaves, state, bands, probe(members.execution))
-    modules = {class_of(one).__module__ for one in (*members.nodes.values(), *members.leaves.values())}
+    wrapped = [one.module for one in members.nodes.values() if isinstance(one, TorchNode)]
+    parts = (*members.nodes.values(), *members.leaves.values(), *wrapped)
+    modules = {class_of(one).__module__ for one in parts}
     packages = {module.partition(".")[0] for module in modules} - {"cuvis_ai"}
     write_whole(Path(path), archive.packed(saved), lambda part: _check_loads(part, str(name), [*packages]))
 

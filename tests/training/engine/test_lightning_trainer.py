@@ -146,3 +146,14 @@ def test_extra_is_checked_against_lightnings_signature(extra: dict[str, Any], sa
 def test_what_lightning_refuses_is_a_config_error() -> None:
     with pytest.raises(ConfigError, match="TrainerConfig: expected settings that Lightning takes"):
         make_trainer(TrainerConfig(extra={"profiler": "no such"}), max_epochs=1)
+
+
+def test_monitor_plugins_are_registered(tmp_path: Path) -> None:
+    graph, monitor = Graph(), DummyMonitor(tmp_path)
+    graph.add_leaf_node(Energy(), parent=graph.add_node(TrainablePCA(3)))
+    config = TrainingConfig(
+        trainer=TrainerConfig(max_epochs=0, enable_progress_bar=False), monitor_plugins=[monitor]
+    )
+    graph.train(Batches(as_batches(random_cubes(4)), as_batches(random_cubes(2))), config)
+    assert list(graph.monitors) == [monitor]
+    assert monitor.path.is_file()
