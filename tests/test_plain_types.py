@@ -86,7 +86,7 @@ VALUES = [
     {"a": 1}, object(), np.array([1.0, 2.0]), np.int64(3), torch.ones(2), print, Path("x"), [None], [float("nan")],
 ]  # fmt: skip
 REQUIRED = {
-    "n_components": 3, "encoder": "a", "tied_to": "a", "child_losses": ["a"], "data_dir": "x", "path": "x",
+    "n_components": 3, "encoder": "a", "tied_to": "a", "child_losses": ["a"], "data_dir": "x", "path": "x", "paths": ["x"],
 }  # fmt: skip
 CLASSES = sorted(
     {cls for base in (Node, Leaf, CubeDataModule) for cls in final_classes(base)},

@@ -168,7 +168,7 @@ def test_step_8_prints_the_orthogonality_of_the_first_epochs(told: Told) -> None
     lines = told.printed["Step 8"].splitlines()
     assert len(lines) == 5
     for line in lines:
-        assert re.fullmatch(r"Epoch \d+: (train|val)/\w+/\w*orthogonality\w* = \d\.\d{4}", line)
+        assert re.fullmatch(r"Epoch \d+: (start|train|val)/\w+/\w*orthogonality\w* = \d\.\d{4}", line)
 
 
 def test_step_8_errors_stay_below_a_hundredth_in_every_epoch(told: Told) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from cuvis_ai.errors import escaped
 from cuvis_ai.pipeline import structure
 from cuvis_ai.pipeline.graph_members import Members
+from cuvis_ai.training.monitors import Monitor
 
 
 class ModuleLike:
@@ -20,6 +21,15 @@ class ModuleLike:
         self.topology = self._members.topology
         self.nodes = self._members.nodes
         self.leaves = self._members.leaves
+
+    @property
+    def monitors(self) -> list[Monitor]:
+        """What receives what runs log."""
+        return self._members.monitors
+
+    @monitors.setter
+    def monitors(self, monitors: list[Monitor]) -> None:
+        self._members.monitors = monitors
 
     @property
     def dtype(self) -> torch.dtype:

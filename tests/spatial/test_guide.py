@@ -38,5 +38,5 @@ def test_a_scene_without_contrast_has_a_guide_of_zero() -> None:
 
 @pytest.mark.parametrize("n", [0, True])
 def test_impossible_arguments(n: int) -> None:
-    with pytest.raises(ConfigError, match="Guide: n: expected a whole number"):
+    with pytest.raises(ConfigError, match="Guide: `?n`?: expected"):
         Guide(n)

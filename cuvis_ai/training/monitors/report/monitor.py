@@ -51,8 +51,8 @@ class ReportMonitor(Monitor):
         output_dir: the folder; made if missing.
     """
 
-    _start: Mapping[str, Any]
-    """The record's first row, from `setup` on."""
+    _start: Mapping[str, Any] | None = None
+    """The record's first row; None before `setup` has begun the record."""
 
     def __init__(self, output_dir: str | Path) -> None:
         self.output_dir = str(output_dir)
@@ -97,7 +97,7 @@ class ReportMonitor(Monitor):
         return self.path.with_name(RECORD)
 
     def _append(self, *entries: Entry) -> None:
-        if made_again(self._record, "ReportMonitor"):
+        if self._start is not None and made_again(self._record, "ReportMonitor"):
             append(self._record, [self._start])
         append(self._record, map(row_of, entries))
 
@@ -120,6 +120,8 @@ class ReportMonitor(Monitor):
     def close(self, ending: Ending) -> None:
         """Write the page."""
         with self._held:
+            if self._start is None:
+                return
             self._append(ending)
             write_report(self.path.with_name(RECORD))
 
