@@ -39,7 +39,7 @@ from cuvis_ai.training.monitors import DummyMonitor
 EPOCHS = 6
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 STATUS = {signal.SIGKILL: {-signal.SIGKILL}, signal.SIGTERM: {143, -signal.SIGTERM}, signal.SIGINT: {1, 130}}
-"""How a run ends: by itself, or by the signal where nothing of it was under way."""
+"""How a run ends: at its last epoch, or by the signal where nothing of it was under way."""
 _HOOKS = (
     "train_epoch_start", "train_batch_start", "before_optimizer_step", "train_batch_end", "train_epoch_end",
     "validation_start", "validation_batch_end", "validation_end", "fit_end",

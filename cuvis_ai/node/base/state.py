@@ -47,7 +47,7 @@ def without_rests(module: nn.Module, stored: Mapping[str, Tensor], prefix: str) 
 
 
 def allocate(module: nn.Module, shapes: Mapping[str, Sequence[int]]) -> None:
-    """Make room for a fitted state of these shapes, before it is loaded; for rests as for what is rounded."""
+    """Allocate a fitted state of these shapes, before it is loaded; rests as well as what is rounded."""
     shapes = {**{name + REST: s for name, s in shapes.items() if name + REST in module._buffers}, **shapes}
     set_state(module, **{name: torch.zeros(tuple(shape)) for name, shape in shapes.items()})
 

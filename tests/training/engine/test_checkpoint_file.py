@@ -46,7 +46,7 @@ def files(folder: Path) -> list[str]:
 
 @pytest.fixture
 def precious(tmp_path: Path) -> Path:
-    """A folder that belongs to nobody's run."""
+    """A folder that belongs to no run."""
     folder = tmp_path / "precious.ckpt"
     folder.mkdir()
     (folder / "thesis.txt").write_text("years of work")
@@ -122,15 +122,15 @@ def test_paths_of_a_checkpoint_outside_of_the_callbacks_folder_are_dropped(
 
 @pytest.mark.parametrize("monitor", [None, "val/loss/total"])
 @pytest.mark.parametrize("way", [WAYS[0][1], WAYS[3][1]], ids=[WAYS[0][0], WAYS[3][0]])
-def test_a_run_from_a_strangers_checkpoint_removes_nothing(
+def test_a_run_from_an_untrusted_checkpoint_removes_nothing(
     way: Callable[[Path], str], monitor: str | None, tmp_path: Path, precious: Path
 ) -> None:
     kept = tmp_path / "kept"
     train(keeper(kept, monitor=monitor))
     path = way(tmp_path)
     state: dict[str, Any] = {"best_model_path": path, "kth_best_model_path": path, "last_model_path": path}
-    stranger = forged(kept, tmp_path / "stranger.ckpt", **state, best_k_models={path: torch.tensor(9.0)})
-    train(keeper(kept, monitor=monitor, save_last=True), epochs=3, ckpt_path=stranger)
+    untrusted = forged(kept, tmp_path / "untrusted.ckpt", **state, best_k_models={path: torch.tensor(9.0)})
+    train(keeper(kept, monitor=monitor, save_last=True), epochs=3, ckpt_path=untrusted)
     assert files(precious) == ["thesis.txt"]
     assert (tmp_path / "other.ckpt").exists()
     assert "epoch=2.ckpt" in files(kept)
