@@ -20,9 +20,11 @@ from cuvis_ai.cli.command_line import main
 from tests.conftest import REPOSITORY
 from tests.data.files import write_envi
 from tests.lentils import write_lentils
+from tests.settings_table import table
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 CONTRIBUTING = REPOSITORY / "CONTRIBUTING.md"
+CONFIGURATION = REPOSITORY / "docs" / "configuration.md"
 TIMES_OUT = 300
 
 
@@ -115,7 +117,11 @@ def printed() -> Iterator[io.StringIO]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
-    [page for page in PAGES if any(block.language == "python" for block in blocks(page))],
+    [
+        page
+        for page in PAGES
+        if page != CONFIGURATION and any(block.language == "python" for block in blocks(page))
+    ],
     ids=page_name,
 )
 def test_python_blocks_run_and_print_what_stands_below_them(
@@ -207,6 +213,34 @@ def test_recipes_of_contributing_run_in_a_copy_of_the_package(tmp_path: Path) ->
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("8 9 6\n")
+
+
+@pytest.mark.slow
+def test_files_and_commands_of_the_configuration_guide_run_in_any_folder(tmp_path: Path) -> None:
+    """A block that begins with a path is that file; the others are commands, run one after the other."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for block in blocks(CONFIGURATION):
+        if named := re.match(r"# (\S+\.(?:py|yaml))\n", block.text):
+            (tmp_path / named[1]).parent.mkdir(exist_ok=True)
+            (tmp_path / named[1]).write_text(block.text, encoding="utf-8")
+        else:
+            assert block.language == "bash", f"{page_name(CONFIGURATION)}:{block.line}"
+            done = subprocess.run(
+                ["bash", "-ec", block.text], cwd=tmp_path, env={**os.environ, "PATH": path},
+                capture_output=True, text=True, timeout=TIMES_OUT,
+            )  # fmt: skip
+            assert done.returncode == 0, f"line {block.line}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    graphs = {graph.relative_to(tmp_path).as_posix() for graph in tmp_path.rglob("*.zip")}
+    folders = ("first", "own", "smooth", "sweep/0", "sweep/1")
+    assert graphs == {"mine.zip", *(f"results/{folder}/trained_graph.zip" for folder in folders)}
+    assert len((tmp_path / "results" / "sweep" / "sweep.csv").read_text().splitlines()) == 3
+    assert (tmp_path / "results" / "own" / "report.html").is_file()
+
+
+def test_the_configuration_guide_has_every_setting_with_its_default() -> None:
+    """`python -m tests.settings_table` prints the table."""
+    page = CONFIGURATION.read_text(encoding="utf-8")
+    assert page.endswith(f"\n\n{table()}\n")
 
 
 @pytest.mark.parametrize("page", [*PAGES, CONTRIBUTING], ids=page_name)
