@@ -1,7 +1,8 @@
 """The command line of `cuvis-ai`: its commands, found by walking the package, and the errors they report.
 
-A command is a module of `cuvis_ai.cli` that defines `run`. Its name is the file's; its help and an example
-are read from the docstring of `run` without importing the module, since torch and Lightning take seconds.
+A command is a module of `cuvis_ai.cli` that defines `run`. Its name is the file's, with hyphens; its help and
+an example are read from the docstring of `run` without importing the module, since torch and Lightning take
+seconds.
 """
 
 import ast
@@ -60,7 +61,7 @@ def commands() -> dict[str, str]:
         body = ast.parse((folder / f"{module.name}.py").read_text(encoding="utf-8")).body
         for statement in body:
             if isinstance(statement, ast.FunctionDef) and statement.name == "run":
-                found[module.name] = ast.get_docstring(statement) or ""
+                found[module.name.replace("_", "-")] = ast.get_docstring(statement) or ""
     return found
 
 
@@ -88,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen, rest = parser.parse_known_args(arguments)
     prepare_log()
     try:
-        loaded(chosen.command).run(rest)
+        loaded(chosen.command.replace("-", "_")).run(rest)
     except REPORTED as err:
         print(escaped(f"cuvis-ai: {err}"), file=sys.stderr)
         return 1

@@ -30,7 +30,9 @@ def output_of(code: str, folder: Path) -> str:
 
 
 def test_every_command_has_a_test_file_of_its_own() -> None:
-    tested = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
+    tested = {
+        path.stem.removeprefix("test_").replace("_", "-") for path in Path(__file__).parent.glob("test_*.py")
+    }
     assert commands().keys() >= {"train", "show", "convert"}
     assert commands().keys() <= tested
 
@@ -44,17 +46,17 @@ def test_every_command_says_what_it_does_and_shows_an_example() -> None:
 
 
 def test_modules_without_run_are_no_commands() -> None:
-    modules = {module.name for module in pkgutil.iter_modules(cuvis_ai.cli.__path__)}
+    modules = {module.name.replace("_", "-") for module in pkgutil.iter_modules(cuvis_ai.cli.__path__)}
     assert {
-        "command_line",
-        "config_size",
-        "configured_run",
+        "command-line",
+        "config-size",
+        "configured-run",
         "environment",
-        "guarded_hydra",
-        "hydra_rules",
-        "hydra_run",
-        "output_folder",
-        "scene_arguments",
+        "guarded-hydra",
+        "hydra-rules",
+        "hydra-run",
+        "output-folder",
+        "scene-arguments",
         "sweep",
     } == modules - commands().keys()
 

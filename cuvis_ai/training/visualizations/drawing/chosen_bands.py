@@ -120,3 +120,36 @@ def draw_stability(
 
 def _count_epochs(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def draw_study(
+    choices: Mapping[int, Sequence[int]],
+    spectra: Mapping[str, Spectra | None],
+    wavelengths: Wavelengths | None,
+    channels: int,
+    sufficient: int | None = None,
+) -> Figure:
+    """Return the bands of each choice above the mean spectra.
+
+    Args:
+        choices: bands by their number k.
+        spectra: by class, as in `draw_choice`.
+        wavelengths: (c,) in nm.
+        channels: c.
+        sufficient: the k that is enough; marked.
+    """
+    figure, (above, below) = stacked(2)
+    at, title = style.spectral_axis(wavelengths, channels)
+    order = np.argsort(at, kind="stable")
+    for row, (k, bands) in enumerate(choices.items()):
+        colour = style.ANOMALY if k == sufficient else style.NORMAL
+        above.scatter(at[list(bands)], np.full(len(bands), row), marker="|", s=220, color=colour, linewidth=2)
+    above.set_yticks(range(len(choices)), [f"{k} (enough)" if k == sufficient else str(k) for k in choices])
+    above.set_ylim(-0.6, len(choices) - 0.4)
+    style.label(above, "Chosen bands", "", "number of bands")
+    draw_means(below, spectra, at, order)
+    marked = [] if sufficient is None else list(choices[sufficient])
+    mark_bands(below, at[marked])
+    style.label(below, "", title, "value (sensor units)")
+    style.legend(below, space_above=False)
+    return figure
