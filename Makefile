@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-newest lint lint-format lint-style lint-types lint-layers format bench fuzz browser clean
+.PHONY: help demo test test-fast test-newest lint lint-format lint-style lint-types lint-layers format bench fuzz docs site browser clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,14 @@ fuzz: $(STAMP) ## 50,000 mutated archives, 5,000 checkpoints, 3,000 input files 
 	$(BIN)/python -m fuzz.inputs --workers $(WORKERS)
 	$(BIN)/python -m fuzz.kills
 	$(BIN)/python -m fuzz.configurations
+
+docs: $(STAMP) ## serve the documentation, with the API reference, on http://127.0.0.1:8000
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
+site: $(STAMP) ## write that site to site/; a warning, such as of a broken link, is an error
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # Only where a test asks for a browser, and only as root; elsewhere those tests are skipped and say so.
 browser:

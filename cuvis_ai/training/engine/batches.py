@@ -65,7 +65,8 @@ class CountedBatches(LightningDataModule):
 
     Args:
         inner: the data module.
-        train, val: whether that stage's cubes are read.
+        train: whether training cubes are read.
+        val: whether validation cubes are.
         context: pixels around a tile that the graph's windows see.
     """
 

@@ -131,18 +131,6 @@ def test_benchmark_reaches_lightning() -> None:
         torch.backends.cudnn.benchmark = before
 
 
-@pytest.mark.parametrize(
-    ("extra", "said"),
-    [
-        ({"min_epoch": 1}, "`extra.min_epoch`: unknown key. Did you mean `min_epochs`"),
-        ({"max_epochs": 1}, "`max_epochs` has a field of its own. Write max_epochs=1 beside"),
-    ],
-)
-def test_extra_is_checked_against_lightnings_signature(extra: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
-        TrainerConfig(extra=extra)
-
-
 def test_what_lightning_refuses_is_a_config_error() -> None:
     with pytest.raises(ConfigError, match="TrainerConfig: expected settings that Lightning takes"):
         make_trainer(TrainerConfig(extra={"profiler": "no such"}), max_epochs=1)
