@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cuvis_ai.errors import escaped
+from cuvis_ai.execution.needed_channels import needed_channels
 from cuvis_ai.pipeline import structure
 from cuvis_ai.pipeline.graph_members import Members
 from cuvis_ai.training.monitors import Monitor
@@ -35,6 +36,11 @@ class ModuleLike:
     def dtype(self) -> torch.dtype:
         """The dtype of cubes that the nodes take."""
         return self._members.execution.dtype
+
+    @property
+    def needed_channels(self) -> list[int] | None:
+        """Channels of the cube that the graph needs, after a hard choice of bands; None for all."""
+        return needed_channels(self._members.execution)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Move or convert nodes and leaves, as `nn.Module.to`."""

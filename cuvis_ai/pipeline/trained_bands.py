@@ -1,8 +1,9 @@
 """Which bands a graph was trained on, and whether a cube has the same."""
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,10 +22,14 @@ class TrainedBands:
     Attributes:
         wavelengths: band centres in nm; None if the data had none.
         indices: positions of these bands in the files, where some were dropped; None if not known.
+        needed: which of these bands, numbered from 0, the graph needs; None for all.
+        total: how many bands entered; where `needed` says which of them.
     """
 
     wavelengths: tuple[float, ...] | None = None
     indices: tuple[int, ...] | None = None
+    needed: tuple[int, ...] | None = None
+    total: int = 0
 
     @classmethod
     def of(cls, wavelengths: Iterable[float] | None, indices: Iterable[int] | None) -> "TrainedBands":
@@ -85,7 +90,43 @@ class TrainedBands:
         reach = self._reach().clamp(max=TOLERANCE_NM)
         return len(given) == len(wanted) and bool(((given - wanted).abs() <= reach).all())
 
+    def of_needed(self, needed: Sequence[int], total: int) -> "TrainedBands":
+        """Return these bands with the note which of them a graph needs, of how many."""
+        return replace(self, needed=tuple(needed), total=total)
+
+    @property
+    def _needed_alone(self) -> "TrainedBands":
+        """The bands that the graph needs, as if no others had entered."""
+        needed = self.needed or ()
+        return TrainedBands(
+            None if self.wavelengths is None else tuple(self.wavelengths[i] for i in needed),
+            needed if self.indices is None else tuple(self.indices[i] for i in needed),
+        )
+
     def positions(
+        self, n_bands: int, good: Sequence[int], wavelengths: Sequence[float] | None, where: str
+    ) -> list[int]:
+        """Return which bands of a file the graph needs; a file may lack the others of training.
+
+        Args:
+            n_bands: how many bands the file has.
+            good: positions of those that it does not call bad, from 0.
+            wavelengths: centres of all its bands in nm; None: unknown.
+            where: subject of the message.
+
+        Raises:
+            GraphError: the file does not have their wavelengths.
+        """
+        if self.needed is None:
+            return self._positions_of_all(n_bands, good, wavelengths, where)
+        if wavelengths is not None and self.wavelengths is not None:
+            # A camera of these bands alone is as good.
+            with contextlib.suppress(GraphError):
+                return self._needed_alone._positions_of_all(n_bands, good, wavelengths, where)
+        found = self._positions_of_all(n_bands, good, wavelengths, where)
+        return [found[i] for i in self.needed] if len(found) == self.total else found
+
+    def _positions_of_all(
         self, n_bands: int, good: Sequence[int], wavelengths: Sequence[float] | None, where: str
     ) -> list[int]:
         """Return which bands of a file are those of training.
@@ -129,12 +170,16 @@ class TrainedBands:
             raise GraphError(f"match_bands: expected wavelengths on both sides, {lacking} has none.")
         from scipy.optimize import linear_sum_assignment  # heavy; only other sensors' bands need it
 
-        given, wanted = _nm(wavelengths), _nm(self.wavelengths)
+        given, needed = (
+            _nm(wavelengths),
+            list(range(len(self.wavelengths)) if self.needed is None else self.needed),
+        )
+        wanted, reach = _nm(self.wavelengths)[needed], self._reach()[needed]
         distance = (wanted[:, None] - given).abs()
         # Such that the distances sum to the least.
         bands, partners = linear_sum_assignment(distance)
         missing = torch.ones(len(wanted), dtype=torch.bool)
-        missing[bands] = distance[bands, partners] > self._reach()[bands]
+        missing[bands] = distance[bands, partners] > reach[bands]
         if bool(missing.any()):
             raise GraphError(
                 f"match_bands: expected for each band of training one of its own within half the way to the "

@@ -28,7 +28,7 @@ from cuvis_ai.pipeline.evaluation.scene_masks import MaskOptions, masks_of
 from cuvis_ai.pipeline.graph_members import Members
 from cuvis_ai.pipeline.prediction.scene_files import find_scenes
 from cuvis_ai.pipeline.prediction.scene_outputs import facts_path
-from cuvis_ai.pipeline.prediction.scorer import STRIP_BYTES, Scorer
+from cuvis_ai.pipeline.prediction.scorer import STRIP_BYTES, Scorer, scorer_of
 from cuvis_ai.pipeline.scene_reader import SceneReader
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 from cuvis_ai.training.threshold import stored_threshold
@@ -104,7 +104,7 @@ def evaluate_graph(
         CubeFormatError: a scene or a mask cannot be read.
     """
     end = members.topology.end()
-    scorer = Scorer(execution=members.execution, end=end, halo=members.execution.halo((end,)))
+    scorer, bands = scorer_of(members.execution, end, bands)
     paths = {cube_name(path): path for path in find_scenes(source)}
     masks = masks_of(paths, options.truth, options.reading.axes)
     scenes = []

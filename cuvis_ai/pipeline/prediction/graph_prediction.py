@@ -10,7 +10,7 @@ from cuvis_ai.pipeline.prediction.alarm_threshold import alarm_threshold
 from cuvis_ai.pipeline.prediction.predictor import Predictor
 from cuvis_ai.pipeline.prediction.scene_files import find_scenes
 from cuvis_ai.pipeline.prediction.scene_outputs import ScenePrediction, digest
-from cuvis_ai.pipeline.prediction.scorer import Scorer
+from cuvis_ai.pipeline.prediction.scorer import scorer_of
 from cuvis_ai.pipeline.prediction.settings import PredictionSettings
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 
@@ -80,9 +80,10 @@ def predict(
         key: value.detach().cpu().contiguous().numpy().tobytes()
         for key, value in members.state_dict().items()
     }
+    scorer, needed = scorer_of(members.execution, end, bands)
     predictor = Predictor(
-        scorer=Scorer(execution=members.execution, end=end, halo=members.execution.halo((end,))),
-        bands=bands,
+        scorer=scorer,
+        bands=needed,
         threshold=threshold,
         graph={"graph": name, "weights": digest(state), "threshold": threshold},
         settings=settings,

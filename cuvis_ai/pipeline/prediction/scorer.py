@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from cuvis_ai.data.loading.pixels import Window
 from cuvis_ai.execution.execution import Execution
+from cuvis_ai.execution.needed_channels import channels_read, needed_channels, sliced
 from cuvis_ai.pipeline.scene_reader import SceneReader
+from cuvis_ai.pipeline.trained_bands import TrainedBands
 from cuvis_ai.types import Batch
 
 STRIP_BYTES = 64 << 20
@@ -78,3 +80,20 @@ class Scorer:
         above = strip.top - self._grown(reader, strip).top
         scores = evaluation.masked(point)[0, :, above : above + strip.height]
         return np.ascontiguousarray(scores.permute(1, 2, 0).float().cpu().numpy())
+
+
+def scorer_of(execution: Execution, end: str, bands: TrainedBands) -> tuple[Scorer, TrainedBands]:
+    """Return a scorer of one node, and the bands that it is to be given: those that the graph needs.
+
+    Args:
+        execution: evaluates the graph.
+        end: the node.
+        bands: those of training.
+    """
+    halo, needed = execution.halo((end,)), needed_channels(execution)
+    total = None if needed is None else channels_read(execution)
+    unlike = bands.wavelengths is not None and len(bands.wavelengths) != total
+    if needed is None or total is None or unlike:
+        return Scorer(execution=execution, end=end, halo=halo), bands
+    alone = sliced(execution, needed, total)
+    return Scorer(execution=alone, end=end, halo=halo), bands.of_needed(needed, total)

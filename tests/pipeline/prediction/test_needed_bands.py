@@ -1,0 +1,81 @@
+"""A graph after a choice of bands reads these alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cuvis_ai.anomaly.rx_detector import RXGlobal
+from cuvis_ai.data.scene_tiles import SceneTiles
+from cuvis_ai.errors import GraphError
+from cuvis_ai.node.selector import SoftChannelSelector
+from cuvis_ai.normalization.normalization import MinMaxNormalizer
+from cuvis_ai.pipeline.graph import Graph
+from cuvis_ai.pipeline.prediction.scorer import scorer_of
+from tests.data.files import write_envi
+from tests.pipeline.prediction.conftest import STATISTICS_ONLY
+
+NM = [400, 500, 600, 700, 800, 900]
+UNITS = {"wavelength_units": "nm"}
+
+
+def cube() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.integers(1000, 1100, (20, 16, 6)).astype("f4")
+
+
+def listed(nm: list[int]) -> str:
+    return "{" + ",".join(map(str, nm)) + "}"
+
+
+@pytest.fixture
+def chooser(tmp_path: Path) -> Graph:
+    (tmp_path / "train").mkdir()
+    write_envi(tmp_path / "train" / "a.hdr", cube(), wavelength=listed(NM), **UNITS)
+    graph = Graph("chooser")
+    normalizer = graph.add_node(MinMaxNormalizer())
+    selector = graph.add_node(SoftChannelSelector(3, init_method="uniform"), parent=normalizer)
+    graph.add_node(RXGlobal(), parent=selector)
+    graph.train(SceneTiles(tmp_path / "train" / "a.hdr", tile=10, fractions=(1, 0, 0)), STATISTICS_ONLY)
+    return graph
+
+
+def scores(graph: Graph, path: Path) -> np.ndarray:
+    [prediction] = graph.predict(path)
+    return np.asarray(prediction.scores).reshape(20, 16)
+
+
+def test_only_the_chosen_bands_are_read(chooser: Graph, tmp_path: Path) -> None:
+    _, bands = scorer_of(chooser._members.execution, "rx_global", chooser.bands)
+    assert bands.positions(6, list(range(6)), [float(nm) for nm in NM], "scene") == [0, 2, 5]
+    with torch.no_grad():
+        expected = chooser(torch.from_numpy(cube()).permute(2, 0, 1)[None]).output[0, 0].numpy()
+    np.testing.assert_allclose(scores(chooser, tmp_path / "train" / "a.hdr"), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_camera_of_these_bands_alone_will_do(chooser: Graph, tmp_path: Path) -> None:
+    expected = scores(chooser, tmp_path / "train" / "a.hdr")
+    write_envi(tmp_path / "b.hdr", cube()[:, :, [0, 2, 5]], wavelength=listed([400, 600, 900]), **UNITS)
+    np.testing.assert_allclose(scores(chooser, tmp_path / "b.hdr"), expected, rtol=1e-6)
+    write_envi(tmp_path / "c.hdr", cube()[:, :, [0, 1, 5]], wavelength=listed([400, 500, 900]), **UNITS)
+    with pytest.raises(GraphError, match="expected the 6 bands of training"):
+        scores(chooser, tmp_path / "c.hdr")
+
+
+def test_validity_is_judged_by_the_needed_bands(chooser: Graph, tmp_path: Path) -> None:
+    expected = scores(chooser, tmp_path / "train" / "a.hdr")
+    holes = cube()
+    holes[3, 4, 1] = np.nan
+    write_envi(tmp_path / "b.hdr", holes, wavelength=listed(NM), **UNITS)
+    np.testing.assert_allclose(scores(chooser, tmp_path / "b.hdr"), expected, rtol=1e-6)
+    holes[3, 4, 2] = np.nan
+    write_envi(tmp_path / "c.hdr", holes, wavelength=listed(NM), **UNITS)
+    assert np.argwhere(np.isnan(scores(chooser, tmp_path / "c.hdr"))).tolist() == [[3, 4]]
+
+
+def test_the_nearest_bands_are_those_of_the_chosen_ones(chooser: Graph) -> None:
+    _, bands = scorer_of(chooser._members.execution, "rx_global", chooser.bands)
+    assert bands.nearest([395.0, 480.0, 590.0, 930.0]) == [0, 2, 3]
+    with pytest.raises(GraphError, match=r"got none for \[900\.0\]"):
+        bands.nearest([395.0, 590.0, 2000.0])
