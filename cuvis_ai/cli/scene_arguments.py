@@ -48,13 +48,14 @@ def add_output_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--min-pixels", type=int, default=1, help="leave out smaller detections (default: 1)")
     parser.add_argument("--top", type=int, help="at most so many detections a scene, the strongest")
     parser.add_argument(
-        "--shard", type=_share, default=(1, 1), metavar="I/N", help="do the I-th of N shares, from 1"
+        "--shard", type=share, default=(1, 1), metavar="I/N", help="do the I-th of N shares, from 1"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace maps that stand in the folder")
     parser.add_argument("--resume", action="store_true", help="do only what an earlier run left")
 
 
-def _share(text: str) -> tuple[int, int]:
+def share(text: str) -> tuple[int, int]:
+    """Return "i/n" as two numbers."""
     i, _, n = text.partition("/")
     return int(i), int(n)
 

@@ -72,6 +72,7 @@ class CubeDataModule(LightningDataModule, ABC):
         """As `loading` says, under the name that Lightning looks for."""
         self._datasets: dict[str, CubeDataset] = {}
         self._context = 0
+        self._share: tuple[int, int] | None = None
 
     @abstractmethod
     def find_items(self) -> SplitItems:
@@ -168,6 +169,10 @@ class CubeDataModule(LightningDataModule, ABC):
         """
         return self._loader("statistics")
 
+    def set_share(self, share: tuple[int, int] | None) -> None:
+        """Let loaders made from now on serve (rank, number of ranks); None: what this process is."""
+        self._share = share
+
     def val_dataloader(self) -> CubeLoader | list[Any]:
         """Return the validation cubes in order, or an empty list where there are none."""
         return self._loader("val") if self._dataset("val").items else []
@@ -227,7 +232,7 @@ class CubeDataModule(LightningDataModule, ABC):
         seed = self.loading.seed
         if seed is None:
             seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
-        rank, world_size = rank_and_world_size()
+        rank, world_size = self._share or rank_and_world_size()
         trains = split == "train"
         sampler = EpochSampler(
             len(dataset), seed=seed, shuffle=trains, equal_shards=trains, rank=rank, world_size=world_size

@@ -8,6 +8,8 @@ from cuvis_ai.node.base import require_fitted
 from cuvis_ai.pipeline.evaluation.scene_evaluation import SceneEvaluation
 from cuvis_ai.pipeline.evaluation.score_sources import EvaluationArguments, evaluate_graph, options_of
 from cuvis_ai.pipeline.module_like import ModuleLike
+from cuvis_ai.pipeline.prediction.scene_outputs import digest
+from cuvis_ai.pipeline.saving.sketch_file import read_sketches, write_sketches
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 from cuvis_ai.training.engine.parts import Parts
 from cuvis_ai.training.engine.threshold_fit import fit_threshold
@@ -96,12 +98,69 @@ class GraphOnData(ModuleLike):
         self._members.add_leaf(threshold, end, name)
         return threshold
 
+    def sketch(
+        self, datamodule: "LightningDataModule", out: str | Path, shard: tuple[int, int] = (1, 1)
+    ) -> Path:
+        """Write the statistics that the next pass needs of a share of the training data, and return the file.
+
+        Shares may be taken by any number of processes or machines; `fit_from` merges their files.
+
+        Args:
+            datamodule: has the training data, the same for all shares.
+            out: the file, safetensors.
+            shard: (i, n): the i-th of n shares, counted from 1.
+
+        Raises:
+            ConfigError: a shard that is none.
+            GraphError: nothing is left to fit, or a node is not fitted from sketches in one pass.
+
+        Example:
+            >>> graph.sketch(data, "part3.safetensors", shard=(3, 8))  # doctest: +SKIP
+        """
+        taken = self._shards().take_sketches(self._parts(), datamodule, shard)
+        bands = TrainedBands.of_data(datamodule)
+        return write_sketches(Path(out), taken, shard, self._identity(), bands)
+
+    def fit_from(self, files: Sequence[str | Path]) -> list[str]:
+        """Fit nodes from the files of all shares, and return the names of nodes that another pass has to fit.
+
+        Args:
+            files: those that `sketch` wrote of this graph, one for each share, in any order.
+
+        Raises:
+            ArchiveError: a file is damaged.
+            GraphError: shares are missing, or of another graph or bands; the graph is unchanged.
+
+        Example:
+            >>> graph.fit_from(["part1.safetensors", "part2.safetensors"])  # doctest: +SKIP
+            []
+        """
+        records, bands = read_sketches([Path(file) for file in files], self._identity())
+        self._shards().fit_from_sketches(self._members.execution, records)
+        self.bands = bands
+        return [name for name, node in self._members.in_order().items() if not node.fitted]
+
+    def _identity(self) -> str:
+        """A checksum of structure, arguments and state."""
+        state = {
+            key: value.detach().cpu().contiguous().numpy().tobytes()
+            for key, value in self.state_dict().items()
+        }
+        return digest({**state, "structure": repr(self).encode()})
+
     @staticmethod
     def _engine() -> Any:
         """The module `trainer`: with it comes Lightning, which takes seconds to import."""
         from cuvis_ai.training.engine import trainer
 
         return trainer
+
+    @staticmethod
+    def _shards() -> Any:
+        """The module `shards`, likewise."""
+        from cuvis_ai.training.engine import shards
+
+        return shards
 
     def _parts(self) -> Parts:
         return self._members.parts(

@@ -57,6 +57,7 @@ def test_modules_without_run_are_no_commands() -> None:
         "hydra-run",
         "output-folder",
         "scene-arguments",
+        "shown-facts",
         "sweep",
     } == modules - commands().keys()
 
@@ -71,14 +72,14 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     for command in commands():
         assert f"    {command} " in printed
-    assert "print the structure of a saved graph\n" in printed
+    assert "print what a saved graph or a scene is\n" in printed
 
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     code = "import contextlib, sys\nfrom cuvis_ai.cli import main\n"
     code += "with contextlib.suppress(SystemExit): main(['--help'])\nprint(*sys.modules)"
     listed, _, modules = output_of(code, tmp_path).rpartition("\n\n")
-    assert "print the structure of a saved graph" in listed + modules
+    assert "print what a saved graph or a scene is" in listed + modules
     assert not HEAVY & {name.partition(".")[0] for name in modules.split()}
 
 

@@ -42,6 +42,14 @@ def context_read(datamodule: LightningDataModule, pixels: int) -> Iterator[None]
 
 
 @runtime_checkable
+class ServesShares(Protocol):
+    """A data module that can serve the share of a process that is no rank of a run."""
+
+    def set_share(self, share: tuple[int, int] | None) -> None:
+        """Let loaders made from now on serve (rank, number of ranks); None: what this process is."""
+
+
+@runtime_checkable
 class ExplainsInvalid(Protocol):
     """A data set that knows why its samples have no valid pixel."""
 
@@ -130,10 +138,36 @@ def statistics_batches(trainer: Trainer, datamodule: LightningDataModule, contex
         context: pixels around a tile that the pass must see.
     """
     with context_read(datamodule, context):
-        return _own_share(trainer, datamodule)
+        return _share(datamodule, trainer.global_rank, trainer.world_size)
 
 
-def _own_share(trainer: Trainer, datamodule: LightningDataModule) -> Iterable[Any]:
+def shard_batches(
+    datamodule: LightningDataModule, rank: int, n_shards: int, context: int = 0
+) -> Iterable[Any]:
+    """Return one pass over a share of the training data, outside of a run; as `statistics_batches`.
+
+    Args:
+        datamodule: has the data.
+        rank: the share, from 0.
+        n_shards: how many there are.
+        context: pixels around a tile that the pass must see.
+    """
+    with context_read(datamodule, context):
+        if not isinstance(datamodule, ServesShares):
+            if n_shards > 1 and isinstance(datamodule, SharesStatistics):
+                raise GraphError(
+                    f"{type(datamodule).__name__}: expected `set_share` beside `statistics_dataloader`, by "
+                    "which a share is read outside of a run, got none. Add it, or read all as one shard."
+                )
+            return _share(datamodule, rank, n_shards)
+        datamodule.set_share((rank, n_shards))
+        try:
+            return _share(datamodule, rank, n_shards)
+        finally:
+            datamodule.set_share(None)
+
+
+def _share(datamodule: LightningDataModule, rank: int, world_size: int) -> Iterable[Any]:
     loader: Any = datamodule.train_dataloader()
     if not sized_and_filled(loader):
         raise GraphError(
@@ -141,18 +175,18 @@ def _own_share(trainer: Trainer, datamodule: LightningDataModule) -> Iterable[An
         )
     if isinstance(datamodule, SharesStatistics) and _says_how_last(datamodule):
         return datamodule.statistics_dataloader()
-    if trainer.world_size == 1:
+    if world_size == 1:
         return cast(Iterable[Any], loader)
     if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
         raise GraphError(
-            f"statistical phase on {trainer.world_size} ranks: expected a DataLoader over a map-style "
+            f"statistical phase in {world_size} shares: expected a DataLoader over a map-style "
             f"data set, which can be shared out, got {type(loader).__name__}."
         )
     n_items = len(cast(Sized, loader.dataset))
     return DataLoader(
         loader.dataset,
         batch_size=loader.batch_size,
-        sampler=range(trainer.global_rank, n_items, trainer.world_size),
+        sampler=range(rank, n_items, world_size),
         collate_fn=loader.collate_fn,
         num_workers=loader.num_workers,
     )

@@ -64,12 +64,12 @@ def fit_statistics(
             context = context_of(execution, fits, refined)
             title = f"Statistics, pass {number} of {len(passes)}"
             loader = batches(context)
-            stream = _stream(loader, execution, device, title, show_progress=show_progress)
+            stream = checked_stream(loader, execution, device, title, show_progress=show_progress)
             if from_sketches(execution, fits):
                 stream = (part for batch in stream for part in strips(batch, context)) if refined else stream
                 with_losses = losses if number == 1 else ()
-                for name, taken in _observed(execution, fits, refined, with_losses, stream).items():
-                    _finalize(execution.nodes[name], *taken, loader)
+                for name, taken in observe_nodes(execution, fits, refined, with_losses, stream).items():
+                    finalize_node(execution.nodes[name], *taken, loader)
             else:
                 _fit_plain(execution, fits[0], stream)
             for name in fits:
@@ -81,7 +81,7 @@ def fit_statistics(
     logger.info("Phase 1 complete in %.1f seconds", time.perf_counter() - start)
 
 
-def _observed(
+def observe_nodes(
     execution: Execution,
     fits: list[str],
     refined: Collection[str],
@@ -128,7 +128,8 @@ def _labelled(batch: Mapping[str, Any], label: int) -> Mapping[str, Any]:
     return {**batch, "mask": flags}
 
 
-def _finalize(node: Node, observer: Observer, observed: Observed, loader: object) -> None:
+def finalize_node(node: Node, observer: Observer, observed: Observed, loader: object) -> None:
+    """Fit a node from the sketch that an observer took for it; the loader says why there is no pixel."""
     assert isinstance(node, FittedNode)
     taken = observer.taken(observed)
     if taken.count < taken.least_count:
@@ -174,7 +175,7 @@ def _report(node: Node) -> None:
         logger.info("  %s", line)
 
 
-def _stream(
+def checked_stream(
     loader: Iterable[Any], execution: Execution, device: torch.device, title: str, *, show_progress: bool
 ) -> Iterator[Mapping[str, Any]]:
     """Yield a pass's batches, checked; advance a bar, with pixels and bytes per second beside it."""

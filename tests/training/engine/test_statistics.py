@@ -14,7 +14,7 @@ from cuvis_ai.node.base import Node
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
-from cuvis_ai.training.engine.statistics import _stream
+from cuvis_ai.training.engine.statistics import checked_stream
 from tests.cubes import Batches, as_batches, random_cubes
 from tests.graphs import STATISTICS_ONLY, MeanRemover, graph_of
 
@@ -74,7 +74,7 @@ def test_nothing_stays_fitted_when_a_later_node_fails() -> None:
 def test_a_pass_lets_go_of_a_batch_before_it_asks_for_the_one_after_the_next() -> None:
     execution = graph_of(MinMaxNormalizer())._members.execution
     loader = ({"cube": torch.zeros(1, 2, 3, 4)} for _ in range(3))
-    stream = _stream(loader, execution, torch.device("cpu"), "", show_progress=False)
+    stream = checked_stream(loader, execution, torch.device("cpu"), "", show_progress=False)
     first = weakref.ref(next(stream)["cube"])
     assert first() is not None
     second = next(stream)
@@ -95,7 +95,7 @@ def test_rates_are_shown_with_digits_however_slow_the_pass(
     monkeypatch.setattr("tqdm.auto.tqdm.set_postfix_str", lambda bar, s, refresh: shown.append(s))
     execution = graph_of(MinMaxNormalizer())._members.execution
     loader = [{"cube": torch.zeros(1, 2, 1000, 1000)}]
-    list(_stream(loader, execution, torch.device("cpu"), "", show_progress=False))
+    list(checked_stream(loader, execution, torch.device("cpu"), "", show_progress=False))
     assert shown == [rates]
 
 
