@@ -13,7 +13,7 @@ from cuvis_ai.anomaly.robust_rx import RobustRX
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.anomaly.tail import TailCalibrator
 from cuvis_ai.data.scene_list import SceneList
-from cuvis_ai.errors import ArchiveError, ConfigError, GraphError
+from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
@@ -108,14 +108,6 @@ def test_misfits_are_refused_and_leave_the_graph_unfitted(scenes: list[Path], tm
     assert graph.fit_from(files) == ["tail_calibrator"]
     with pytest.raises(GraphError, match="expected statistics of this graph"):
         graph.fit_from(files)
-
-
-@pytest.mark.parametrize("content", [b"", b"no tensors", b"\x08\0\0\0\0\0\0\0{}      "])
-def test_damaged_files_are_refused(content: bytes, tmp_path: Path) -> None:
-    graph = detector()
-    (tmp_path / "part").write_bytes(content)
-    with pytest.raises(ArchiveError, match="expected statistics that `sketch` wrote"):
-        graph.fit_from([tmp_path / "part"])
 
 
 def test_tensors_of_other_names_kinds_and_shapes_are_refused(scenes: list[Path], tmp_path: Path) -> None:
