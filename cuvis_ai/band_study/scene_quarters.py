@@ -74,6 +74,7 @@ class Scene:
         reading: how it is read.
 
     Attributes:
+        cut: row and column of the cuts: the middle, or the median of the anomalies where a half had none.
         quarters: the moments of each.
         wavelengths: band centres in nm; None where they are not known.
     """
@@ -86,6 +87,7 @@ class Scene:
         self.wavelengths: list[float] | None = None if nm is None else [float(one) for one in nm]
         size = (self.cube.shape[0], self.cube.shape[1])
         self.mask: NDArray[np.bool_] | None = None if mask is None else mask(size)
+        self.cut = tuple(_cut(self.mask, axis, size[axis]) for axis in (0, 1))
         self.quarters = [MomentsByClass() for _ in range(4)]
         for quarter, pixels, truth in self._parts():
             self.quarters[quarter].update(pixels, None, truth)
@@ -94,7 +96,8 @@ class Scene:
         """Yield the valid pixels of parts of quarters, with what is known of them."""
         h, w = self.cube.shape[:2]
         rows = max(1, STRIP_BYTES // (4 * w * len(self.bands.kept)))
-        for start, end in ((0, h // 2), (h // 2, h)):
+        middle, centre = self.cut
+        for start, end in ((0, middle), (middle, h)):
             for top in range(start, end, rows):
                 window = Window(top, 0, min(rows, end - top), w)
                 batch = window_batch(self.cube, window, self.bands, self.reading)
@@ -105,7 +108,7 @@ class Scene:
                     here = self.mask[window.slices]
                     anomalous = torch.from_numpy(np.ma.filled(here, False).copy())[None]
                     valid = valid & ~torch.from_numpy(np.ma.getmaskarray(here).copy())[None]
-                for side, columns in enumerate((slice(0, w // 2), slice(w // 2, w))):
+                for side, columns in enumerate((slice(0, centre), slice(centre, w))):
                     chosen = valid[..., columns].flatten()
                     pixels = pixels_of(batch["cube"][..., columns])[chosen]
                     truth = None if anomalous is None else anomalous[..., columns].flatten()[chosen]
@@ -130,3 +133,14 @@ class Scene:
 def merged(parts: Sequence[MomentsByClass]) -> MomentsByClass:
     """Return the moments of all parts together."""
     return reduce(lambda a, b: a.merge(b), parts)
+
+
+def _cut(mask: NDArray[np.bool_] | None, axis: int, length: int) -> int:
+    """Return where a scene is cut in two: the middle, or among the anomalies if one half would have none."""
+    middle = length // 2
+    if mask is None:
+        return middle
+    places = np.argwhere(np.ma.filled(mask, False))[:, axis]
+    if not len(places) or (places.min() < middle <= places.max()):
+        return middle
+    return int(np.clip(np.median(places), 1, length - 1))

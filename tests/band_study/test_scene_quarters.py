@@ -32,3 +32,11 @@ def test_quarters_are_those_of_the_scene_however_it_is_cut(
     for half in HALVES:
         parts = [scene.quarters[i] for i in (*half.own, *half.other)]
         assert merged(parts).count == 34
+
+
+def test_a_cut_that_leaves_a_half_without_anomalies_is_moved_among_them(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(8, 8, 3)).astype("f4"))
+    mask = np.zeros((8, 8), bool)
+    mask[[0, 1, 3], [1, 5, 6]] = True
+    scene = Scene(tmp_path / "a.npy", partial(mask_in_memory, mask), ReadingOptions())
+    assert scene.cut == (1, 4)
