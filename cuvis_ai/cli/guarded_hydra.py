@@ -3,6 +3,7 @@
 Hydra composes every configuration here: of a run, of each job of a sweep, and of what it prints.
 """
 
+import difflib
 from typing import Any
 
 from hydra._internal import hydra as hydra_commands
@@ -12,6 +13,7 @@ from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 from typing_extensions import override
 
 from cuvis_ai.cli.config_size import check_expansion, check_yaml
@@ -50,6 +52,22 @@ def _called(func: Any) -> Any:
         return func()
     except HydraException as err:
         raise ConfigError(str(err)) from err
+
+
+def _mistyped(err: Exception) -> str | None:
+    """The message on a key that a configuration does not have; Hydra would advise to add it.
+
+    None for errors of another kind.
+    """
+    cause = err.__cause__
+    if not isinstance(cause, ConfigAttributeError | ConfigKeyError) or cause.key is None:
+        return None
+    parent = cause.parent_node
+    known = [str(key) for key in parent] if isinstance(parent, DictConfig) else []
+    near = difflib.get_close_matches(str(cause.key), known, n=1)
+    advice = f"Did you mean `{near[0]}`?" if near else f"It has {', '.join(known)}."
+    where = cause.full_key or str(cause.key)
+    return f"configuration: expected a key that it has, got `{where}`. {advice}"
 
 
 class _SmallFiles(FileConfigSource):
@@ -104,6 +122,8 @@ class GuardedLoader(ConfigLoaderImpl):
         except RecursionError as err:
             raise ConfigError(f"{config_name}: expected a configuration, got one nested too deep.") from err
         except Exception as err:  # Hydra and YAML end in whatever error a file leads them to
+            if mistyped := _mistyped(err):
+                raise ConfigError(mistyped) from err
             cause = f" {err.__cause__}" if err.__cause__ else ""
             raise ConfigError(f"{str(err).strip() or type(err).__name__}{cause}") from err
         plain.pop("hydra")

@@ -227,3 +227,17 @@ def test_the_command_ends_with_the_message_alone(arguments: tuple[str, ...], fol
     assert done.returncode == 1
     assert done.stderr.startswith("cuvis-ai: ")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.trainer.max_epoch=1", "got `training.trainer.max_epoch`. Did you mean `max_epochs`?"),
+        ("training.trianer.max_epochs=1", "got `training.trianer`. Did you mean `trainer`?"),
+        ("training.xyz=1", "got `training.xyz`. It has "),
+    ],
+)
+def test_a_mistyped_key_is_answered_with_the_nearest_one(folder: Path, override: str, message: str) -> None:
+    said = refusal(folder, {}, override)
+    assert message in said
+    assert "+" not in said
