@@ -70,9 +70,11 @@ def write_cubes(folder: Path, n: dict[str, int]) -> None:
             np.save(folder / split / f"{split}{i}_mask.npy", mask)
 
 
-def run(repository: Path, folder: Path, devices: int, epochs: int) -> dict[str, dict[str, object]]:
+def run(
+    repository: Path, folder: Path, devices: int, epochs: int, text: str = SCRIPT
+) -> dict[str, dict[str, object]]:
     script = folder / "script.py"
-    script.write_text(SCRIPT)
+    script.write_text(text)
     done = subprocess.run(
         [sys.executable, script, repository, folder, str(devices), str(epochs)],
         capture_output=True, text=True, timeout=300, check=False, cwd=folder,
@@ -107,6 +109,29 @@ def test_two_ranks_train_and_agree_on_the_epochs_values(repository: Path, tmp_pa
         json.loads(row)["name"] for row in (tmp_path / "run2" / "metrics.jsonl").read_text().splitlines()
     ]
     assert names.count("val/loss/total") == 2
+
+
+CHOOSING = SCRIPT.replace(
+    "pca = graph.add_node(TrainablePCA(3, trainable=True), parent=norm)",
+    """from cuvis_ai.node.selector import SoftChannelSelector
+    from cuvis_ai.training.losses import SelectorDiversityRegularizer
+    chosen = graph.add_node(SoftChannelSelector(4, temperature_decay=None), parent=norm)
+    graph.add_leaf_node(SelectorDiversityRegularizer(), parent=chosen)
+    pca = graph.add_node(TrainablePCA(3, trainable=True), parent=chosen)""",
+)
+
+
+@pytest.mark.slow
+def test_two_ranks_choose_the_bands_that_one_chooses_and_anneal_alike(
+    repository: Path, tmp_path: Path
+) -> None:
+    write_cubes(tmp_path / "cubes", {"train": 5, "val": 3})
+    one, two = (run(repository, tmp_path, devices, 0, CHOOSING) for devices in (1, 2))
+    flat = [_flat(found["state"]) for found in (one, two)]
+    assert flat[0] == pytest.approx(flat[1], rel=1e-6, abs=1e-6)
+    trained = run(repository, tmp_path, 2, 5, CHOOSING)
+    assert trained["state"]["nodes.soft_channel_selector.temperature"] == pytest.approx(0.1)
+    assert [row[0] for row in trained["state"]["nodes.soft_channel_selector.history"]] == [-1, 0, 1, 2, 3, 4]
 
 
 DYING = """
