@@ -38,7 +38,8 @@ def derive_downstream(execution: Execution, name: str) -> list[str]:
             left.append(child)
             continue
         path = execution.affine(point, start)
-        _finalize(node, moments if path is None else moments.through(path))
+        if not _finalize(node, moments if path is None else moments.through(path)):
+            left.append(child)
     return left
 
 
@@ -56,8 +57,8 @@ def _reaches(execution: Execution, point: Point, start: Point) -> bool:
     return _reaches(execution, execution.input_of(point[0]), start)
 
 
-def _finalize(node: Node, sketch: Moments) -> None:
-    """Fit the part of a node that is not trained."""
+def _finalize(node: Node, sketch: Moments) -> bool:
+    """Fit the part of a node that is not trained; return whether that goes with the part that is."""
     fresh = class_of(node)(**hyperparameters(node))
     assert isinstance(fresh, FittedNode)
     assert isinstance(node, FittedNode)
@@ -66,4 +67,7 @@ def _finalize(node: Node, sketch: Moments) -> None:
     fresh.to(kept.dtype).finalize(sketch)
     trained = {one.partition(".")[0] for one, _ in node.named_parameters()}
     trained |= set(node.trained_names) if "parametrizations" in trained else set()
+    if any(getattr(fresh, one).shape != getattr(node, one).shape for one in trained & set(node.state_shapes)):
+        return False  # of another rank
     node.set_state(**{one: getattr(fresh, one) for one in node.state_shapes if one not in trained})
+    return True
