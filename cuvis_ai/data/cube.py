@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from xarray import DataArray
 
 _log = logging.getLogger(__name__)
+_LONGEST = 2**31 - 1
+"""Positions on an axis that any array on disk has; indices of longer ones would not fit into memory."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -176,6 +178,11 @@ def cube_of(
     if 0 in contents.source.shape:
         raise CubeFormatError(
             f"{path}: expected a cube (h, w, c) with at least one value, got {contents.source.shape}."
+        )
+    if max(contents.source.shape) > _LONGEST:
+        raise CubeFormatError(
+            f"{path}: expected at most {_LONGEST} rows, columns or bands, got more of one: a damaged "
+            "header. Copy the file again."
         )
     centres = contents.wavelengths if wavelengths is None else wavelengths
     said = contents.axes if contents.fixed or axes is None else axes

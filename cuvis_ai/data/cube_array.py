@@ -114,6 +114,8 @@ def _parts(index: Any) -> tuple[Any, Any, Any]:
 
 def _positions(index: Any, n: int) -> Array:
     """Return the positions, from 0, that an index asks for on an axis of n; without an axis for an int."""
+    if isinstance(index, slice):
+        return np.arange(*index.indices(n))
     try:
         positions = np.arange(n)[list(index) if isinstance(index, tuple) else index]
     except IndexError as err:

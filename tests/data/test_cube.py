@@ -1,5 +1,6 @@
 """`read_cube`: what it reads, from whatever file, and what it refuses."""
 
+import json
 import pickle
 from dataclasses import FrozenInstanceError
 from pathlib import Path
@@ -139,3 +140,17 @@ def test_a_data_array_has_a_fill_value_that_its_type_holds(
 def test_wavelengths_of_another_count_are_refused(npy: Path) -> None:
     with pytest.raises(ConfigError, match="expected 5 `wavelengths`.*got 2"):
         read_cube(npy, wavelengths=[400, 500])
+
+
+@pytest.mark.parametrize("rows", [2**31, 2**62, 10**400])
+def test_a_cube_that_says_it_is_endless_is_refused(tmp_path: Path, rows: int) -> None:
+    zarr = pytest.importorskip("zarr")
+    store = tmp_path / "a.zarr"
+    array = zarr.create_array(store, shape=(2, 3, 4), chunks=(2, 3, 4), dtype="u1")
+    array[...] = 1
+    header = store / "zarr.json"
+    fields = json.loads(header.read_text())
+    fields["shape"][0] = rows
+    header.write_text(json.dumps(fields))
+    with pytest.raises(CubeFormatError, match="damaged header"):
+        read_cube(store)
