@@ -614,10 +614,10 @@ def test_demo_runs_on_every_data_group(data: str, bands: int, lentils: Path, tmp
         assert graph(torch.rand(1, bands, 4, 4)).output.shape == (1, 1, 4, 4)
     assert {row["name"] for row in rows(tmp_path)} >= {
         "val/loss/total",
-        "val/metric/explained_variance_total",
+        "val/metric/anomaly_auroc",
     }
     assert "Phase 1: Initializing statistical nodes..." in done.stdout
     assert "statistical start" in done.stdout
     assert (tmp_path / "outputs" / "overview.png").is_file()
     assert "The report is outputs/report.html" in done.stdout
-    assert "<h1>supervised_rx</h1>" in (tmp_path / "outputs" / "report.html").read_text(encoding="utf-8")
+    assert "<h1>supervised</h1>" in (tmp_path / "outputs" / "report.html").read_text(encoding="utf-8")
