@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from cuvis_ai.errors import ConfigError, GraphError
+from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.spatial.guided_filter import GuidedFilter
@@ -37,7 +38,14 @@ def test_parents_in_their_order() -> None:
     normalized = graph.nodes["first"](cube)
     expected = GuidedFilter()(torch.cat([normalized, normalized], 1))
     torch.testing.assert_close(graph(cube).output, expected)
-    assert graph.halo == 2
+
+
+def test_the_halo_is_that_of_two_boxes() -> None:
+    graph = Graph()
+    graph.add_node(TrainablePCA(1), name="image")
+    graph.add_node(TrainablePCA(1), parent="image", name="guide")
+    graph.add_node(GuidedFilter(radius=3), parent=["image", "guide"])
+    assert graph.halo == 6
 
 
 def test_without_a_guide_the_message_says_how_to_give_one() -> None:
