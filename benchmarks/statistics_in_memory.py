@@ -25,7 +25,7 @@ def phase(batches: object) -> Callable[[], object]:
     def run() -> None:
         graph = chain()
         execution = Execution(graph.topology, graph.nodes)
-        fit_statistics(execution, [], lambda: batches, torch.device("cpu"), show_progress=False)
+        fit_statistics(execution, [], lambda context: batches, torch.device("cpu"), show_progress=False)
 
     return run
 

@@ -576,7 +576,7 @@ def test_help_lists_the_settings_and_the_data_groups(tmp_path: Path) -> None:
     ("overrides", "messages"),
     [
         # A key that the file does not have is Hydra's to refuse; one that is added, ours.
-        ("training.trainer.max_epoch=3", ["Key 'max_epoch' is not in"]),
+        ("training.trainer.max_epoch=3", ["Did you mean `max_epochs`?"]),
         (
             "+training.trainer.max_epoch=3 training.optimizer.lr=-1",
             [
