@@ -17,8 +17,8 @@ from statistics import median
 
 import numpy as np
 import torch
-from harness import machine, restart_at_full_speed
-from large_scene_reads_in_little_memory import LIMIT, peak, write_scene
+from harness import added_mb, machine, restart_at_full_speed
+from large_scene_reads_in_little_memory import LIMIT, write_scene
 from work import fit
 
 from cuvis_ai.anomaly.rx_detector import RXGlobal
@@ -73,9 +73,7 @@ def large_scene(folder: Path, n_bytes: int, rounds: int) -> bool:
     """Compare a scene's prediction with its reading, and look at the memory."""
     scene, _ = write_scene(folder, n_bytes, "bil")
     graph = detector(read_cube(scene).values[:64])
-    start = peak()
-    graph.predict(scene, folder / "first", picture=False)
-    added = (peak() - start) / 1e6
+    added = added_mb(lambda: lambda: graph.predict(scene, folder / "first", picture=False))
     found = ratio(
         lambda i: graph.predict(scene, folder / f"maps{i}", picture=False),
         lambda _: read_and_convert(scene),
@@ -99,7 +97,7 @@ def small_cubes(folder: Path, n: int, rounds: int) -> bool:
             pixels = torch.from_numpy(read_cube(name).values[...].astype("f4"))
             (pixels.reshape(-1, 60) @ weight.T).square().sum(1)
 
-    found = ratio(lambda _: [graph.predict(name) for name in names], bare, rounds)
+    found = ratio(lambda _: graph.predict(names), bare, rounds)
     return report(f"{n} cubes of 32 × 32 × 60 / read_cube and one product", found, "≤ 1.5", found <= 1.5)
 
 
