@@ -47,6 +47,10 @@ class Scorer:
         self, reader: SceneReader, strips: Iterable[Window]
     ) -> Iterator[tuple[Window, NDArray[np.float32]]]:
         """Yield strips and their scores (h, w, k), NaN at invalid pixels; the next is read meanwhile."""
+        strips = list(strips)
+        if len(strips) == 1:  # nothing to read meanwhile; starting a thread costs as much as a small scene
+            yield strips[0], self._score(reader, strips[0], self._read(reader, strips[0]))
+            return
         with ThreadPoolExecutor(1) as thread:
             ahead: tuple[Window, Future[Batch]] | None = None
             for strip in chain(strips, (None,)):
