@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Unpack
 
 from cuvis_ai.data.cube import open_cube
-from cuvis_ai.data.folders import cube_name
 from cuvis_ai.data.scene_list import SceneList
 from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.pipeline.prediction.graph_prediction import PredictionArguments, settings_of
 from cuvis_ai.pipeline.prediction.predictor import SCENE_ERRORS
 from cuvis_ai.pipeline.prediction.scene_files import find_scenes
-from cuvis_ai.pipeline.prediction.scene_outputs import ScenePrediction, facts_path
+from cuvis_ai.pipeline.prediction.scene_outputs import ScenePrediction
 from cuvis_ai.pipeline.prediction.settings import PredictionSettings
 from cuvis_ai.pipelines import unsupervised
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
@@ -67,8 +66,6 @@ def detect(
     groups = [scenes] if together else [[scene] for scene in scenes]
     done, failed = [], {}
     for group in groups:
-        if out is not None and settings.resume and _finished(group, Path(out)):
-            continue
         try:
             graph = _fitted(group, settings, extent, n_components)
             done += graph.predict(group, out, **options)
@@ -86,11 +83,6 @@ def detect(
             f"detect: {len(failed)} of {len(scenes)} scenes failed, the others are done:\n{reasons}"
         )
     return done
-
-
-def _finished(scenes: Sequence[Path], folder: Path) -> bool:
-    """Whether an earlier run finished all of some scenes."""
-    return all(facts_path(folder, cube_name(scene)).exists() for scene in scenes)
 
 
 def _fitted(

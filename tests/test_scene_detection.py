@@ -106,3 +106,5 @@ def test_the_command_writes_maps_mask_detections_and_picture(scenes: list[Path],
         assert f"{name}.png" in written
     assert main(given) == 1
     assert main([*given, "--resume"]) == 0
+    # Another detector is not taken for the one that made these maps.
+    assert main([*given, "--resume", "--extent", "5"]) == 1
