@@ -24,7 +24,8 @@ def run(arguments: Sequence[str]) -> None:
 
     For each k the bands, the share of the others that they explain, and with masks how far apart they hold
     the two classes and how well RX on them detects on halves of the scenes that they were not chosen from;
-    beside evenly spaced bands and all bands. The smallest k within one standard error of the best is marked.
+    beside evenly spaced bands and all bands. The smallest k within one standard error of the best is marked;
+    without masks, within .01 of the best R².
     Without masks the bands are those that explain the others best.
     """
     parser = parser_of("select-bands")
@@ -60,7 +61,9 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def _table(study: BandStudy) -> Table:
-    table = Table(caption="* the smallest k within one standard error of the best", box=box.SIMPLE)
+    labelled = any(row.auroc is not None for row in study.rows)
+    margin = "one standard error of the best" if labelled else ".01 of the best R²"
+    table = Table(caption=f"* the smallest k within {margin}", box=box.SIMPLE)
     for heading in ("method", "k", "R²", "distance", "AUROC", "AP", "stable"):
         table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
     for row in study.rows:
