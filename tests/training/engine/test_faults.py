@@ -257,14 +257,12 @@ def test_a_killed_worker_ends_the_run_with_an_error_and_a_way_back(
     graph.register_monitor(kept)
     with pytest.raises(
         RuntimeError, match=r"DataLoader worker \(pid.*\) (is killed by signal|exited unexpectedly)"
-    ):
+    ) as raised:
         graph.train(
             Workers(flag), settings(4, callbacks=[FlagAt(flag, 2), ModelCheckpoint(tmp_path / "kept")])
         )
-    assert (
-        'stopped in epoch 2 (3rd of 4). To go on after 2 finished epochs, pass ckpt_path="last"'
-        in caplog.text
-    )
+    way_back = 'stopped in epoch 2 (3rd of 4). To go on after 2 finished epochs, pass ckpt_path="last"'
+    assert way_back in caplog.text, f"where the worker was lost: {raised.getrepr(style='short')}"
     assert kept.of("close")[0].failed
     flag.unlink()
     again, pca = pca_graph(Power())
