@@ -114,7 +114,7 @@ def check_arguments(cls: type[Any], *, strict: bool = True) -> None:
     NumPy's and torch's numbers and vectors are taken as Python's, so that they can be saved.
 
     Args:
-        cls: a class; without a constructor of its own it has a checked one already.
+        cls: a class; without a constructor of its own it has that of its base.
         strict: whether floats have to be finite, and strings of those that a `Literal` names; otherwise the
             constructor judges that, beside its other values.
     """

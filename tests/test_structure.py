@@ -3,6 +3,8 @@
 import ast
 import graphlib
 import inspect
+import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,6 +121,20 @@ def test_no_circle_inside_a_folder(folder: Path, imported: dict[str, set[str]]) 
     for name, of in member.items():
         edges[of] |= {member[other] for other in imported[name] if other in member} - {of}
     assert_no_circle(edges)
+
+
+def test_every_folder_has_its_row_in_the_contract_of_the_folder_that_it_lies_in() -> None:
+    """Files need none, unlike with `exhaustive`: an extension is a file."""
+    contracts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
+    for contract in contracts:
+        if contract["type"] == "layers":
+            [container] = contract["containers"]
+            rows = {name for layer in contract["layers"] for name in re.split(r"\s*[|:]\s*", layer)}
+            folder = PACKAGE.parent / container.replace(".", "/")
+            folders = {path.parent.name for path in folder.glob("*/__init__.py")}
+            assert folders - rows - set(contract.get("exhaustive_ignores", ())) == set(), container
 
 
 def test_hardly_any_import_of_ours_is_inside_a_function() -> None:

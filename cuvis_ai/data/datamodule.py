@@ -294,3 +294,6 @@ class CubeDataModule(LightningDataModule, ABC):
             f"{type(self).__name__}: expected at least one readable cube, got none of {len(items)}. "
             'Look at one with `on_error="raise"`.'
         )
+
+
+check_arguments(CubeDataModule, strict=False)

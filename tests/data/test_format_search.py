@@ -38,16 +38,17 @@ def test_a_row_is_read_alone_and_in_a_folder(
 ) -> None:
     monkeypatch.setitem(sys.modules, "cuvis", fake_cuvis)
     path = tmp_path / case.file
-    case.write(path, V)
+    values = V.astype(case.dtype)
+    case.write(path, values)
     declared = _declared(case)
     assert format_of(path) is declared
     cube = read_cube(path)
-    assert cube.dtype == V.dtype
-    np.testing.assert_array_equal(np.asarray(cube.values), V)
-    np.testing.assert_array_equal(cube.values[1:3, 2, [0, 2]], V[1:3, 2, [0, 2]])
+    assert cube.dtype == values.dtype
+    np.testing.assert_array_equal(np.asarray(cube.values), values)
+    np.testing.assert_array_equal(cube.values[1:3, 2, [0, 2]], values[1:3, 2, [0, 2]])
     if path.suffix in declared.suffixes:
         (batch,) = CubeFolder(tmp_path).statistics_dataloader()
-        np.testing.assert_array_equal(batch["cube"][0].permute(1, 2, 0), V)
+        np.testing.assert_array_equal(batch["cube"][0].permute(1, 2, 0), values)
     else:
         assert path.suffix in declared.other_suffixes
 
@@ -57,7 +58,7 @@ def test_a_row_is_read_alone_and_in_a_folder(
 )
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_first_bytes_count_more_than_the_ending(tmp_path: Path, case: Case) -> None:
-    case.write(tmp_path / case.file, V)
+    case.write(tmp_path / case.file, V.astype(case.dtype))
     renamed = (tmp_path / case.file).rename(tmp_path / "cube.xyz")
     assert format_of(renamed) is _declared(case)
 
@@ -70,7 +71,7 @@ OTHERS = [*(case for case in CASES if case.format not in ("envi", "cu3s")), Case
 def test_a_file_beside_an_envi_header_of_its_name_is_not_its_data(tmp_path: Path, case: Case) -> None:
     envi = next(one for one in CASES if one.format == "envi")
     envi.write(tmp_path / "cube.hdr", V + 1)
-    case.write(tmp_path / case.file, V)
+    case.write(tmp_path / case.file, V.astype(case.dtype))
     np.testing.assert_array_equal(np.asarray(read_cube(tmp_path / case.file).values), V)
     np.testing.assert_array_equal(np.asarray(read_cube(tmp_path / "cube.hdr").values), V + 1)
 

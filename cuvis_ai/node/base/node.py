@@ -261,3 +261,6 @@ def _allocate_before_load(module: nn.Module, state_dict: dict[str, Tensor], pref
         if prefix + name in state_dict and getattr(module, name).shape == UNFITTED
     }
     allocate(module, shapes)
+
+
+check_arguments(Node)

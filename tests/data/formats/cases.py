@@ -23,6 +23,8 @@ class Case:
     """The name of the file."""
     write: Callable[[Path, np.ndarray], object]
     """Writes values (h, w, c) to a path; what else there is, too."""
+    dtype: str = "uint16"
+    """The type of those values, for a format that holds no numbers of 16 bits."""
 
 
 def _write_envi(path: Path, values: np.ndarray) -> None:
