@@ -37,35 +37,100 @@ class _PrintableError(Exception):
 
 
 class NotFittedError(_PrintableError, RuntimeError):
-    """A node is used before its statistics are known."""
+    """A node is used before its statistics are known.
+
+    Example:
+        >>> from cuvis_ai.node.pca import TrainablePCA
+        >>> try:
+        ...     TrainablePCA(3).prepare_for_train()
+        ... except NotFittedError as err:
+        ...     print(err)
+        TrainablePCA is not fitted yet. Run `graph.train(datamodule=…)` first; ...
+    """
 
 
 class GraphError(_PrintableError, ValueError):
-    """Nodes, leaves or cubes do not fit together."""
+    """Nodes, leaves or cubes do not fit together.
+
+    Example:
+        >>> from cuvis_ai.node.pca import TrainablePCA
+        >>> from cuvis_ai.pipeline.graph import Graph
+        >>> try:
+        ...     Graph("empty").add_node(TrainablePCA(3), parent="rx")
+        ... except GraphError as err:
+        ...     print(err)
+        node `trainable_pca`: the first node reads the cube and has no parent.
+    """
 
 
 class ArchiveError(GraphError):
-    """A saved graph is damaged, of a newer format, or asks for something that is not allowed."""
+    """A saved graph is damaged, of a newer format, or asks for something that is not allowed.
+
+    Example:
+        >>> from cuvis_ai.pipeline.graph import Graph
+        >>> try:
+        ...     Graph.load_from_file("scene.hdr")
+        ... except ArchiveError as err:
+        ...     print(err)
+        scene.hdr: expected a file written by `graph.save_to_file`, whole and unchanged; ...
+    """
 
 
 class NonFiniteLossError(GraphError):
-    """A loss became NaN or infinite during training."""
+    """A loss became NaN or infinite during training.
+
+    Example:
+        >>> issubclass(NonFiniteLossError, GraphError), issubclass(NonFiniteLossError, ValueError)
+        (True, True)
+    """
 
 
 class ConfigError(_PrintableError, ValueError):
-    """A setting is unknown or impossible."""
+    """A setting is unknown or impossible.
+
+    Example:
+        >>> from cuvis_ai.training.config import TrainerConfig
+        >>> try:
+        ...     TrainerConfig(max_epochs=-1)
+        ... except ConfigError as err:
+        ...     print(err)
+        TrainerConfig: `max_epochs`: expected an integer, 0 or more, got -1.
+    """
 
 
 class CubeFormatError(_PrintableError, ValueError):
-    """A file cannot be read as a cube or a mask."""
+    """A file cannot be read as a cube or a mask.
+
+    Example:
+        >>> from cuvis_ai.data.cube import read_cube
+        >>> try:
+        ...     read_cube("Lentils/annotations.json")
+        ... except CubeFormatError as err:
+        ...     print(err)
+        Lentils/annotations.json: expected .cu3s, .hdr, ..., got a file of ... bytes that begins with ...
+    """
 
 
 class DatasetNotFoundError(_PrintableError, FileNotFoundError):
-    """A data set is not where it was looked for."""
+    """A data set is not where it was looked for.
+
+    Example:
+        >>> from cuvis_ai.data.cube import read_cube
+        >>> try:
+        ...     read_cube("missing.hdr")
+        ... except FileNotFoundError as err:
+        ...     print(type(err).__name__)
+        DatasetNotFoundError
+    """
 
 
 class MissingExtraError(_PrintableError, ImportError):
-    """An optional package is not installed; the message names the extra that brings it."""
+    """An optional package is not installed; the message names the extra that brings it.
+
+    Example:
+        >>> issubclass(MissingExtraError, ImportError)
+        True
+    """
 
 
 def import_extra(module: str, extra: str, needed_for: str) -> ModuleType:

@@ -52,9 +52,9 @@ def detect(
         ConfigError: values that are impossible.
 
     Example:
-        >>> found = detect("scene.hdr", out="maps", detections=True)  # doctest: +SKIP
-        >>> found[0].detections[0].position  # doctest: +SKIP
-        (500021.0, 4599959.0)
+        >>> found = detect("scene.hdr", out="maps", detections=True)
+        >>> [(one.row, one.column) for one in found[0].detections]
+        [(20.0, 10.0)]
     """
     settings = settings_of(options)
     scenes = find_scenes(source)

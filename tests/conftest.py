@@ -1,27 +1,12 @@
-"""What every test stands on: one thread, fixed seeds, and the folders outside the repository.
-
-Nothing of `cuvis_ai` is imported here: jaxtyping's hook has to see its modules first.
-"""
+"""Folders outside the repository, the browser, and how hypothesis draws; the rest is in ../conftest.py."""
 
 import os
-
-# One thread, so that sums are added in one order on every machine and two workers do not fight for cores.
-# Set before numpy and torch read them; processes that tests start inherit them.
-os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
-os.environ.update(MPLBACKEND="Agg", WANDB_MODE="offline", WANDB_SILENT="true")
-
-import random
 import shutil
 from pathlib import Path
 
 import hypothesis
-import numpy as np
 import pytest
 import torch
-
-import tests.typechecker  # noqa: F401 (jaxtyping's hook looks it up as an attribute of `tests`)
-
-torch.set_num_threads(1)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -44,14 +29,6 @@ hypothesis.register_random(_TORCH_RANDOM)
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
-
-
-@pytest.fixture(autouse=True)
-def _seeds() -> None:
-    """Start every test from the same random state, whatever ran before it."""
-    random.seed(0)
-    np.random.seed(0)  # third-party code draws from the legacy generator
-    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -47,6 +47,14 @@ class BranchLogitHead(FittedNode, AffineNode):
     Raises:
         GraphError: when it is fitted: no anomaly in the training masks, or anomalies that do not score
             higher on average than the other pixels.
+
+    Example:
+        >>> head, scores = BranchLogitHead(), torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [4.0, 4.0]])
+        >>> statistics = head.sketch()
+        >>> statistics.update(scores, truth=torch.tensor([False, False, False, True]))
+        >>> head.finalize(statistics)
+        >>> (head(scores.T.reshape(1, 2, 2, 2)) > 0).flatten().tolist()
+        [False, False, False, True]
     """
 
     state_shapes: ClassVar = {

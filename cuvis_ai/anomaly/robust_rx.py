@@ -46,6 +46,13 @@ class RobustRX(FittedNode, AffineNode):
         cov (k, k): C, without the ridge.
         whitening (r, k): L with ‖L (y − m)‖² = D(y).
         ridge (1,): ρ.
+
+    Example:
+        >>> detector, moments = RobustRX(shrinkage=0.0), Moments()
+        >>> moments.update(torch.tensor([[-1.0], [1.0], [-1.0], [1.0]]))
+        >>> detector.finalize(moments)  # mean 0, variance 4/3
+        >>> detector(torch.tensor([0.0, 2.0]).view(1, 1, 1, 2)).flatten().tolist()
+        [0.0, 3.0]
     """
 
     state_shapes: ClassVar = {"mean": "k", "mean_rest": "k", "cov": "k k", "whitening": "r k", "ridge": "1"}

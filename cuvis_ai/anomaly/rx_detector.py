@@ -50,6 +50,13 @@ class RXGlobal(FittedNode, AffineNode):
         upstream_mean (2, m), upstream_cov (2, m, m): with "follow" the moments further upstream, each
             as a float32 number and what it lacks to the float64 one; else empty.
 
+    Example:
+        >>> rx, moments = RXGlobal(), Moments()
+        >>> moments.update(torch.tensor([[-1.0, 0.0], [1.0, 0.0], [0.0, -1.0], [0.0, 1.0]]))
+        >>> rx.finalize(moments)  # mean 0, covariance 2/3 I
+        >>> round(rx(torch.tensor([2.0, 0.0]).view(1, 2, 1, 1)).item(), 3)
+        6.0
+
     Reference:
         Reed, Yu, "Adaptive multiple-band CFAR detection of an optical pattern with unknown spectral
         distribution", 1990, eq. 24; with the mean of the scene as in Chang, Chiang, 2002, eq. 2.

@@ -35,6 +35,11 @@ class RXLogitHead(FittedNode, AffineNode):
         log_scale (1,): logarithm of the scale.
         bias (1,): the score with probability ½. Both are set at once if `init_bias` is given, else
             by the statistical phase.
+
+    Example:
+        >>> head = RXLogitHead(init_scale=2.0, init_bias=10.0)
+        >>> head(torch.tensor([9.0, 10.0, 12.0]).view(1, 1, 1, 3)).flatten().tolist()
+        [-2.0, 0.0, 4.0]
     """
 
     state_shapes: ClassVar = {"log_scale": "1", "bias": "1"}

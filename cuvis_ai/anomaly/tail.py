@@ -45,6 +45,15 @@ class TailCalibrator(FittedNode, AffineNode):
         rate (1,): per unit of score.
         threshold (1,): t above which a share a, the `false_alarm_rate`, is expected: ln(.1 / a) if a is below
             .1, else the quantile of the training scores.
+
+    Example:
+        >>> tail = TailCalibrator(false_alarm_rate=1e-3)
+        >>> scores, statistics = torch.rand(100_000, 1).log().neg(), tail.sketch()
+        >>> statistics.update(scores)
+        >>> tail.finalize(statistics)
+        >>> above = tail(scores.view(1, 1, 250, 400)) > tail.threshold
+        >>> 50 <= int(above.sum()) <= 200  # of 100,000 normal pixels
+        True
     """
 
     state_shapes: ClassVar = {"location": "1", "rate": "1", "threshold": "1"}

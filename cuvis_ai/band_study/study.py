@@ -59,8 +59,9 @@ def study_bands(
         GraphError: the scenes' bands differ, or k exceeds the rank.
 
     Example:
-        >>> study = study_bands("scene.mat", masks=MaskOptions(mask_key="map"))  # doctest: +SKIP
-        >>> study.write("bands")  # doctest: +SKIP
+        >>> study = study_bands("scene.hdr", k=[2, 4], masks=MaskOptions(mask="mask.npy"))
+        >>> [(row.method, row.k) for row in study.rows]
+        [('separability', 2), ('separability', 4), ('uniform', 2), ('uniform', 4), ('all', 8)]
     """
     reading = ReadingOptions(**options)
     refuse("study_bands", reading.problems())

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRow:
-    """What k bands of one method are worth."""
+    """What k bands of one method are worth.
+
+    Example:
+        >>> from cuvis_ai.band_study.study import study_bands
+        >>> row = study_bands("scene.hdr", k=[2]).rows[0]
+        >>> row.method, len(row.bands), 0 < row.explained <= 1
+        ('explained', 2, True)
+    """
 
     method: str
     k: int
@@ -49,7 +56,14 @@ class StudyRow:
 
 @dataclass(frozen=True, kw_only=True)
 class BandStudy:
-    """The rows of a study, methods in the order asked for, then all bands; and the data for its picture."""
+    """The rows of a study, methods in the order asked for, then all bands; and the data for its picture.
+
+    Example:
+        >>> from cuvis_ai.band_study.study import study_bands
+        >>> study = study_bands("scene.hdr", k=[2])
+        >>> study.wavelengths[:2]
+        (450.0, 500.0)
+    """
 
     rows: tuple[StudyRow, ...]
     moments: MomentsByClass

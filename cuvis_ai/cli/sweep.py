@@ -34,6 +34,10 @@ class Job:
         watched: the value that the run watched; None if it has none, or failed.
         values: its last values by logged name.
         failed: the message, if an error ended it.
+
+    Example:
+        >>> Job(number=0, overrides={"nodes.pca.n_components": "3"}, sweep_folder=Path("outputs")).failed
+        ''
     """
 
     number: int

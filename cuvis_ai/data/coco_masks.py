@@ -36,9 +36,9 @@ class CocoMasks:
         MissingExtraError: pycocotools is not installed.
 
     Example:
-        >>> masks = CocoMasks("labels.json", normal=["lentil"])  # doctest: +SKIP
-        >>> masks.mask("frame_003.hdr", (275, 290)).sum()  # doctest: +SKIP
-        41
+        >>> masks = CocoMasks("Lentils/annotations.json")
+        >>> int(masks.mask("lentils_000.hdr", (12, 16)).sum())
+        40
     """
 
     def __init__(

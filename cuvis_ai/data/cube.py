@@ -117,9 +117,9 @@ def read_cube(
         MissingExtraError: an optional package is needed; the message says which.
 
     Example:
-        >>> cube = read_cube("scene.hdr")  # doctest: +SKIP
-        >>> cube.values[:256, :256].shape  # doctest: +SKIP
-        (256, 256, 224)
+        >>> cube = read_cube("scene.hdr")
+        >>> cube.shape, cube.values[:10, :10].shape, cube.wavelengths[:2].tolist()
+        ((40, 30, 8), (10, 10, 8), [450.0, 500.0])
     """
     cube = open_cube(path, key, axes=axes, wavelengths=wavelengths)
     if wavelengths is not None and len(wavelengths) != cube.shape[2]:

@@ -48,8 +48,9 @@ def read_batch(
         ConfigError: an option that is impossible, or does not fit the cube.
 
     Example:
-        >>> batch = read_batch("scene.hdr", no_data=0)  # doctest: +SKIP
-        >>> scores = graph(batch).output  # doctest: +SKIP
+        >>> batch = read_batch("scene.hdr", no_data=0)
+        >>> sorted(batch), batch["cube"].shape
+        (['cube', 'name', 'wavelengths'], torch.Size([1, 8, 40, 30]))
     """
     plain: dict[str, Any] = {
         name: value.tolist() if isinstance(value, np.ndarray | np.generic) else value

@@ -61,6 +61,12 @@ class CubeFolder(CubeDataModule):
 
     Raises:
         ConfigError: a value that is impossible.
+
+    Example:
+        >>> folder = CubeFolder("Lentils", batch_size=1)
+        >>> folder.setup()
+        >>> [batch["name"] for batch in folder.val_dataloader()]
+        [['lentils_003']]
     """
 
     def __init__(

@@ -61,6 +61,13 @@ class LentilsAnomaly(CubeDataModule):
 
     Raises:
         ConfigError: a value that is impossible.
+
+    Example:
+        >>> lentils = LentilsAnomaly("Lentils", train_ids=[0, 1, 2], val_ids=[3], test_ids=[4])
+        >>> lentils.setup()
+        >>> batch = next(iter(lentils.train_dataloader()))
+        >>> batch["cube"].shape, batch["mask"].shape
+        (torch.Size([3, 61, 12, 16]), torch.Size([3, 12, 16]))
     """
 
     def __init__(

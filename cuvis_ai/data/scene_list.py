@@ -28,6 +28,12 @@ class SceneList(CubeDataModule):
 
     Raises:
         ConfigError: no scene, or a value that is impossible.
+
+    Example:
+        >>> scenes = SceneList(["scene.hdr"])
+        >>> scenes.setup()
+        >>> next(iter(scenes.train_dataloader()))["cube"].shape[1]
+        8
     """
 
     def __init__(self, paths: Sequence[str | Path], **options: Unpack[FileArguments]) -> None:

@@ -39,6 +39,12 @@ class SceneTiles(TiledScene):
 
     Raises:
         ConfigError: a value that is impossible.
+
+    Example:
+        >>> tiles = SceneTiles("scene.hdr", mask="mask.npy", tile=10)
+        >>> tiles.setup()
+        >>> next(iter(tiles.val_dataloader()))["cube"].shape[1:]
+        torch.Size([8, 10, 10])
     """
 
     def __init__(

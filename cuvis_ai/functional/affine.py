@@ -25,6 +25,12 @@ class Affine:
         weight: (k, c), or (c,) for a channelwise map, that is a diagonal W.
         center: (c,), subtracted first.
         bias: (k,), added last.
+
+    Example:
+        >>> twice = Affine(torch.full((2,), 2.0), torch.zeros(2), torch.zeros(2))
+        >>> total = Affine(torch.ones(1, 2), torch.zeros(2), torch.ones(1))
+        >>> total.after(twice)(torch.tensor([[1.0, 3.0]])).tolist()  # 2 · 1 + 2 · 3 + 1
+        [[9.0]]
     """
 
     weight: Float[Tensor, "k c"] | Float[Tensor, " c"]
@@ -109,7 +115,13 @@ def centred(
     center: Float[Tensor, " c"],
     rest: Float[Tensor, " c"],
 ) -> Affine:
-    """Return the map y = W (x - (center + rest)), where `rest` is what the center was rounded by."""
+    """Return the map y = W (x - (center + rest)), where `rest` is what the center was rounded by.
+
+    Example:
+        >>> mean, rounded_by = torch.tensor([20000.0]), torch.tensor([0.0005])
+        >>> centred(torch.ones(1), mean, rounded_by).bias.item() == -rounded_by.item()
+        True
+    """
     return Affine(weight, center, -(weight * rest if weight.ndim == 1 else weight @ rest))
 
 
@@ -120,7 +132,13 @@ def _without_autocast(tensor: Tensor) -> AbstractContextManager[object]:
 
 
 def stack(maps: Sequence[Affine]) -> Affine:
-    """Return the map whose output is the concatenation of the maps' outputs on one input."""
+    """Return the map whose output is the concatenation of the maps' outputs on one input.
+
+    Example:
+        >>> double = Affine(torch.full((1,), 2.0), torch.zeros(1), torch.zeros(1))
+        >>> stack([double, identity_like(torch.zeros(1))])(torch.tensor([[3.0]])).tolist()
+        [[6.0, 3.0]]
+    """
     if len(maps) == 1:
         return maps[0]
     center = next((m.center for m in maps if not m.channelwise), maps[0].center)
@@ -130,7 +148,12 @@ def stack(maps: Sequence[Affine]) -> Affine:
 
 
 def identity_like(center: Float[Tensor, " c"]) -> Affine:
-    """Return the channelwise map y = x, centred at zero, with the dtype and device of `center`."""
+    """Return the channelwise map y = x, centred at zero, with the dtype and device of `center`.
+
+    Example:
+        >>> identity_like(torch.zeros(2))(torch.tensor([[3.0, 4.0]])).tolist()
+        [[3.0, 4.0]]
+    """
     return Affine(torch.ones_like(center), torch.zeros_like(center), torch.zeros_like(center))
 
 
@@ -138,6 +161,10 @@ def pixel_matrices(cube: CubeTensor) -> list[PixelMatrix]:
     """Return the batch's pixels as rows, views: one matrix if it is channels-last, else one a cube.
 
     The rows of a contiguous (c, h, w) cube are the columns of its (c, h · w) matrix: products take both.
+
+    Example:
+        >>> [pixels.shape for pixels in pixel_matrices(torch.zeros(2, 5, 3, 4))]
+        [torch.Size([12, 5]), torch.Size([12, 5])]
     """
     channels = cube.shape[1]
     if cube.is_contiguous(memory_format=torch.channels_last):
@@ -148,5 +175,10 @@ def pixel_matrices(cube: CubeTensor) -> list[PixelMatrix]:
 
 
 def pixels_of(cube: CubeTensor) -> PixelMatrix:
-    """Return the batch's pixels as rows of one matrix: a view if it is channels-last."""
+    """Return the batch's pixels as rows of one matrix: a view if it is channels-last.
+
+    Example:
+        >>> pixels_of(torch.zeros(2, 5, 3, 4)).shape
+        torch.Size([24, 5])
+    """
     return cube.permute(0, 2, 3, 1).reshape(-1, cube.shape[1])

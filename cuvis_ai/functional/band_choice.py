@@ -32,6 +32,11 @@ def separating_bands(
 
     Raises:
         GraphError: k exceeds the rank.
+
+    Example:
+        >>> variances = torch.eye(4, dtype=torch.float64)
+        >>> separating_bands(variances, torch.tensor([0.0, 3.0, 1.0, 2.0], dtype=torch.float64), 2)
+        [1, 3]
     """
     deviation = _deviation(covariance)
     start = covariance / torch.outer(deviation, deviation)
@@ -74,6 +79,11 @@ def explaining_bands(covariance: Float[Tensor, "c c"], k: int) -> list[int]:
 
     Raises:
         GraphError: k exceeds the rank.
+
+    Example:
+        >>> spectra = torch.tensor([[1.0, 1.0, 0.0], [-1.0, -1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, -1.0]])
+        >>> explaining_bands(torch.cov(spectra.double().T), 2)  # bands 0 and 1 are copies
+        [0, 2]
     """
     deviation = _deviation(covariance)
     left = covariance / torch.outer(deviation, deviation)
@@ -87,12 +97,22 @@ def explaining_bands(covariance: Float[Tensor, "c c"], k: int) -> list[int]:
 
 
 def varying_bands(covariance: Float[Tensor, "c c"], k: int) -> list[int]:
-    """Return the k bands of the greatest variance, mostly neighbours, greatest first."""
+    """Return the k bands of the greatest variance, mostly neighbours, greatest first.
+
+    Example:
+        >>> varying_bands(torch.diag(torch.tensor([1.0, 9.0, 4.0])), 2)
+        [1, 2]
+    """
     return torch.sort(covariance.diagonal(), descending=True, stable=True).indices[:k].tolist()
 
 
 def even_bands(positions: Float[Tensor, " c"], k: int) -> list[int]:
-    """Return the k bands nearest to evenly spaced positions from the least to the greatest."""
+    """Return the k bands nearest to evenly spaced positions from the least to the greatest.
+
+    Example:
+        >>> even_bands(torch.tensor([400.0, 420.0, 700.0, 980.0, 1000.0]), 3)
+        [0, 2, 4]
+    """
     from scipy.optimize import linear_sum_assignment  # heavy; starts by other methods do without
 
     low, high = positions.min(), positions.max()
@@ -103,7 +123,13 @@ def even_bands(positions: Float[Tensor, " c"], k: int) -> list[int]:
 
 
 def explained_share(covariance: Float[Tensor, "c c"], chosen: list[int]) -> float:
-    """Return the mean R² of the other bands, predicted linearly from the chosen ones; 1 without others."""
+    """Return the mean R² of the other bands, predicted linearly from the chosen ones; 1 without others.
+
+    Example:
+        >>> copies = torch.ones(3, 3, dtype=torch.float64)
+        >>> explained_share(copies, [0]), explained_share(torch.eye(3, dtype=torch.float64), [0])
+        (1.0, 0.0)
+    """
     deviation = _deviation(covariance)
     correlation = covariance / torch.outer(deviation, deviation)
     varies = (correlation.diagonal() > 0).tolist()
@@ -118,7 +144,14 @@ def explained_share(covariance: Float[Tensor, "c c"], chosen: list[int]) -> floa
 def class_distance(
     covariance: Float[Tensor, "c c"], difference: Float[Tensor, " c"], chosen: list[int]
 ) -> float:
-    """Return the Mahalanobis distance of two classes in the chosen bands, √(rᵀ R⁻¹ r)."""
+    """Return the Mahalanobis distance of two classes in the chosen bands, √(rᵀ R⁻¹ r).
+
+    Example:
+        >>> class_distance(
+        ...     torch.diag(torch.tensor([1.0, 4.0])).double(), torch.tensor([3.0, 8.0]).double(), [0, 1]
+        ... )
+        5.0
+    """
     deviation = _deviation(covariance)[chosen]
     part = covariance[chosen][:, chosen] / torch.outer(deviation, deviation)
     r = difference[chosen] / deviation
@@ -126,13 +159,23 @@ def class_distance(
 
 
 def correlations(covariance: Float[Tensor, "c c"]) -> Float[Tensor, "c c"]:
-    """Return the correlation matrix; 0 for bands that do not vary."""
+    """Return the correlation matrix; 0 for bands that do not vary.
+
+    Example:
+        >>> correlations(torch.tensor([[4.0, 2.0], [2.0, 4.0]])).tolist()
+        [[1.0, 0.5], [0.5, 1.0]]
+    """
     deviation = _deviation(covariance)
     return covariance / torch.outer(deviation, deviation)
 
 
 def falling(values: Float[Tensor, " c"]) -> Int[Tensor, " c"]:
-    """Return the bands by falling value; of equal ones the lower first."""
+    """Return the bands by falling value; of equal ones the lower first.
+
+    Example:
+        >>> falling(torch.tensor([1.0, 3.0, 3.0])).tolist()
+        [1, 2, 0]
+    """
     return torch.sort(values, descending=True, stable=True).indices
 
 

@@ -27,6 +27,11 @@ def starting_logits(
 
     Raises:
         ValueError: a key of the prior means no band.
+
+    Example:
+        >>> logits = starting_logits([1], torch.tensor([450.0, 550.0]), {"450": 0.5}, in_nm=True)
+        >>> logits.tolist()  # the second band is chosen, the first one preferred by the prior
+        [0.45, 2.0]
     """
     channels = len(positions)
     ranked = [*chosen, *sorted(set(range(channels)) - set(chosen))]
@@ -45,6 +50,11 @@ def band_of(key: str, positions: Float[Tensor, " c"], *, in_nm: bool) -> int:
 
     Raises:
         ValueError: it means none.
+
+    Example:
+        >>> nanometres = torch.tensor([450.0, 550.0, 650.0])
+        >>> band_of("2", nanometres, in_nm=True), band_of("540.0", nanometres, in_nm=True)
+        (2, 1)
     """
     if key.isdigit() and int(key) < len(positions):
         return int(key)
@@ -69,6 +79,10 @@ def annealed(
 
     Raises:
         ValueError: neither is given.
+
+    Example:
+        >>> [round(annealed(epoch, 5.0, 0.1, decay=0.5), 3) for epoch in (0, 1, 2, 9)]
+        [5.0, 2.5, 1.25, 0.1]
     """
     if decay is not None:
         return max(least, start * decay**epoch)

@@ -11,7 +11,12 @@ from torch import Tensor
 
 
 def gram_deviation(components: Float[Tensor, "k c"]) -> Float[Tensor, "k k"]:
-    """Return W Wᵀ − I."""
+    """Return W Wᵀ − I.
+
+    Example:
+        >>> gram_deviation(torch.tensor([[1.0, 0.0], [0.0, 2.0]])).tolist()
+        [[0.0, 0.0], [0.0, 3.0]]
+    """
     with torch.autocast(components.device.type, enabled=False):
         eye = torch.eye(len(components), dtype=components.dtype, device=components.device)
         return components @ components.T - eye
@@ -22,6 +27,10 @@ def orthogonality_penalty(components: Float[Tensor, "k c"]) -> Float[Tensor, ""]
 
     Rounding level is (8 k ε)² for the dtype's ε: an optimizer that scales its steps, such as Adam,
     would otherwise amplify rounding noise of 1e-13 to errors of 1e-2.
+
+    Example:
+        >>> orthogonality_penalty(torch.tensor([[1.0, 0.0], [0.0, 2.0]])).item()
+        9.0
     """
     penalty = gram_deviation(components).square().sum()
     rounding = (8 * len(components) * torch.finfo(components.dtype).eps) ** 2
@@ -29,7 +38,12 @@ def orthogonality_penalty(components: Float[Tensor, "k c"]) -> Float[Tensor, ""]
 
 
 def orthogonality_error(components: Float[Tensor, "k c"]) -> Float[Tensor, ""]:
-    """Return ‖W Wᵀ − I‖_F."""
+    """Return ‖W Wᵀ − I‖_F.
+
+    Example:
+        >>> orthogonality_error(torch.tensor([[1.0, 0.0], [0.0, 2.0]])).item()
+        3.0
+    """
     return gram_deviation(components).square().sum().sqrt()
 
 
@@ -57,6 +71,11 @@ def explained_variance(
         components: W.
         score_covariance: A = W Σ Wᵀ.
         total_variance: tr Σ, the sum of the input's channel variances.
+
+    Example:
+        >>> share = explained_variance(torch.tensor([[1.0, 0.0]]), torch.tensor([[3.0]]), torch.tensor(4.0))
+        >>> share.total.item()  # a variance of 3 out of 3 + 1
+        0.75
     """
     gram = components @ components.T
     lengths = gram.diagonal()

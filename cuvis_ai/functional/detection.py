@@ -58,6 +58,16 @@ def auroc(curve: Curve) -> float | None:
     Σᵢ (fpᵢ − fpᵢ₋₁) (tpᵢ + tpᵢ₋₁) / (2 P N): the probability that an anomaly scores higher than a
     normal pixel, ties counted half. None without an anomaly or without a normal pixel.
 
+    Example:
+        >>> import torch
+        >>> from cuvis_ai.stats import ScoreDistribution
+        >>> scores = ScoreDistribution()
+        >>> scores.update(
+        ...     torch.tensor([[1.0], [2.0], [3.0], [4.0]]), truth=torch.tensor([False, True, False, True])
+        ... )
+        >>> auroc(scores.curve())  # of four pairs, three are in order
+        0.75
+
     Reference:
         Fawcett, "An introduction to ROC analysis", 2006, algorithm 2.
     """
@@ -73,6 +83,14 @@ def average_precision(curve: Curve) -> float | None:
     """Return Σᵢ (Rᵢ − Rᵢ₋₁) Pᵢ with recall R = tp / P and precision P = tp / (tp + fp).
 
     The step-wise sum of scikit-learn, without interpolation. None without an anomaly.
+
+    Example:
+        >>> import torch
+        >>> from cuvis_ai.stats import ScoreDistribution
+        >>> scores = ScoreDistribution()
+        >>> scores.update(torch.tensor([[1.0], [2.0], [3.0]]), truth=torch.tensor([True, False, True]))
+        >>> round(average_precision(scores.curve()), 4)  # (1 + 2 / 3) / 2
+        0.8333
 
     Reference:
         scikit-learn, `sklearn.metrics.average_mean_precisionscore`.
@@ -92,18 +110,41 @@ class Ranking(NamedTuple):
 
 
 def ranking(curve: Curve) -> Ranking | None:
-    """Return AUROC and average precision; None without an anomaly or without a normal pixel."""
+    """Return AUROC and average precision; None without an anomaly or without a normal pixel.
+
+    Example:
+        >>> import torch
+        >>> from cuvis_ai.stats import ScoreDistribution
+        >>> scores = ScoreDistribution()
+        >>> scores.update(torch.tensor([[1.0], [2.0]]), truth=torch.tensor([False, True]))
+        >>> ranking(scores.curve())
+        Ranking(auroc=1.0, average_precision=1.0)
+    """
     area, mean_precision = auroc(curve), average_precision(curve)
     return None if area is None or mean_precision is None else Ranking(area, mean_precision)
 
 
 def ranks_as_well(after: Ranking, before: Ranking) -> bool:
-    """Return whether AUROC falls by at most .001 and average precision by at most .005."""
+    """Return whether AUROC falls by at most .001 and average precision by at most .005.
+
+    Example:
+        >>> ranks_as_well(after=Ranking(0.9, 0.52), before=Ranking(0.95, 0.5))
+        False
+    """
     return after.auroc >= before.auroc - 0.001 and after.average_precision >= before.average_precision - 0.005
 
 
 def best_f1(curve: Curve) -> BestF1 | None:
-    """Return the greatest F1 = 2 tp / (P + tp + fp) over all thresholds; None without an anomaly."""
+    """Return the greatest F1 = 2 tp / (P + tp + fp) over all thresholds; None without an anomaly.
+
+    Example:
+        >>> import torch
+        >>> from cuvis_ai.stats import ScoreDistribution
+        >>> scores = ScoreDistribution()
+        >>> scores.update(torch.tensor([[1.0], [2.0], [4.0]]), truth=torch.tensor([False, False, True]))
+        >>> best_f1(scores.curve())
+        BestF1(value=1.0, threshold=3.0)
+    """
     n_anomalous = int(curve.tp[-1])
     if n_anomalous == 0:
         return None
@@ -123,6 +164,16 @@ def aupro(curve: Curve, limit: float = PRO_LIMIT) -> float | None:
     Args:
         curve: all thresholds.
         limit: the greatest false-positive rate, above 0 and at most 1.
+
+    Example:
+        >>> import torch
+        >>> from cuvis_ai.stats import ScoreDistribution
+        >>> scores = ScoreDistribution()  # a region of two pixels, each weighing half
+        >>> scores.update(
+        ...     torch.tensor([[0.0], [1.0], [2.0], [3.0]]), truth=torch.tensor([0.0, 0.0, 0.5, 0.5])
+        ... )
+        >>> aupro(scores.curve())
+        1.0
 
     Reference:
         Bergmann, Batzner, Fauser, Sattlegger, Steger, "The MVTec Anomaly Detection Dataset", 2021,
@@ -156,6 +207,15 @@ def at_false_alarm_rate(curve: Curve, rate: float) -> FalseAlarmPoint | None:
 
     Its threshold is the (1 − rate) quantile of the normal pixels' scores, as far as ties allow. None without
     a normal pixel.
+
+    Example:
+        >>> import torch
+        >>> from cuvis_ai.stats import ScoreDistribution
+        >>> scores = ScoreDistribution()
+        >>> scores.update(torch.arange(11.0)[:, None], truth=torch.arange(11) == 10)
+        >>> point = at_false_alarm_rate(scores.curve(), 0.1)
+        >>> point.detection_rate, point.false_alarm_rate
+        (1.0, 0.1)
     """
     n_anomalous, n_normal = int(curve.tp[-1]), int(curve.fp[-1])
     if n_normal == 0:
@@ -167,27 +227,52 @@ def at_false_alarm_rate(curve: Curve, rate: float) -> FalseAlarmPoint | None:
 
 
 def false_alarm_rate(confusion: Confusion) -> float:
-    """Return fp / (fp + tn), the share of normal pixels that are predicted; 0 if there are none."""
+    """Return fp / (fp + tn), the share of normal pixels that are predicted; 0 if there are none.
+
+    Example:
+        >>> false_alarm_rate(Confusion(tp=3, fp=1, fn=1, tn=99))
+        0.01
+    """
     return _ratio(confusion.fp, confusion.fp + confusion.tn)
 
 
 def precision(confusion: Confusion) -> float:
-    """Return tp / (tp + fp), the share of predictions that are right; 0 if nothing is predicted."""
+    """Return tp / (tp + fp), the share of predictions that are right; 0 if nothing is predicted.
+
+    Example:
+        >>> precision(Confusion(tp=3, fp=1, fn=1, tn=99))
+        0.75
+    """
     return _ratio(confusion.tp, confusion.tp + confusion.fp)
 
 
 def recall(confusion: Confusion) -> float:
-    """Return tp / (tp + fn), the share of anomalies that are found; 0 if there are none."""
+    """Return tp / (tp + fn), the share of anomalies that are found; 0 if there are none.
+
+    Example:
+        >>> recall(Confusion(tp=3, fp=1, fn=3, tn=99))
+        0.5
+    """
     return _ratio(confusion.tp, confusion.tp + confusion.fn)
 
 
 def f1(confusion: Confusion) -> float:
-    """Return 2 tp / (2 tp + fp + fn), the harmonic mean of precision and recall; 0 for 0 / 0."""
+    """Return 2 tp / (2 tp + fp + fn), the harmonic mean of precision and recall; 0 for 0 / 0.
+
+    Example:
+        >>> f1(Confusion(tp=3, fp=1, fn=1, tn=99))
+        0.75
+    """
     return _ratio(2 * confusion.tp, 2 * confusion.tp + confusion.fp + confusion.fn)
 
 
 def iou(confusion: Confusion) -> float:
-    """Return tp / (tp + fp + fn), intersection over union (Jaccard's index); 0 for 0 / 0."""
+    """Return tp / (tp + fp + fn), intersection over union (Jaccard's index); 0 for 0 / 0.
+
+    Example:
+        >>> iou(Confusion(tp=3, fp=1, fn=1, tn=99))
+        0.6
+    """
     return _ratio(confusion.tp, confusion.tp + confusion.fp + confusion.fn)
 
 

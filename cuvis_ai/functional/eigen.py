@@ -28,13 +28,24 @@ class Whitening(NamedTuple):
 
 
 def principal_components(covariance: Float[Tensor, "c c"], k: int) -> Components:
-    """Return the k leading eigenvectors of a covariance, with fixed signs."""
+    """Return the k leading eigenvectors of a covariance, with fixed signs.
+
+    Example:
+        >>> components = principal_components(torch.diag(torch.tensor([1.0, 9.0])).double(), 1)
+        >>> components.vectors.tolist(), components.variances.tolist()
+        ([[0.0, 1.0]], [9.0])
+    """
     values, vectors = torch.linalg.eigh(covariance)
     return Components(_sign_fixed(vectors.flip(1).T[:k]), values.flip(0)[:k].clamp(min=0.0))
 
 
 def rank_of(covariance: Float[Tensor, "c c"], dtype: torch.dtype) -> int:
-    """Return how many eigenvalues of a float64 covariance are above the rounding of pixels of a `dtype`."""
+    """Return how many eigenvalues of a float64 covariance are above the rounding of pixels of a `dtype`.
+
+    Example:
+        >>> rank_of(torch.ones(3, 3, dtype=torch.float64), torch.float32)  # three copies of a band
+        1
+    """
     values = torch.linalg.eigvalsh(covariance)
     return int((values > _floor(values, dtype)).sum())
 
@@ -60,6 +71,11 @@ def whitening(
         eps: the ridge.
         dtype: what the pixels were stored in.
         mean: of the pixels, to tell constant channels; without it those of no deviation are.
+
+    Example:
+        >>> factor = whitening(torch.diag(torch.tensor([4.0, 16.0])).double()).factor
+        >>> (factor.T @ factor).diagonal().tolist()  # the inverse covariance
+        [0.25, 0.0625]
     """
     deviation = (covariance.diagonal() + eps).clamp(min=0.0).sqrt()
     least = 0.0 if mean is None or eps > 0 else torch.finfo(dtype).eps * mean.abs()
@@ -77,6 +93,11 @@ def ridged_whitening(covariance: Float[Tensor, "c c"], ridge: float) -> Float[Te
     """Return (Λ + ridge I)^(−1/2) Vᵀ of a covariance V Λ Vᵀ, without eigenvalues below 1e-12 λ_max.
 
     The eigenvalues are those of the covariance itself, so that the ridge weighs all channels alike.
+
+    Example:
+        >>> factor = ridged_whitening(torch.diag(torch.tensor([3.0, 15.0])).double(), ridge=1.0)
+        >>> (factor.T @ factor).diagonal().tolist()
+        [0.25, 0.0625]
     """
     values, vectors = torch.linalg.eigh(covariance)
     counted = values > 1e-12 * values[-1].clamp(min=0.0)
@@ -99,6 +120,11 @@ def cholesky_whitening(
 
     Raises:
         GraphError: the matrix is singular; `where` names the node.
+
+    Example:
+        >>> factor = cholesky_whitening(torch.diag(torch.tensor([4.0, 16.0])).double(), 0.0, "RXGlobal `rx`")
+        >>> (factor.T @ factor).diagonal().tolist()
+        [0.25, 0.0625]
     """
     eye = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
     ridged = covariance + eps * eye

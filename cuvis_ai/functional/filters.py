@@ -29,12 +29,24 @@ def gaussian_mean(cube: CubeTensor, valid: PixelMask | None, sigma: float) -> Cu
         cube: finite.
         valid: False at pixels without data; None if there are none.
         sigma: σ in pixels.
+
+    Example:
+        >>> valid = torch.tensor([[[True, False, True]]])
+        >>> gaussian_mean(torch.tensor([[[[2.0, 99.0, 4.0]]]]), valid, sigma=100.0).mean().round(
+        ...     decimals=2
+        ... ).item()
+        3.0
     """
     return _window_mean(cube, valid, [_gaussian(distance, sigma) for distance in range(-2, 3)])
 
 
 def log_mean(cube: CubeTensor, valid: PixelMask | None, sigma: float) -> CubeTensor:
-    """Return log max(G ∗ x, 1e-6), G ∗ x being the Gaussian mean; 0 at invalid pixels."""
+    """Return log max(G ∗ x, 1e-6), G ∗ x being the Gaussian mean; 0 at invalid pixels.
+
+    Example:
+        >>> log_mean(torch.ones(1, 1, 4, 4), None, sigma=0.5).abs().max().item() < 1e-6
+        True
+    """
     logarithm = gaussian_mean(cube, valid, sigma).clamp(min=LEAST).log()
     return logarithm if valid is None else torch.where(valid[:, None], logarithm, 0.0)
 
@@ -59,6 +71,12 @@ def guided_filter(
         valid: False at pixels without data; None if there are none.
         radius: in pixels.
         eps: in squared units of the guide, above 0.
+
+    Example:
+        >>> image = torch.rand(1, 1, 6, 6)
+        >>> same = guided_filter(image, image, None, radius=1, eps=1e-9)  # its own guide
+        >>> torch.allclose(same, image, atol=1e-4)
+        True
 
     Reference:
         He, Sun, Tang, "Guided image filtering", 2013, eqs. 19 to 21.

@@ -37,6 +37,11 @@ def opening(cube: CubeTensor, valid: PixelMask | None, n: int, *steps: Direction
         valid: False at pixels without data; None if there are none.
         n: pixels of a line, odd.
         steps: the direction of each line.
+
+    Example:
+        >>> line = torch.tensor([0.0, 5.0, 0.0, 4.0, 4.0, 4.0]).view(1, 1, 1, 6)
+        >>> opening(line, None, 3, (0, 1)).flatten().tolist()  # what is shorter than 3 pixels goes
+        [0.0, 0.0, 0.0, 4.0, 4.0, 4.0]
     """
     eroded = reduce(
         lambda x, step: _extreme(x, n, step, torch.minimum), steps, _masked(cube, valid, _INFINITY)
@@ -53,6 +58,12 @@ def top_hat(cube: CubeTensor, valid: PixelMask | None, extent: int) -> CubeTenso
         cube: finite at valid pixels.
         valid: False at pixels without data; None if there are none.
         extent: odd, in pixels.
+
+    Example:
+        >>> image = torch.zeros(1, 1, 9, 9)
+        >>> image[0, 0, 4, 4] = 5.0
+        >>> top_hat(image, None, extent=7).max().item()
+        5.0
     """
     rest = cube - background(cube, valid, extent)
     return rest if valid is None else torch.where(valid[:, None], rest, 0.0)
@@ -69,6 +80,12 @@ def background(cube: CubeTensor, valid: PixelMask | None, extent: int) -> CubeTe
         cube: finite at valid pixels.
         valid: False at pixels without data.
         extent: odd, in pixels.
+
+    Example:
+        >>> image = torch.ones(1, 1, 9, 9)
+        >>> image[0, 0, 4, 4] = 5.0
+        >>> background(image, None, extent=7).max().item()
+        1.0
     """
     square = opening(cube, valid, 2 * round(0.35 * extent) + 1, ROW, COLUMN)
     lines = reduce(torch.maximum, (opening(cube, valid, extent, step) for step in LINES))

@@ -48,6 +48,11 @@ def product(
         center: what is subtracted from each pixel.
         bias: what is added to each product.
         after: a function of each pixel separately, applied block by block where no gradient is needed.
+
+    Example:
+        >>> pixels, weight = torch.tensor([[3.0, 4.0]]), torch.tensor([[1.0, 2.0]])
+        >>> product(pixels, weight, center=torch.ones(2), bias=torch.zeros(1)).tolist()  # 1 · 2 + 2 · 3
+        [[8.0]]
     """
     operands = (pixels, weight, center, bias)
     if torch.is_grad_enabled() and any(operand.requires_grad for operand in operands):

@@ -22,6 +22,10 @@ def region_weights(mask: PixelMask, valid: PixelMask | None = None) -> Float[Ten
 
     Shape:
         mask, valid (b, h, w) → (b, h, w); float64 on the CPU, where scores are counted.
+
+    Example:
+        >>> region_weights(torch.tensor([[[True, True, False, False, True]]])).tolist()
+        [[[0.5, 0.5, 0.0, 0.0, 1.0]]]
     """
     anomalous = (mask if valid is None else mask & valid).cpu().numpy()
     labels = _labels(anomalous)
@@ -50,6 +54,12 @@ def open_regions(
         mask: anomalies (b, h, w).
         counted: False at pixels that do not count; None if all do.
         sizes: height and width of each tile; what lies beyond is padding.
+
+    Example:
+        >>> mask = torch.zeros(1, 4, 4, dtype=torch.bool)
+        >>> mask[0, 0, 0] = mask[0, 2, 2] = True  # one region touches the edge
+        >>> open_regions(mask, None, [(4, 4)]).nonzero()[1].tolist()
+        [0]
     """
     anomalous = mask.cpu().numpy()
     doubtful = np.zeros_like(anomalous) if counted is None else ~counted.cpu().numpy()
@@ -68,6 +78,10 @@ def region_sizes(places: NDArray[np.int64]) -> NDArray[np.int64]:
 
     Args:
         places: row and column of each (n, 2), in order of rows, then columns, each once.
+
+    Example:
+        >>> region_sizes(np.array([[0, 0], [0, 1], [5, 5]])).tolist()
+        [2, 2, 1]
     """
     from scipy.sparse import coo_array  # heavy; only metrics with masks need it
     from scipy.sparse.csgraph import connected_components

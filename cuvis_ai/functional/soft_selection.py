@@ -21,6 +21,11 @@ def selection_weights(logits: Float[Tensor, " c"], k: int, temperature: float) -
         logits: l; of k channels or more.
         k: what the weights sum to.
         temperature: T, above 0.
+
+    Example:
+        >>> weights = selection_weights(torch.tensor([0.0, 3.0, 1.0, 2.0]), 2, temperature=0.01)
+        >>> weights.round(decimals=3).tolist()
+        [0.0, 1.0, 0.0, 1.0]
     """
     if k == len(logits):
         return torch.ones_like(logits, dtype=torch.float64) + 0 * logits.double()
@@ -70,6 +75,10 @@ def selection_matrix(weights: Float[Tensor, " c"], k: int, order: Int[Tensor, " 
         weights: they sum to k.
         k: rows.
         order: the channels in spectral order.
+
+    Example:
+        >>> selection_matrix(torch.full((4,), 0.5), 2, torch.arange(4)).tolist()  # two broad bands
+        [[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]]
     """
     ends = torch.cumsum(weights[order], 0).clamp(max=k)
     starts = torch.cat([ends.new_zeros(1), ends[:-1]])
@@ -79,14 +88,24 @@ def selection_matrix(weights: Float[Tensor, " c"], k: int, order: Int[Tensor, " 
 
 
 def hard_weights(chosen: Int[Tensor, " k"], channels: int) -> Float[Tensor, " c"]:
-    """Return 1 for the chosen channels, else 0."""
+    """Return 1 for the chosen channels, else 0.
+
+    Example:
+        >>> hard_weights(torch.tensor([1, 3]), 4).tolist()
+        [0.0, 1.0, 0.0, 1.0]
+    """
     weights = torch.zeros(channels, dtype=torch.float64, device=chosen.device)
     weights[chosen] = 1.0
     return weights
 
 
 def entropy(probabilities: Float[Tensor, " c"]) -> Float[Tensor, ""]:
-    """Return H = −Σ p log p, with 0 log 0 = 0."""
+    """Return H = −Σ p log p, with 0 log 0 = 0.
+
+    Example:
+        >>> round(entropy(torch.full((2,), 0.5)).item(), 4)  # ln 2
+        0.6931
+    """
     terms: Tensor = torch.special.xlogy(probabilities, probabilities)
     return -terms.sum()
 
@@ -95,6 +114,10 @@ def entropy_penalty(weights: Float[Tensor, " c"], k: int, target: float | None =
     """Return (log c − H) / (log c − log k), from 0 for equal weights to 1 for k of them; or (H − target)².
 
     H is the entropy of the probabilities w / k. 0 where k = c.
+
+    Example:
+        >>> entropy_penalty(torch.full((4,), 0.5), 2).item()  # equal weights
+        0.0
     """
     found: Tensor = entropy(weights / k)
     if target is not None:
@@ -106,13 +129,24 @@ def entropy_penalty(weights: Float[Tensor, " c"], k: int, target: float | None =
 def diversity_penalty(
     weights: Float[Tensor, " c"], correlation: Float[Tensor, "c c"], k: int
 ) -> Float[Tensor, ""]:
-    """Return Σ_{i≠j} w_i w_j ρ_ij² / (k (k − 1)): 0 for uncorrelated bands, 1 for copies; 0 where k = 1."""
+    """Return Σ_{i≠j} w_i w_j ρ_ij² / (k (k − 1)): 0 for uncorrelated bands, 1 for copies; 0 where k = 1.
+
+    Example:
+        >>> correlation = torch.tensor([[1.0, 0.5], [0.5, 1.0]])
+        >>> diversity_penalty(torch.ones(2), correlation, 2).item()
+        0.25
+    """
     squared = correlation.square()
     squared = squared - torch.diag(squared.diagonal())
     return weights @ squared @ weights / max(k * (k - 1), 1)
 
 
 def jaccard(first: Int[Tensor, " k"], second: Int[Tensor, " k"]) -> float:
-    """Return |A ∩ B| / |A ∪ B| of two selections."""
+    """Return |A ∩ B| / |A ∪ B| of two selections.
+
+    Example:
+        >>> jaccard(torch.tensor([0, 1, 2]), torch.tensor([1, 2, 3]))
+        0.5
+    """
     a, b = set(first.tolist()), set(second.tolist())
     return len(a & b) / len(a | b)

@@ -18,6 +18,11 @@ def signed_coherence(
         along: a = xᵀs / |s|, the spectrum's component along the signature.
         spectrum: x, whitened.
 
+    Example:
+        >>> spectrum = torch.tensor([3.0, -4.0]).view(1, 2, 1, 1)
+        >>> round(signed_coherence(spectrum[:, 1:], spectrum).item(), 2)  # −4² / 5², against the second axis
+        -0.64
+
     Reference:
         Kraut, Scharf, McWhorter, "Adaptive subspace detectors", 2001, eq. 13, with the sign of a.
     """
@@ -47,6 +52,13 @@ def linear_discriminant(
         normal_mean: m₀.
         anomalous_mean: m₁.
         variance: s², pooled within the classes.
+
+    Example:
+        >>> one = linear_discriminant(
+        ...     *(torch.tensor([value], dtype=torch.float64) for value in (1.0, 5.0, 2.0))
+        ... )
+        >>> one.scale.item(), one.bias.item()
+        (2.0, 3.0)
 
     Reference:
         Fisher, "The use of multiple measurements in taxonomic problems", 1936; Hastie, Tibshirani,

@@ -66,6 +66,16 @@ class Loss(Leaf):
 
     Attributes:
         weight: factor in the total; 0 or more. Losses are logged without it.
+
+    Example:
+        >>> class Brightness(Loss):
+        ...     def reads(self):
+        ...         return frozenset({Read.OUTPUT})
+        ...
+        ...     def forward(self, view):
+        ...         return pooled(view[Read.OUTPUT].mean(1, keepdim=True), view.valid)
+        >>> Brightness(weight=0.1).weight
+        0.1
     """
 
     log_name: ClassVar[str | None] = None
@@ -124,7 +134,20 @@ class CompositeLoss(Leaf):
 
 
 class Metric(Leaf):
-    """Values that are logged per epoch and drive no gradient."""
+    """Values that are logged per epoch and drive no gradient.
+
+    Example:
+        >>> from cuvis_ai.node.pca import TrainablePCA
+        >>> from cuvis_ai.stats import ClassCounts
+        >>> class Pixels(Metric):
+        ...     def observes(self):
+        ...         return {"output": Observation(Read.OUTPUT, ClassCounts)}
+        ...
+        ...     def compute(self, parent, sketches):
+        ...         return {"pixels": sketches["output"].count}
+        >>> Pixels().compute(TrainablePCA(3), {"output": ClassCounts(count=12)})
+        {'pixels': 12}
+    """
 
     stages: ClassVar[frozenset[str]] = frozenset({"train", "val", "test"})
     """Stages in which it is computed."""
@@ -160,6 +183,14 @@ class Picture:
         name: a file-name-safe name, unique within the leaf.
         figure: made with Matplotlib's object interface; the receiver of pictures closes it.
         data: the arrays that were drawn, by name.
+
+    Example:
+        >>> import numpy as np
+        >>> from matplotlib.figure import Figure
+        >>> figure, means = Figure(), np.array([0.2, 0.5])
+        >>> lines = figure.subplots().plot(means)
+        >>> Picture("channel_means", figure, {"mean": means}).name
+        'channel_means'
     """
 
     name: str
@@ -172,6 +203,14 @@ class Visualization(Leaf):
 
     Attributes:
         log_frequency: draws in every n-th validation epoch; the first and the last always draw.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> class Empty(Visualization):
+        ...     def draw(self, parent, sketches):
+        ...         return [Picture("empty", Figure(), {})]
+        >>> Empty(log_frequency=5).log_frequency
+        5
     """
 
     def __init__(self, log_frequency: int = 1) -> None:

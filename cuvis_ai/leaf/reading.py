@@ -15,7 +15,12 @@ from cuvis_ai.types import CubeTensor, PixelMask, Point
 
 
 class Read(Enum):
-    """What a leaf can read."""
+    """What a leaf can read.
+
+    Example:
+        >>> Read.MASK.value  # the entry of a batch, or the point of a graph
+        'batch["mask"]'
+    """
 
     INPUT = "the cube that enters the parent"
     OUTPUT = "the cube that leaves the parent"

@@ -37,6 +37,17 @@ class PCADecoder(AffineNode):
 
     Args:
         tied_to: the PCA node, or its name.
+
+    Example:
+        >>> from cuvis_ai.node.pca import TrainablePCA
+        >>> from cuvis_ai.pipeline.graph import Graph
+        >>> graph, moments = Graph("autoencoder"), Moments()
+        >>> pca = graph.add_node(TrainablePCA(1))
+        >>> moments.update(torch.tensor([[0.0, 5.0], [2.0, 5.0]]))  # only the first band varies
+        >>> pca.finalize(moments)
+        >>> decoder = graph.add_node(PCADecoder(tied_to=pca), parent=pca)
+        >>> graph(torch.tensor([7.0, 9.0]).view(1, 2, 1, 1)).output.flatten().tolist()
+        [7.0, 5.0]
     """
 
     def __init__(self, tied_to: Node | str) -> None:
@@ -94,6 +105,15 @@ class LinearDecoder(FittedNode, AffineNode):
         weight (c, k): B.
         center (k,): z̄, the mean of what enters; stays as fitted.
         bias (c,): x̄ at the start.
+
+    Example:
+        >>> from cuvis_ai.node.pca import TrainablePCA
+        >>> from cuvis_ai.pipeline.graph import Graph
+        >>> graph = Graph("autoencoder")
+        >>> pca = graph.add_node(TrainablePCA(2))
+        >>> decoder = graph.add_node(LinearDecoder(encoder=pca), parent=pca)  # `graph.train` fits both
+        >>> decoder.decodes()
+        'trainable_pca'
 
     Reference:
         Bishop, "Pattern Recognition and Machine Learning", 2006, §3.1.1.

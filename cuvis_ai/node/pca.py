@@ -45,6 +45,15 @@ class TrainablePCA(FittedNode, AffineNode):
         explained_variance (k,): variances along the fitted components.
         total_variance (1,): sum of the channel variances of the training data.
 
+    Example:
+        >>> pca, moments = TrainablePCA(n_components=1), Moments()
+        >>> moments.update(torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 1.0], [2.0, 1.0]]))
+        >>> pca.finalize(moments)  # the first band varies most
+        >>> pca.components.tolist(), pca.mean.tolist()
+        ([[1.0, 0.0]], [1.0, 0.5])
+        >>> pca(torch.tensor([5.0, 7.0]).view(1, 2, 1, 1)).item()
+        4.0
+
     Reference:
         Jolliffe, "Principal Component Analysis", 2002, §1.1. Hard mode: Lezcano-Casado,
         "Trivializations for gradient-based optimization on manifolds", 2019, §6.

@@ -66,6 +66,14 @@ class SoftChannelSelector(Selection):
         band_count (2,), band_mean (2, p), band_cov (2, p, p): moments of the training data that enter, each
             a float32 number and what it lacks to the float64 one; p is c, or 0 before the statistical phase.
         history (e, k + 2): epoch, temperature and hard choice of the start (epoch −1) and of each epoch.
+
+    Example:
+        >>> selector = SoftChannelSelector(2)
+        >>> selector.logits.data = torch.tensor([0.0, 3.0, 1.0, 2.0])  # written by hand in place of the fit
+        >>> selector.get_selected_channels().tolist()
+        [1, 3]
+        >>> selector(torch.tensor([10.0, 11.0, 12.0, 13.0]).view(1, 4, 1, 1)).flatten().tolist()
+        [11.0, 13.0]
     """
 
     state_shapes: ClassVar = {

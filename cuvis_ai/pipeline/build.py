@@ -59,6 +59,17 @@ def build(config: Mapping[str, Any], allow: Sequence[str] = ()) -> Built:
 
     Raises:
         ConfigError: lists every problem found.
+
+    Example:
+        >>> built = build(
+        ...     {
+        ...         "graph": {"name": "rx"},
+        ...         "nodes": {"rx": {"_target_": "cuvis_ai.anomaly.rx_detector.RXGlobal"}},
+        ...         "datamodule": {"_target_": "cuvis_ai.data.cube_folder.CubeFolder", "data_dir": "Lentils"},
+        ...     }
+        ... )
+        >>> list(built.graph.nodes), type(built.datamodule).__name__
+        (['rx'], 'CubeFolder')
     """
     if not isinstance(config, Mapping):
         raise ConfigError(f"configuration: expected a mapping with `nodes` and `datamodule`, got {config!r}.")

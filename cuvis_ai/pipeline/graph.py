@@ -250,7 +250,10 @@ class Graph(GraphOnData):
             FileExistsError: the folder has maps of these scenes; see `overwrite` and `resume`.
 
         Example:
-            >>> graph.predict("flight/*.hdr", out="maps", detections=True)  # doctest: +SKIP
+            >>> graph = Graph.load_from_file("detector.zip")
+            >>> [found] = graph.predict("scene.hdr", out="maps", detections=True)
+            >>> found.scores.shape
+            (40, 30, 1)
         """
         return predict(self._members, self.name, self.bands, source, out, settings_of(options))
 

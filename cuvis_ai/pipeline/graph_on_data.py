@@ -50,8 +50,11 @@ class GraphOnData(ModuleLike):
             CubeFormatError: a scene or a mask cannot be read.
 
         Example:
-            >>> found = graph.evaluate_scenes("flight/*.hdr", masks="truth")  # doctest: +SKIP
-            >>> found.pooled.values["auroc"], found.pooled.values["stored/f1"]  # doctest: +SKIP
+            >>> from cuvis_ai.pipeline.graph import Graph
+            >>> graph = Graph.load_from_file("detector.zip")
+            >>> found = graph.evaluate_scenes("scene.hdr", mask="mask.npy")
+            >>> found.pooled.values["auroc"]
+            1.0
         """
         return evaluate_graph(self._members, self.bands, source, options_of(options))
 
@@ -79,7 +82,13 @@ class GraphOnData(ModuleLike):
             NotFittedError: the statistical phase has not run.
 
         Example:
-            >>> graph.fit_threshold(data, "false_alarm_rate", 1e-3).value  # doctest: +SKIP
+            >>> from cuvis_ai.data.scene_tiles import SceneTiles
+            >>> from cuvis_ai.pipeline.graph import Graph
+            >>> graph = Graph.load_from_file("detector.zip")
+            >>> tiles = SceneTiles("scene.hdr", mask="mask.npy", tile=10)
+            >>> threshold = graph.fit_threshold(tiles, "false_alarm_rate", 0.01)
+            >>> graph.leaves["threshold"] is threshold
+            True
         """
         end = self.topology.end()
         threshold = Threshold(rule, parameter)
@@ -115,7 +124,13 @@ class GraphOnData(ModuleLike):
             GraphError: nothing is left to fit, or a node is not fitted from sketches in one pass.
 
         Example:
-            >>> graph.sketch(data, "part3.safetensors", shard=(3, 8))  # doctest: +SKIP
+            >>> from cuvis_ai.data.cube_folder import CubeFolder
+            >>> from cuvis_ai.normalization.normalization import MinMaxNormalizer
+            >>> from cuvis_ai.pipeline.graph import Graph
+            >>> graph = Graph("shares")
+            >>> node = graph.add_node(MinMaxNormalizer())
+            >>> graph.sketch(CubeFolder("Lentils"), "part2.safetensors", shard=(2, 3)).name
+            'part2.safetensors'
         """
         taken = self._shards().take_sketches(self._parts(), datamodule, shard)
         bands = TrainedBands.of_data(datamodule)
@@ -132,8 +147,14 @@ class GraphOnData(ModuleLike):
             GraphError: shares are missing, or of another graph or bands; the graph is unchanged.
 
         Example:
-            >>> graph.fit_from(["part1.safetensors", "part2.safetensors"])  # doctest: +SKIP
-            []
+            >>> from cuvis_ai.data.cube_folder import CubeFolder
+            >>> from cuvis_ai.normalization.normalization import MinMaxNormalizer
+            >>> from cuvis_ai.pipeline.graph import Graph
+            >>> graph, cubes = Graph("shares"), CubeFolder("Lentils")
+            >>> node = graph.add_node(MinMaxNormalizer())
+            >>> files = [graph.sketch(cubes, f"part{i}.safetensors", shard=(i, 2)) for i in (1, 2)]
+            >>> graph.fit_from(files), node.fitted  # no other pass is needed
+            ([], True)
         """
         records, bands = read_sketches([Path(file) for file in files], self._identity())
         self._shards().fit_from_sketches(self._members.execution, records)

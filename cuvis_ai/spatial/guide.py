@@ -28,6 +28,14 @@ class Guide(FittedNode, AffineNode):
         mean (c,): of what enters, in training.
         mean_rest (c,): what it is rounded by.
         inverse_deviation (1,): 1 / s₁.
+
+    Example:
+        >>> import torch
+        >>> guide, moments = Guide(n=1), Moments()
+        >>> moments.update(torch.tensor([[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]]))  # mean 0, deviation 1
+        >>> guide.finalize(moments)
+        >>> guide(torch.tensor([3.0, 8.0]).view(1, 2, 1, 1)).flatten().tolist()
+        [3.0]
     """
 
     state_shapes: ClassVar = {"mean": "c", "mean_rest": "c", "inverse_deviation": "1"}

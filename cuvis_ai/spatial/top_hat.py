@@ -24,6 +24,15 @@ class TopHat(Node):
         extent: in pixels, odd, 3 or more; about 1.5 times the width of the widest thing that is looked for.
             What is wider vanishes.
 
+    Example:
+        >>> import torch
+        >>> cube = torch.ones(1, 1, 9, 9)
+        >>> cube[..., :4, :] = 5.0  # a field is background
+        >>> cube[0, 0, 7, 4] = 3.0  # a single pixel is not
+        >>> detail = TopHat(extent=7)(cube, None)
+        >>> int((detail > 0).sum()), detail.max().item()
+        (1, 2.0)
+
     Reference:
         Soille, "Morphological Image Analysis", 2003, section 4.5.
     """

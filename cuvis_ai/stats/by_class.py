@@ -94,7 +94,14 @@ class ByClass(Sketch, Generic[M]):
 
 @dataclass(eq=False)
 class ChannelMomentsByClass(ByClass[ChannelMoments]):
-    """Mean and variance of each channel, by class."""
+    """Mean and variance of each channel, by class.
+
+    Example:
+        >>> sketch = ChannelMomentsByClass()
+        >>> sketch.update(torch.tensor([[1.0], [3.0], [9.0]]), truth=torch.tensor([False, False, True]))
+        >>> sketch.normal.mean.item(), sketch.anomalous.mean.item()
+        (2.0, 9.0)
+    """
 
     carried_by: ClassVar[Structure] = Structure.CHANNELWISE
     normal: ChannelMoments = field(default_factory=ChannelMoments)
@@ -103,7 +110,14 @@ class ChannelMomentsByClass(ByClass[ChannelMoments]):
 
 @dataclass(eq=False)
 class MomentsByClass(ByClass[Moments]):
-    """Mean and covariance, by class."""
+    """Mean and covariance, by class.
+
+    Example:
+        >>> sketch = MomentsByClass()
+        >>> sketch.update(torch.tensor([[0.0], [2.0], [9.0]]), truth=torch.tensor([False, False, True]))
+        >>> sketch.normal.covariance().tolist(), sketch.whole().count
+        ([[2.0]], 3)
+    """
 
     carried_by: ClassVar[Structure] = Structure.DENSE
     normal: Moments = field(default_factory=Moments)

@@ -19,6 +19,12 @@ class ClassCounts(Sketch):
         count: pixels seen.
         positive: anomalous pixels seen.
         channels: channels of the pixels seen.
+
+    Example:
+        >>> counts = ClassCounts()
+        >>> counts.update(torch.zeros(4, 1), truth=torch.tensor([False, True, False, False]))
+        >>> counts.count, counts.positive
+        (4, 1)
     """
 
     carried_by: ClassVar[Structure] = Structure.DENSE

@@ -20,6 +20,12 @@ class Extrema(PixelSketch):
 
     State:
         low, high (c,): float64 on the CPU; empty before the first pixel.
+
+    Example:
+        >>> extrema = Extrema()
+        >>> extrema.update(torch.tensor([[1.0, 5.0], [3.0, 4.0]]))
+        >>> extrema.low.tolist(), extrema.high.tolist()
+        ([1.0, 4.0], [3.0, 5.0])
     """
 
     carried_by: ClassVar[Structure] = Structure.CHANNELWISE

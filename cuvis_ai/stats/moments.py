@@ -122,7 +122,14 @@ class CentredMoments(PixelSketch):
 
 
 class Moments(CentredMoments):
-    """Moments with the full scatter, S = Σ (x − m)(x − m)ᵀ of shape (c, c)."""
+    """Moments with the full scatter, S = Σ (x − m)(x − m)ᵀ of shape (c, c).
+
+    Example:
+        >>> moments = Moments()
+        >>> moments.update(torch.tensor([[0.0, 0.0], [2.0, 4.0]]))
+        >>> moments.mean.tolist(), moments.covariance().tolist()
+        ([1.0, 2.0], [[2.0, 4.0], [4.0, 8.0]])
+    """
 
     carried_by: ClassVar[Structure] = Structure.DENSE
 
@@ -150,7 +157,16 @@ class Moments(CentredMoments):
 
 
 class ChannelMoments(CentredMoments):
-    """Moments with channel sums of squares alone, S = Σ (x − m)² of shape (c,)."""
+    """Moments with channel sums of squares alone, S = Σ (x − m)² of shape (c,).
+
+    Example:
+        >>> half, rest = ChannelMoments(), ChannelMoments()
+        >>> half.update(torch.tensor([[1.0], [3.0]]))
+        >>> rest.update(torch.tensor([[5.0], [7.0]]))
+        >>> whole = half.merge(rest)
+        >>> whole.mean.item(), whole.variance(ddof=0).item()
+        (4.0, 5.0)
+    """
 
     carried_by: ClassVar[Structure] = Structure.CHANNELWISE
 

@@ -17,6 +17,11 @@ def merged_over_ranks(sketch: S) -> S:
     """Return the merge of every rank's sketch, in rank order, on every rank.
 
     Without a process group it is the sketch itself. A rank that has seen nothing takes part.
+
+    Example:
+        >>> from cuvis_ai.stats.class_counts import ClassCounts
+        >>> merged_over_ranks(ClassCounts(count=4, positive=1)).count  # one process
+        4
     """
     return reduce(lambda merged, part: merged.merge(part), of_all_ranks(sketch))
 

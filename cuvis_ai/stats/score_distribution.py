@@ -61,6 +61,14 @@ class ScoreDistribution(Sketch):
 
     Attributes:
         truth_known: whether some pixels came with their truth, be their scores finite or not.
+
+    Example:
+        >>> scores = ScoreDistribution()
+        >>> scores.update(
+        ...     torch.tensor([[0.0], [1.0], [2.0], [3.0]]), truth=torch.tensor([False, False, False, True])
+        ... )
+        >>> scores.quantile(0.5), scores.confusion(threshold=1.5)
+        (1.5, Confusion(tp=1, fp=1, fn=0, tn=2))
     """
 
     carried_by: ClassVar[Structure] = Structure.NOTHING

@@ -29,7 +29,12 @@ PixelTruth = Bool[Tensor, " n"] | Float[Tensor, " n"]
 
 
 class Structure(IntEnum):
-    """How a map acts on the spectrum, from the most general to the most special."""
+    """How a map acts on the spectrum, from the most general to the most special.
+
+    Example:
+        >>> Structure.CHANNELWISE > Structure.DENSE  # more special
+        True
+    """
 
     OPAQUE = 0
     """Anything: nothing can be carried through it."""
@@ -50,6 +55,15 @@ class Sketch(ABC):
 
     A pixel that is not `valid`, or has a non-finite band, is passed over. `merge` of two parts
     equals, to rounding, the sketch of the whole, for any split and order.
+
+    Example:
+        >>> from cuvis_ai.stats.extrema import Extrema
+        >>> first, second = Extrema(), Extrema()
+        >>> first.update(torch.tensor([[1.0], [2.0]]))
+        >>> second.update(torch.tensor([[5.0], [float("nan")]]))  # a pixel without data is passed over
+        >>> merged = first.merge(second)
+        >>> merged.count, merged.high.item()
+        (3, 5.0)
     """
 
     carried_by: ClassVar[Structure]
@@ -166,7 +180,15 @@ def update_all(
     valid: PixelFlags | None = None,
     truth: PixelTruth | None = None,
 ) -> None:
-    """Update several sketches with the same pixels, block by block, so that each block is read once."""
+    """Update several sketches with the same pixels, block by block, so that each block is read once.
+
+    Example:
+        >>> from cuvis_ai.stats.extrema import Extrema
+        >>> sketches = [Extrema(), Extrema()]
+        >>> update_all(sketches, torch.tensor([[1.0], [4.0]]))
+        >>> [sketch.high.item() for sketch in sketches]
+        [4.0, 4.0]
+    """
     sketches = list(sketches)
     length = block_length(pixels)
     pixels = pixels.detach()

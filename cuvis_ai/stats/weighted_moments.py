@@ -25,6 +25,12 @@ class WeightedMoments(Sketch):
         weight: W.
         mean (c,), second (c, c): m and S, float64 on the CPU; empty before the first pixel.
 
+    Example:
+        >>> moments = WeightedMoments()
+        >>> moments.update_weighted(torch.tensor([[0.0], [4.0]]), torch.tensor([3.0, 1.0]))
+        >>> moments.mean.item()
+        1.0
+
     Reference:
         Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample
         variances", 1979, eq. 2.1, with real counts.

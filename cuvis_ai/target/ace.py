@@ -49,6 +49,14 @@ class ACE(FittedNode, AffineNode):
         GraphError: when it is fitted: no anomaly in the training masks, a signature of another length than
             c, or one that equals the mean.
 
+    Example:
+        >>> ace, moments = ACE(signature=[1.0, 0.0]), Moments()
+        >>> moments.update(torch.tensor([[-1.0, 0.0], [1.0, 0.0], [0.0, -1.0], [0.0, 1.0]]))
+        >>> ace.finalize(moments)
+        >>> spectra = torch.tensor([[5.0, 0.0], [0.0, 5.0], [-5.0, 0.0]])  # like it, unlike it, its opposite
+        >>> ace(spectra.T.view(1, 2, 1, 3)).flatten().round(decimals=3).tolist()
+        [1.0, 0.0, -1.0]
+
     Reference:
         Kraut, Scharf, McWhorter, "Adaptive subspace detectors", 2001, eq. 13, with the sign of xᵀs.
     """

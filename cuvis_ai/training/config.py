@@ -26,7 +26,12 @@ SchedulerName = Literal["plateau", "cosine", "step", "exponential", "reduce_on_p
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """The optimizer of the gradient phase."""
+    """The optimizer of the gradient phase.
+
+    Example:
+        >>> OptimizerConfig(name="sgd", lr=0.1, momentum=0.9).momentum
+        0.9
+    """
 
     name: OptimizerName = "adam"
     """adam, adamw or sgd."""
@@ -71,6 +76,10 @@ class SchedulerConfig:
     - cosine: min_lr + (lr − min_lr) · (1 + cos(π s / S)) / 2
     - step: lr · factor^⌊s / step_size⌋
     - exponential: lr · factor^(s / step_size)
+
+    Example:
+        >>> SchedulerConfig(name="cosine", warmup_epochs=3).warmup_epochs
+        3
     """
 
     name: SchedulerName = "plateau"
@@ -102,7 +111,12 @@ class SchedulerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerConfig:
-    """What the Lightning `Trainer` is told; see its documentation for the meaning of each value."""
+    """What the Lightning `Trainer` is told; see its documentation for the meaning of each value.
+
+    Example:
+        >>> TrainerConfig(max_epochs=20, gradient_clip_val=1.0).precision
+        '32'
+    """
 
     max_epochs: int = 10
     """Epochs of gradient training; 0 runs the statistical phase and one validation."""
@@ -197,7 +211,12 @@ class TrainerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """All settings of one `graph.train`."""
+    """All settings of one `graph.train`.
+
+    Example:
+        >>> TrainingConfig(seed=1, optimizer=OptimizerConfig(lr=0.01)).trainer.max_epochs
+        10
+    """
 
     seed: int | None = 42
     """Seed of every random number generator; None leaves them as they are."""

@@ -1,11 +1,10 @@
 """Losses; each formula lives in `functional`."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import override
 
 from cuvis_ai.errors import GraphError
@@ -15,9 +14,8 @@ from cuvis_ai.functional.loss_formulas import (
     class_balanced_loss,
     logistic_loss,
     squared_error,
-    uncertainty_weighted,
 )
-from cuvis_ai.leaf.bases import CompositeLoss, Loss, pooled
+from cuvis_ai.leaf.bases import Loss, pooled
 from cuvis_ai.leaf.components import projection_of
 from cuvis_ai.leaf.reading import Read, View
 from cuvis_ai.node.base import Node
@@ -25,6 +23,7 @@ from cuvis_ai.node.base.abilities import Anchored, Decodes
 from cuvis_ai.node.base.arguments import require
 from cuvis_ai.stats import ClassCounts, Sketch
 from cuvis_ai.training.selector_regularizers import SelectorDiversityRegularizer, SelectorEntropyRegularizer
+from cuvis_ai.training.weighted_multi_loss import WeightedMultiLoss
 
 __all__ = [
     "AnomalyBCEWithLogits",
@@ -45,6 +44,13 @@ class OrthogonalityLoss(Loss):
 
     Args:
         weight: factor in the total loss; 0 or more.
+
+    Example:
+        >>> from cuvis_ai.node.pca import TrainablePCA
+        >>> pca = TrainablePCA(2)
+        >>> pca.set_state(components=torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]))  # collapsed
+        >>> OrthogonalityLoss()(View(pca, {})).item()
+        2.0
     """
 
     log_name = "orthogonality"
@@ -66,6 +72,15 @@ class MSEReconstructionLoss(Loss):
     Args:
         weight: factor in the total loss; 0 or more.
         use_labels_as_target: whether the target is `batch["labels"]`, a cube of the output's shape.
+
+    Example:
+        >>> from cuvis_ai.node.decoder import PCADecoder
+        >>> cubes = {
+        ...     Read.ENCODER_INPUT: torch.tensor([1.0, 4.0]).view(1, 2, 1, 1),
+        ...     Read.OUTPUT: torch.ones(1, 2, 1, 1),
+        ... }
+        >>> MSEReconstructionLoss()(View(PCADecoder(tied_to="pca"), cubes)).item()
+        4.5
     """
 
     log_name = "reconstruction"
@@ -107,6 +122,12 @@ class AnomalyBCEWithLogits(Loss):
 
     State:
         positive_weight (): the factor in use; set by the statistical phase if "balanced".
+
+    Example:
+        >>> from cuvis_ai.anomaly.rx_logit_head import RXLogitHead
+        >>> seen = {Read.OUTPUT: torch.zeros(1, 1, 2, 2), Read.MASK: torch.eye(2, dtype=torch.bool)[None]}
+        >>> round(AnomalyBCEWithLogits()(View(RXLogitHead(), seen)).item(), 4)  # ln 2
+        0.6931
     """
 
     log_name = "bce"
@@ -177,6 +198,17 @@ class BalancedBCEWithLogits(Loss):
 
     State:
         positive, negative (): n₁ and n₀, set by the statistical phase.
+
+    Example:
+        >>> from cuvis_ai.anomaly.rx_logit_head import RXLogitHead
+        >>> loss = BalancedBCEWithLogits(anchor=0.0)
+        >>> loss.finalize(ClassCounts(count=4, positive=1, channels=1))
+        >>> logits, mask = (
+        ...     torch.tensor([[[[0.0, -9.0], [-9.0, -9.0]]]]),
+        ...     torch.tensor([[[True, False], [False, False]]]),
+        ... )
+        >>> round(loss(View(RXLogitHead(), {Read.OUTPUT: logits, Read.MASK: mask})).item(), 3)  # half of ln 2
+        0.347
     """
 
     log_name = "bce"
@@ -231,57 +263,3 @@ class BalancedBCEWithLogits(Loss):
         if self.anchor == 0 or not isinstance(view.parent, Anchored):
             return loss
         return loss + anchor_penalty(view.parent.drift(), self.anchor, self.positive)
-
-
-class WeightedMultiLoss(CompositeLoss):
-    """Combines losses: Σ wᵢ Lᵢ with fixed weights, or weights learnt from each loss' uncertainty.
-
-    A child that is attached to a node already stays there; one that does not takes this leaf's parent.
-    Either way it is logged by its own name and counts in the total through this leaf alone, with the
-    weight given here: its own `weight` is not applied.
-
-    Args:
-        child_losses: the losses, or the names of losses in the graph.
-        weights: one for each child, 0 or more (above 0 if learnable); by default the children's own.
-        learnable: whether the weights are learnt, Σ ½ exp(−sᵢ) Lᵢ + ln(1 + exp sᵢ), starting from `weights`.
-
-    State:
-        log_variances (m,): sᵢ, a parameter, if learnable.
-
-    Reference:
-        See `functional.loss_formulas.uncertainty_weighted`.
-    """
-
-    def __init__(
-        self,
-        child_losses: Sequence[Loss | str],
-        weights: Sequence[float] | None = None,
-        *,
-        learnable: bool = False,
-    ) -> None:
-        where = "WeightedMultiLoss"
-        require(len(child_losses) > 0, f"{where}: child_losses", "at least one loss", list(child_losses))
-        distinct = len({id(child) if isinstance(child, Loss) else child for child in child_losses})
-        require(distinct == len(child_losses), f"{where}: child_losses", "each loss once", list(child_losses))
-        if weights is None:
-            missing = any(isinstance(child, str) for child in child_losses)
-            require(not missing, f"{where}: weights", "a weight for each name", None)
-            weights = [child.weight for child in child_losses if isinstance(child, Loss)]
-        require(
-            len(weights) == len(child_losses) and all(w > 0 or (w == 0 and not learnable) for w in weights),
-            f"{where}: weights",
-            f"{len(child_losses)} numbers, {'above 0' if learnable else '0 or more'}",
-            list(weights),
-        )
-        super().__init__(child_losses)
-        self.weights = [float(w) for w in weights]
-        self.learnable = learnable
-        if learnable:
-            # ½ exp(−s) = w at the start.
-            self.log_variances = nn.Parameter(-torch.log(2 * torch.tensor(self.weights)))
-
-    @override
-    def combine(self, losses: Float[Tensor, " m"]) -> Float[Tensor, ""]:
-        if self.learnable:
-            return uncertainty_weighted(losses, self.log_variances.to(losses))
-        return (torch.tensor(self.weights).to(losses) * losses).sum()

@@ -35,6 +35,17 @@ class ExplainedVarianceMetric(Metric):
     Logs `explained_variance_pc1`, `explained_variance_pc2`, … and `explained_variance_total`, by
     the formulas of `functional.component_quality.explained_variance`: of the components as they are now,
     on the data of the epoch, out of the total variance of what enters the parent.
+
+    Example:
+        >>> import torch
+        >>> from cuvis_ai.node.pca import TrainablePCA
+        >>> from cuvis_ai.stats import ChannelMoments, Moments, update_all
+        >>> pca, moments, channels = TrainablePCA(1), Moments(), ChannelMoments()
+        >>> update_all([moments, channels], torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 1.0], [2.0, 1.0]]))
+        >>> pca.finalize(moments)  # variances 4/3 and 1/3
+        >>> seen = {"input": channels, "scores": moments.through(pca.affine())}
+        >>> round(ExplainedVarianceMetric().compute(pca, seen)["explained_variance_total"], 3)
+        0.8
     """
 
     @override
@@ -55,7 +66,18 @@ class ExplainedVarianceMetric(Metric):
 
 
 class ComponentOrthogonalityMetric(Metric):
-    """How far the components are from orthonormal: `component_orthogonality_error` = ‖W Wᵀ − I‖_F."""
+    """How far the components are from orthonormal: `component_orthogonality_error` = ‖W Wᵀ − I‖_F.
+
+    Example:
+        >>> import torch
+        >>> from cuvis_ai.node.pca import TrainablePCA
+        >>> pca = TrainablePCA(2)
+        >>> pca.set_state(
+        ...     components=torch.tensor([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
+        ... )  # the second is too long
+        >>> ComponentOrthogonalityMetric().compute(pca, {})
+        {'component_orthogonality_error': 3.0}
+    """
 
     @override
     def check_parent(self, parent: Node, channels: int | None) -> None:
@@ -74,6 +96,17 @@ class ScoreStatisticsMetric(Metric):
     `score_q25`, `score_q50`, `score_q75`, `score_q95`, `score_q99`: exact up to 2^22 pixels. Beyond, one is
     interpolated in a bin of the score's last bits, whose rank is right to 1e-3 unless most scores differ in
     few bits, as `ScoreDistribution` says.
+
+    Example:
+        >>> import numpy as np
+        >>> from cuvis_ai.anomaly.rx_logit_head import RXLogitHead
+        >>> from cuvis_ai.pipeline.graph import Graph
+        >>> graph = Graph("logits")
+        >>> head = graph.add_node(RXLogitHead(init_bias=0.0))
+        >>> statistics = graph.add_leaf_node(ScoreStatisticsMetric(), parent=head)
+        >>> values = graph.evaluate(np.array([[[1.0], [2.0]], [[3.0], [6.0]]]))
+        >>> values["test/metric/score_mean"], values["test/metric/score_q50"]
+        (3.0, 2.5)
     """
 
     @override
@@ -114,6 +147,21 @@ class AnomalyDetectionMetrics(Metric):
         threshold_multiplier: k in the threshold, the epoch's mean + k · standard deviation; None: 2, but for
             a parent that emits logits the probability ½.
         threshold: a probability in (0, 1) instead, in all stages, for a parent that emits logits.
+
+    Example:
+        >>> import numpy as np
+        >>> from cuvis_ai.anomaly.rx_logit_head import RXLogitHead
+        >>> from cuvis_ai.pipeline.graph import Graph
+        >>> graph = Graph("logits")
+        >>> head = graph.add_node(RXLogitHead(init_bias=0.0))
+        >>> metrics = graph.add_leaf_node(AnomalyDetectionMetrics(), parent=head)
+        >>> scores, mask = (
+        ...     np.array([[[-1.0], [2.0]], [[-3.0], [4.0]]]),
+        ...     np.array([[False, False], [False, True]]),
+        ... )
+        >>> values = graph.evaluate(scores, mask=mask)  # logits above 0 are detected
+        >>> values["test/metric/anomaly_precision"], values["test/metric/anomaly_auroc"]
+        (0.5, 1.0)
     """
 
     def __init__(self, threshold_multiplier: float | None = None, *, threshold: float | None = None) -> None:

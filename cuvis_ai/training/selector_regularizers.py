@@ -22,6 +22,13 @@ class SelectorEntropyRegularizer(Loss):
     Args:
         weight: factor in the total loss; 0 or more.
         target_entropy: H that is aimed at, in nats: the loss is then (H − target)².
+
+    Example:
+        >>> from cuvis_ai.node.selector import SoftChannelSelector
+        >>> selector = SoftChannelSelector(2)
+        >>> selector.logits.data = torch.tensor([90.0, 90.0, -90.0, -90.0])  # decided
+        >>> round(SelectorEntropyRegularizer()(View(selector, {})).item(), 3)
+        1.0
     """
 
     log_name = "selector_entropy"
@@ -53,6 +60,15 @@ class SelectorDiversityRegularizer(Loss):
 
     Args:
         weight: factor in the total loss; 0 or more.
+
+    Example:
+        >>> from cuvis_ai.node.selector import SoftChannelSelector
+        >>> from cuvis_ai.stats import Moments
+        >>> selector, moments = SoftChannelSelector(2, init_method="explained"), Moments()
+        >>> moments.update(torch.tensor([[-2.0, -1.0], [-1.0, -2.0], [1.0, 2.0], [2.0, 1.0]]))  # ρ = .8
+        >>> selector.finalize(moments)
+        >>> round(SelectorDiversityRegularizer()(View(selector, {})).item(), 3)
+        0.64
     """
 
     log_name = "selector_diversity"

@@ -41,6 +41,13 @@ class Node(nn.Module, ABC):
     Attributes:
         name: the node's name in its graph; None outside a graph.
         trainable: whether `prepare_for_train` turns the fitted state into parameters.
+
+    Example:
+        >>> class Ratio(Node):
+        ...     def forward(self, cube):
+        ...         return cube[:, :1] / cube[:, 1:2]
+        >>> Ratio()(torch.tensor([6.0, 3.0]).view(1, 2, 1, 1)).item()
+        2.0
     """
 
     state_shapes: ClassVar[Mapping[str, str]] = {}
@@ -139,7 +146,13 @@ class Node(nn.Module, ABC):
 
 
 class FittedNode(Node):
-    """A node that is fitted in closed form from a sketch of what enters it."""
+    """A node that is fitted in closed form from a sketch of what enters it.
+
+    Example:
+        >>> from cuvis_ai.node.pca import TrainablePCA
+        >>> issubclass(TrainablePCA, FittedNode), TrainablePCA(3).sketch.__name__
+        (True, 'Moments')
+    """
 
     @property
     @abstractmethod
@@ -160,7 +173,15 @@ class FittedNode(Node):
 
 
 class AffineNode(Node):
-    """A node that is an affine map of the spectrum, then possibly a function of each pixel."""
+    """A node that is an affine map of the spectrum, then possibly a function of each pixel.
+
+    Example:
+        >>> class Doubled(AffineNode):
+        ...     def affine(self):
+        ...         return Affine(torch.full((2,), 2.0), torch.zeros(2), torch.zeros(2))
+        >>> Doubled()(torch.tensor([1.0, 3.0]).view(1, 2, 1, 1)).flatten().tolist()
+        [2.0, 6.0]
+    """
 
     @property
     def structure(self) -> Structure:

@@ -17,7 +17,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class MaskOptions:
-    """Where masks are, and what their values mean."""
+    """Where masks are, and what their values mean.
+
+    Example:
+        >>> MaskOptions(masks="truth", anomaly_labels=[16]).anomaly_labels
+        [16]
+    """
 
     mask: str | Path | None = None
     """The file of the mask, for one scene."""

@@ -28,6 +28,17 @@ class DummyMonitor(Monitor):
     Args:
         output_dir: the folder; made if missing.
         save_thumbnails: whether pictures are written as PNG too; False leaves their data alone.
+
+    Example:
+        >>> from cuvis_ai.training.monitors.records import Scalar
+        >>> monitor = DummyMonitor("artifacts")  # `graph.register_monitor(monitor)` lets a run do the rest
+        >>> monitor.setup(Run(name="rx", settings={}, structure=""))
+        >>> row = Scalar(
+        ...     name="val/metric/anomaly_auroc", value=0.98, step=0, epoch=0, global_step=0, stage="val"
+        ... )
+        >>> monitor.log_scalars([row])
+        >>> print(Path("artifacts/metrics.jsonl").read_text())
+        {"name": "val/metric/anomaly_auroc", "value": 0.98, "step": 0, "epoch": 0, ...}
     """
 
     def __init__(self, output_dir: str | Path, save_thumbnails: bool = True) -> None:

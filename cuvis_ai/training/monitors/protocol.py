@@ -17,6 +17,15 @@ class Monitor(Protocol):
 
     A monitor may raise whatever it likes: the recorder then warns once and leaves it out, and the run
     goes on. It is closed at the end all the same.
+
+    Example:
+        >>> class Printed(Monitor):
+        ...     def log_scalars(self, scalars):
+        ...         for scalar in scalars:
+        ...             print(f"{scalar.name}: {scalar.value:.2f}")
+        >>> row = Scalar(name="val/loss/total", value=0.5, step=3, epoch=3, global_step=40, stage="val")
+        >>> Printed().log_scalars([row])
+        val/loss/total: 0.50
     """
 
     def setup(self, run: Run) -> None:

@@ -37,6 +37,14 @@ class Recorder:
         monitors: who receives.
         active: False on all ranks but the first: nothing is recorded there.
         withheld: texts that no monitor is given, and what it gets instead.
+
+    Example:
+        >>> class Printed(Monitor):
+        ...     def log_scalars(self, scalars):
+        ...         print([scalar.name for scalar in scalars])
+        >>> recorder = Recorder([Printed()])
+        >>> recorder.scalars({"val/loss/total": 0.5}, "val", epoch=3, global_step=40, per_step=False)
+        ['val/loss/total']
     """
 
     def __init__(

@@ -19,6 +19,10 @@ class Scalar:
         epoch: epochs finished before, counted from 0.
         global_step: optimizer steps so far.
         stage: train, val or test.
+
+    Example:
+        >>> Scalar(name="val/loss/total", value=0.5, step=3, epoch=3, global_step=40, stage="val").value
+        0.5
     """
 
     name: str
@@ -39,6 +43,13 @@ class Drawn:
         png: the image file.
         data: the arrays that were drawn, by name; no object arrays.
         epoch, global_step, stage: as of a `Scalar`.
+
+    Example:
+        >>> drawn = Drawn(
+        ...     leaf="histogram", picture="histogram", png=b"", data={}, epoch=0, global_step=0, stage="val"
+        ... )
+        >>> drawn.name
+        'val/picture/histogram/histogram'
     """
 
     leaf: str
@@ -66,6 +77,13 @@ class Histogram:
         mean, std: of the finite values.
         n_nonfinite: values that are NaN or infinite, in no bin.
         epoch, global_step: as of a `Scalar`.
+
+    Example:
+        >>> found = histogram_of(
+        ...     "train/weight/pca.components", np.array([0.0, 1.0, 1.0]), epoch=0, global_step=0, bins=2
+        ... )
+        >>> found.counts.tolist(), found.edges.tolist()
+        ([1, 2], [0.0, 0.5, 1.0])
     """
 
     name: str
@@ -99,7 +117,12 @@ def histogram_of(
 
 @dataclass(frozen=True, kw_only=True)
 class Text:
-    """A titled text in Markdown, such as facts about the data set."""
+    """A titled text in Markdown, such as facts about the data set.
+
+    Example:
+        >>> Text(name="data", text="12 cubes in `Lentils`").name
+        'data'
+    """
 
     name: str
     text: str
@@ -115,6 +138,13 @@ class OutlineNode:
         arguments: its constructor arguments, as text.
         parents: names of the nodes that it reads; of the one that it is attached to, for a leaf.
         is_leaf: whether it is a loss, metric or picture.
+
+    Example:
+        >>> rx = OutlineNode(
+        ...     name="rx", kind="RXGlobal", arguments={"eps": "0.0"}, parents=("pca",), is_leaf=False
+        ... )
+        >>> rx.parents
+        ('pca',)
     """
 
     name: str
@@ -126,7 +156,13 @@ class OutlineNode:
 
 @dataclass(frozen=True, kw_only=True)
 class Outline:
-    """A graph's structure, parents before children."""
+    """A graph's structure, parents before children.
+
+    Example:
+        >>> rx = OutlineNode(name="rx", kind="RXGlobal", arguments={}, parents=(), is_leaf=False)
+        >>> [node.kind for node in Outline(nodes=(rx,)).nodes]
+        ['RXGlobal']
+    """
 
     nodes: tuple[OutlineNode, ...]
 
@@ -141,6 +177,11 @@ class Run:
         structure: the graph as Mermaid text.
         resumed_epoch: the first epoch that this run will log, if it goes on from a checkpoint.
         resumed_step: optimizer steps before that checkpoint.
+
+    Example:
+        >>> run = Run(name="rx", settings={}, structure="", resumed_epoch=3)
+        >>> run.follows({"epoch": 2, "global_step": 20}), run.follows({"epoch": 3, "global_step": 30})
+        (True, False)
     """
 
     name: str
@@ -173,6 +214,10 @@ class Ending:
         values: the last value of each name that is logged per epoch.
         failed: whether an error ended it.
         seconds: its duration.
+
+    Example:
+        >>> Ending(values={"val/loss/total": 0.5}, failed=False, seconds=12.0).holds
+        ''
     """
 
     values: Mapping[str, float]

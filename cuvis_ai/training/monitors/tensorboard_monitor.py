@@ -37,6 +37,13 @@ class TensorBoardMonitor(Monitor):
     Args:
         log_dir: the folder; made if missing.
         flush_secs: seconds between two writes to disk; above 0.
+
+    Example:
+        >>> from cuvis_ai.pipeline.graph import Graph
+        >>> graph, monitor = Graph("rx"), TensorBoardMonitor("outputs/tensorboard")
+        >>> graph.register_monitor(monitor)
+        >>> monitor.where()
+        'TensorBoard shows the run: tensorboard --logdir=outputs/tensorboard'
     """
 
     _writer: "SummaryWriter"

@@ -37,6 +37,13 @@ class WandBMonitor(Monitor):
 
     Raises:
         ConfigError: `mode` is unknown.
+
+    Example:
+        >>> from cuvis_ai.pipeline.graph import Graph
+        >>> graph, monitor = Graph("rx"), WandBMonitor("hyperspectral", mode="offline")  # needs no account
+        >>> graph.register_monitor(monitor)
+        >>> monitor.project
+        'hyperspectral'
     """
 
     _run: "wandb.Run"

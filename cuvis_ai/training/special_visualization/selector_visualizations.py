@@ -28,6 +28,16 @@ class SelectorTemperaturePlot(Visualization):
 
     Args:
         log_frequency: draws in every n-th validation epoch; 1 or more.
+
+    Example:
+        >>> from cuvis_ai.node.selector import SoftChannelSelector
+        >>> selector = SoftChannelSelector(1)
+        >>> selector.set_state(
+        ...     logits=torch.tensor([2.0, 0.0]), history=torch.tensor([[0.0, 5.0, 0.0], [1.0, 4.5, 0.0]])
+        ... )
+        >>> [picture] = SelectorTemperaturePlot().draw(selector, {})
+        >>> picture.data["temperature"].tolist()  # of epochs 0 and 1
+        [5.0, 4.5]
     """
 
     def __init__(self, log_frequency: int = 1) -> None:
@@ -56,6 +66,15 @@ class SelectorChannelMaskPlot(Visualization):
 
     Args:
         log_frequency: draws in every n-th validation epoch; 1 or more.
+
+    Example:
+        >>> from cuvis_ai.node.selector import SoftChannelSelector
+        >>> selector, spectra = SoftChannelSelector(2), ChannelMomentsByClass()
+        >>> selector.logits.data = torch.tensor([0.0, 3.0, 1.0, 2.0])
+        >>> spectra.update(torch.rand(10, 4), truth=torch.arange(10) == 9)
+        >>> [picture] = SelectorChannelMaskPlot().draw(selector, {"spectra": spectra})
+        >>> picture.data["chosen"].tolist()
+        [1, 3]
     """
 
     def __init__(self, log_frequency: int = 5) -> None:
@@ -101,6 +120,15 @@ class SelectorStabilityPlot(Visualization):
 
     Args:
         log_frequency: draws in every n-th validation epoch; 1 or more.
+
+    Example:
+        >>> from cuvis_ai.node.selector import SoftChannelSelector
+        >>> selector = SoftChannelSelector(2)  # bands 0 and 1 in epoch 0, then 0 and 2
+        >>> epochs = torch.tensor([[0.0, 5.0, 0.0, 1.0], [1.0, 4.5, 0.0, 2.0]])
+        >>> selector.set_state(logits=torch.tensor([2.0, 0.0, 1.0]), history=epochs)
+        >>> [picture] = SelectorStabilityPlot().draw(selector, {})
+        >>> picture.data["changed"].tolist(), round(float(picture.data["similarity"][0]), 3)
+        ([1], 0.333)
     """
 
     def __init__(self, log_frequency: int = 1) -> None:

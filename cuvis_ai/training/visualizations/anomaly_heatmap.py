@@ -29,6 +29,17 @@ class AnomalyHeatmap(Visualization):
         vmax: score at its upper end; None for the cube's 99.5th percentile.
         threshold_multiplier: standard deviations above the mean.
         log_frequency: draws in every n-th validation epoch; 1 or more.
+
+    Example:
+        >>> import torch
+        >>> from cuvis_ai.anomaly.rx_detector import RXGlobal
+        >>> heatmap, rx, moments = AnomalyHeatmap(threshold_multiplier=3.0), RXGlobal(), ChannelMoments()
+        >>> scores = torch.tensor([0.0, 2.0, 0.0, 2.0]).view(1, 1, 2, 2)  # mean 1, variance 4/3
+        >>> moments.update(scores.view(4, 1))
+        >>> heatmap.collect(View(rx, {Read.OUTPUT: scores}), {"cube": torch.rand(1, 5, 2, 2)})
+        >>> [picture] = heatmap.draw(rx, {"scores": moments})
+        >>> round(float(picture.data["threshold"]), 2)
+        4.46
     """
 
     def __init__(

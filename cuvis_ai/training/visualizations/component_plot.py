@@ -20,6 +20,15 @@ class ComponentPlot(Visualization):
 
     Args:
         log_frequency: draws in every n-th validation epoch; 1 or more.
+
+    Example:
+        >>> import torch
+        >>> from cuvis_ai.node.pca import TrainablePCA
+        >>> pca = TrainablePCA(2)
+        >>> pca.set_state(components=torch.eye(2, 3))
+        >>> [picture] = ComponentPlot().draw(pca, {})
+        >>> picture.name, picture.data["components"].shape
+        ('components', (2, 3))
     """
 
     def __init__(self, *, log_frequency: int = 1) -> None:

@@ -26,6 +26,15 @@ class PCAVisualization(Visualization):
         show_variance: whether axes say which share of the variance each component explains, which
             reads the parent's input too.
         log_frequency: draws in every n-th validation epoch; 1 or more.
+
+    Example:
+        >>> import torch
+        >>> from cuvis_ai.node.pca import TrainablePCA
+        >>> view, pca = PCAVisualization(show_variance=False), TrainablePCA(2)
+        >>> batch = {"cube": torch.rand(1, 5, 4, 4), "mask": torch.eye(4, dtype=torch.bool)[None]}
+        >>> view.collect(View(pca, {Read.OUTPUT: torch.rand(1, 2, 4, 4)}), batch)
+        >>> [(picture.name, len(picture.data)) for picture in view.draw(pca, {})]
+        [('scatter', 2), ('overview', 4)]
     """
 
     def __init__(

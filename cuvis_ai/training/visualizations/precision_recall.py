@@ -23,6 +23,15 @@ class PrecisionRecallPlot(Visualization):
 
     Args:
         log_frequency: draws in every n-th validation epoch; 1 or more.
+
+    Example:
+        >>> import torch
+        >>> from cuvis_ai.anomaly.rx_detector import RXGlobal
+        >>> scores = ScoreDistribution()
+        >>> scores.update(torch.tensor([[1.0], [2.0], [3.0]]), truth=torch.tensor([False, True, True]))
+        >>> [picture] = PrecisionRecallPlot().draw(RXGlobal(), {"scores": scores})
+        >>> float(picture.data["average_precision"])  # both anomalies score higher than the normal pixel
+        1.0
     """
 
     def __init__(self, *, log_frequency: int = 1) -> None:

@@ -24,6 +24,18 @@ class ScoreHistogram(Visualization):
         compute_threshold: whether mean + threshold_multiplier · standard deviation is drawn.
         threshold_multiplier: standard deviations above the mean.
         log_frequency: draws in every n-th validation epoch; 1 or more.
+        n_bins: another name of `bins`, which it stands for where it is given.
+
+    Example:
+        >>> import torch
+        >>> from cuvis_ai.anomaly.rx_detector import RXGlobal
+        >>> scores = ScoreDistribution()
+        >>> scores.update(
+        ...     torch.tensor([[0.0], [0.4], [1.6], [2.0]]), truth=torch.tensor([False, False, False, True])
+        ... )
+        >>> [picture] = ScoreHistogram(bins=2).draw(RXGlobal(), {"scores": scores})
+        >>> picture.data["normal"].tolist(), picture.data["anomalous"].tolist()
+        ([2, 1], [0, 1])
     """
 
     def __init__(
@@ -33,10 +45,13 @@ class ScoreHistogram(Visualization):
         threshold_multiplier: float = 2.0,
         *,
         log_frequency: int = 1,
+        n_bins: int | None = None,
     ) -> None:
+        bins = bins if n_bins is None else n_bins
         require(bins >= 1, "ScoreHistogram: bins", "1 or more", bins)
         super().__init__(log_frequency)
         self.bins = bins
+        self.n_bins = None  # `bins` holds it
         self.compute_threshold = compute_threshold
         self.threshold_multiplier = threshold_multiplier
         self.reset()

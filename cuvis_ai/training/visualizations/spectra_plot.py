@@ -20,6 +20,17 @@ class SpectraPlot(Visualization):
 
     Args:
         log_frequency: draws in every n-th validation epoch; 1 or more.
+
+    Example:
+        >>> import torch
+        >>> from cuvis_ai.anomaly.rx_detector import RXGlobal
+        >>> spectra = ChannelMomentsByClass()
+        >>> spectra.update(
+        ...     torch.tensor([[1.0, 5.0], [3.0, 5.0], [9.0, 0.0]]), truth=torch.tensor([False, False, True])
+        ... )
+        >>> [picture] = SpectraPlot().draw(RXGlobal(), {"spectra": spectra})
+        >>> picture.data["normal_mean"].tolist(), picture.data["normal_std"].tolist()
+        ([2.0, 5.0], [1.0, 0.0])
     """
 
     def __init__(self, *, log_frequency: int = 1) -> None:

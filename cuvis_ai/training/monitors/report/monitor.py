@@ -31,6 +31,13 @@ def write_report(record: str | Path, report: str | Path | None = None) -> Path:
 
     Raises:
         MissingExtraError: plotly is not installed.
+
+    Example:
+        >>> from cuvis_ai.training.monitors.records import Run, Scalar
+        >>> monitor = ReportMonitor("outputs")
+        >>> monitor.setup(Run(name="rx", settings={}, structure=""))
+        >>> write_report("outputs/report.jsonl", "so_far.html").name  # of a run that is still going on
+        'so_far.html'
     """
     # The colours of its charts are those of the pictures, whose Matplotlib takes a second to import.
     from cuvis_ai.training.monitors.report.page import page
@@ -49,6 +56,16 @@ class ReportMonitor(Monitor):
 
     Args:
         output_dir: the folder; made if missing.
+
+    Example:
+        >>> from cuvis_ai import pipelines
+        >>> from cuvis_ai.data.indian_pines import IndianPines
+        >>> from cuvis_ai.training.config import TrainerConfig, TrainingConfig
+        >>> graph = pipelines.supervised()
+        >>> graph.register_monitor(ReportMonitor("outputs"))
+        >>> trainer = graph.train(IndianPines(), TrainingConfig(trainer=TrainerConfig(max_epochs=0)))
+        >>> Path("outputs/report.html").is_file()
+        True
     """
 
     _start: Mapping[str, Any] | None = None

@@ -64,7 +64,13 @@ def stretched(channels: NDArray[np.floating], lower: float = 2.0, upper: float =
 
 
 def composite(cube: NDArray[np.floating], wavelengths: Wavelengths | None) -> tuple[Image, str]:
-    """Return a cube (h, w, c) in three of its bands as an image, and the title that names them."""
+    """Return a cube (h, w, c) in three of its bands as an image, and the title that names them.
+
+    Example:
+        >>> image, title = composite(np.random.default_rng(0).random((6, 5, 4)), [450.0, 550.0, 650.0, 850.0])
+        >>> image.shape, title
+        ((6, 5, 3), 'True colour (650, 550, 450 nm)')
+    """
     indices, title = colour_bands(cube.shape[2], wavelengths)
     return stretched(cube[..., list(indices)]), title
 
@@ -89,6 +95,14 @@ def draw_overview(
         scores: (h, w, k); the first three components are shown.
         mask: (h, w), True = anomaly; None leaves the third panel out.
         wavelengths: (c,) in nm.
+
+    Example:
+        >>> random = np.random.default_rng(0)
+        >>> figure = draw_overview(
+        ...     random.random((6, 5, 4)), random.random((6, 5, 3)), np.eye(6, 5, dtype=bool)
+        ... )
+        >>> [axes.get_title() for axes in figure.axes]
+        ['False colour (bands 2, 2, 0)', 'Components 1–3 (red, green, blue)', 'True anomalies']
     """
     return draw_scene(*composite(cube, wavelengths), scores, mask)
 

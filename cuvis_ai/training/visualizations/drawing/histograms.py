@@ -29,7 +29,13 @@ class Scale:
 def scale_of(
     scores: NDArray[np.floating], colormap: str, vmin: float | None = None, vmax: float | None = None
 ) -> Scale:
-    """Return a scale; its ends, where None, are the 2nd and the 99.5th percentile, against outliers."""
+    """Return a scale; its ends, where None, are the 2nd and the 99.5th percentile, against outliers.
+
+    Example:
+        >>> scale = scale_of(np.arange(201.0), "inferno")
+        >>> float(scale.vmin), float(scale.vmax)
+        (4.0, 199.0)
+    """
     finite = scores[np.isfinite(scores)]
     low, high = np.percentile(finite, (2.0, 99.5)) if finite.size else (0.0, 1.0)
     low, high = (low if vmin is None else vmin), (high if vmax is None else vmax)
@@ -64,6 +70,13 @@ def draw_heatmap(
         threshold: scores above it count as detected.
         scale: the colours of scores.
         mask: (h, w), True = anomaly; None leaves the fourth panel out.
+
+    Example:
+        >>> scores = np.array([[0.0, 1.0], [2.0, 9.0]])
+        >>> scale = scale_of(scores, "inferno")
+        >>> figure = draw_heatmap(scores, np.zeros((2, 2, 3)), "True colour", threshold=5.0, scale=scale)
+        >>> figure.axes[0].get_title()
+        'Scores'
     """
     height, width = scores.shape
     n = 3 if mask is None else 4

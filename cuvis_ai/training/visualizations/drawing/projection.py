@@ -54,6 +54,13 @@ def draw_scatter(
         normal: (n, d) scores of normal pixels, of all where the truth is not known; d = 2 or 3.
         anomalous: (m, d).
         shares: (d,) of the variance that each component explains, for the axes.
+
+    Example:
+        >>> import numpy as np
+        >>> random = np.random.default_rng(0)
+        >>> figure = draw_scatter(random.normal(size=(50, 2)), random.normal(size=(5, 2)) + 3)
+        >>> len(figure.axes)
+        1
     """
     pairs = list(combinations(range(normal.shape[1]), 2))
     figure, axes = style.panels(len(pairs), 0.9)
