@@ -28,10 +28,21 @@ from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
 
-SHARE = (
-    "import sys, torch; torch.set_num_threads(1); from cuvis_ai.cli.command_line import main; "
-    "sys.exit(main(sys.argv[1:]))"
-)
+SHARE = """
+import os, sys, time, torch
+graph, scene, out, i, n = sys.argv[1:]
+if hasattr(os, "sched_setaffinity"):
+    # A thread each: reading ahead on a second core would take it from the other process.
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(i) % len(cores)]})
+torch.set_num_threads(1)
+from cuvis_ai.pipeline.graph import Graph
+graph = Graph.load_from_file(graph)
+start = time.perf_counter()
+graph.predict(scene, out, shard=(int(i), int(n)), picture=False)
+print(time.perf_counter() - start)
+"""
+"""Does a share and prints its seconds, start-up excluded."""
 
 
 def detector(cube: np.ndarray) -> Graph:
@@ -102,31 +113,24 @@ def small_cubes(folder: Path, n: int, rounds: int) -> bool:
 
 
 def two_shares(folder: Path, n_bytes: int, rounds: int) -> bool:
-    """Compare two processes of one thread each with one."""
+    """Compare two processes of one core each with one, from when all are ready; the slower one counts."""
     scene, _ = write_scene(folder, n_bytes, "bil")
     detector(read_cube(scene).values[:64]).save_to_file(folder / "graph.zip")
 
-    def run(shares: int, number: int) -> None:
+    def seconds(shares: int, number: int) -> float:
         out = folder / f"out{shares}_{number}"
-        command = [
-            sys.executable,
-            "-c",
-            SHARE,
-            "predict",
-            str(folder / "graph.zip"),
-            str(scene),
-            "--no-picture",
-        ]
         started = [
             subprocess.Popen(
-                [*command, "--out", str(out), "--shard", f"{i}/{shares}"], stderr=subprocess.DEVNULL
+                [sys.executable, "-c", SHARE, folder / "graph.zip", scene, out, str(i), str(shares)],
+                stdout=subprocess.PIPE,
+                text=True,
             )
             for i in range(1, shares + 1)
         ]
-        assert not any(process.wait() for process in started)
+        return max(float(process.communicate()[0]) for process in started)
 
-    found = ratio(lambda i: run(1, i), lambda i: run(2, i), rounds)
-    return report("one process / two, start-up included", found, "≥ 1.7", found >= 1.7)
+    found = median([seconds(1, i) / seconds(2, i) for i in range(rounds + 1)][1:])
+    return report("one process / two, a core each, start-up excluded", found, "≥ 1.7", found >= 1.7)
 
 
 def main() -> None:

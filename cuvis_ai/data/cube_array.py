@@ -80,9 +80,12 @@ class CubeArray:
         step = int(abs(rows[1] - rows[0])) if len(rows) > 1 else 1
         row_bytes = self.dtype.itemsize * int(np.ptp(columns) + 1) * int(np.ptp(bands) + 1)
         n_rows = max(1, _BOX // (row_bytes * step))
-        out = np.empty((len(rows), len(columns), len(bands)), self.dtype)
+        out = np.empty(0, self.dtype)
         for first in range(0, len(rows), n_rows):
-            out[first : first + n_rows] = self._read(rows[first : first + n_rows], columns, bands)
+            part = self._read(rows[first : first + n_rows], columns, bands)
+            if not first:
+                out = np.empty_like(part, shape=(len(rows), len(columns), len(bands)))
+            out[first : first + n_rows] = part
         return out
 
     def _read(self, *axes: Array) -> Array:
@@ -93,8 +96,14 @@ class CubeArray:
             values = values.byteswap(inplace=True).view(self.dtype)
         for axis, (_, within) in enumerate(runs):
             part = (slice(None),) * axis
-            values = values[(*part, within)] if isinstance(within, slice) else values.take(within, axis)
+            values = values[(*part, within)] if isinstance(within, slice) else _taken(values, within, axis)
         return values
+
+
+def _taken(values: Array, positions: Array, axis: int) -> Array:
+    """Return positions of an axis, in the memory order of the values."""
+    order = sorted(range(3), key=lambda one: -values.strides[one])
+    return values.transpose(order).take(positions, order.index(axis)).transpose(np.argsort(order))
 
 
 def _parts(index: Any) -> tuple[Any, Any, Any]:

@@ -118,13 +118,17 @@ def cube_batch(cube: Cube, bands: BandSelection, reading: ReadingOptions) -> Bat
     return batch
 
 
-def window_batch(cube: Cube, window: Window, bands: BandSelection, reading: ReadingOptions) -> Batch:
+def window_batch(
+    cube: Cube, window: Window, bands: BandSelection, reading: ReadingOptions, *, as_stored: bool = False
+) -> Batch:
     """Return a window of an opened cube as a batch of one, whether or not a pixel is valid.
+
+    With `as_stored` it lies in memory as in the file, else channels-last.
 
     Raises:
         CubeFormatError: the window leaves the cube, or the values are not real numbers.
     """
-    pixels, valid = read_window(cube, window, bands, reading)
+    pixels, valid = read_window(cube, window, bands, reading, as_stored=as_stored)
     sample: Sample = {"cube": pixels, "name": cube_name(cube.path)}
     if valid is not None:
         sample["valid"] = valid

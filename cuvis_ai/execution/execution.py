@@ -9,6 +9,7 @@ products with the cube, where looking costs little, not in the cube.
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +18,6 @@ from cuvis_ai.execution.calls import called
 from cuvis_ai.execution.strips import PIXELS, joined, row_strips
 from cuvis_ai.execution.topology import Topology
 from cuvis_ai.functional.affine import Affine, identity_like, stack
-from cuvis_ai.functional.product import Pointwise
 from cuvis_ai.leaf.reading import Evaluation, intersection
 from cuvis_ai.node.base import (
     AffineNode,
@@ -38,11 +38,13 @@ class Execution:
     Args:
         topology: names and order.
         nodes: the nodes by name.
+        fixed: whether the weights stay as they are, so that maps are composed once, not for each batch.
     """
 
-    def __init__(self, topology: Topology, nodes: Mapping[str, Node]) -> None:
+    def __init__(self, topology: Topology, nodes: Mapping[str, Node], *, fixed: bool = False) -> None:
         self.topology = topology
         self.nodes = nodes
+        self._maps: dict[Any, Affine] | None = {} if fixed else None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -155,6 +157,18 @@ class Execution:
         if entering is not None:
             check_channels(node, own.in_channels, entering)
         return own.after(inner)
+
+    def map_of(self, name: str, base: Point, entering: CubeTensor) -> Affine:
+        """Return a node's composed map from `base`, in the dtype of what is there."""
+        key = (name, base, entering.shape[1], entering.dtype)
+        if self._maps is not None and key in self._maps:
+            return self._maps[key]
+        composed = self.affine((name,), base, entering.shape[1])
+        assert composed is not None
+        ready = composed.to(entering.dtype)
+        if self._maps is not None:
+            self._maps[key] = ready
+        return ready
 
     def _path_to(self, name: str) -> Affine | None:
         """Return the current map from the point where the node's sketch was taken to its input."""
@@ -273,13 +287,9 @@ class _Batch:
         if not isinstance(node, AffineNode) or node.structure is Structure.OPAQUE:
             return called(node, self.value(point), self.valid)
         base = self.execution.source(point)
-        affine = self.execution.affine((name,), base, self.value(base).shape[1])
-        assert affine is not None
-        return self._mapped(affine, base, node.pointwise if has_pointwise(node) else None)
-
-    def _mapped(self, affine: Affine, base: Point, pointwise: Pointwise | None) -> CubeTensor:
         entering = self.value(base)
-        result = affine.to(entering.dtype).on_cube(entering, pointwise)
+        pointwise = node.pointwise if has_pointwise(node) else None
+        result = self.execution.map_of(name, base, entering).on_cube(entering, pointwise)
         if base == CUBE and result.is_cpu:
             self.sums.append(result.detach().sum())
         return result

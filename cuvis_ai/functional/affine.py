@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cuvis_ai.functional.product import Pointwise, product
+from cuvis_ai.functional.product import TILE_PIXELS, Pointwise, line_product, lines_round_alike, product
 from cuvis_ai.types import CubeTensor, MappedCube, PixelMatrix
 
 
@@ -105,9 +105,24 @@ class Affine:
     def on_cube(self, cube: CubeTensor, pointwise: Pointwise | None = None) -> MappedCube:
         """Return the mapped cube (b, k, h, w) after `pointwise`, channels-last."""
         b, _, h, w = cube.shape
-        mapped = [self(pixels, pointwise) for pixels in pixel_matrices(cube)]
-        rows = mapped[0] if len(mapped) == 1 else torch.cat(mapped)
+        if (lines := self._lines_to_multiply(cube)) is not None:
+            with _without_autocast(cube):
+                rows = line_product(lines, self.weight, self.center, self.bias, pointwise)
+        else:
+            mapped = [self(pixels, pointwise) for pixels in pixel_matrices(cube)]
+            rows = mapped[0] if len(mapped) == 1 else torch.cat(mapped)
         return rows.view(b, h, w, -1).permute(0, 3, 1, 2)
+
+    def _lines_to_multiply(self, cube: CubeTensor) -> Float[Tensor, "g c n"] | None:
+        """Return the cube's lines of pixels, where they are to be multiplied as they lie."""
+        operands = (cube, self.weight, self.center, self.bias)
+        tracked = torch.is_grad_enabled() and any(operand.requires_grad for operand in operands)
+        if tracked or self.channelwise or not cube.is_cpu or cube.dtype != self.weight.dtype:
+            return None
+        lines = pixel_lines(cube)
+        if lines is None or lines.shape[2] < TILE_PIXELS:
+            return None
+        return lines if lines_round_alike(*self.weight.shape, cube.dtype) else None
 
 
 def centred(
@@ -172,6 +187,20 @@ def pixel_matrices(cube: CubeTensor) -> list[PixelMatrix]:
     if not cube[0].is_contiguous():
         return [pixels_of(cube)]
     return [one.reshape(channels, -1).T for one in cube]
+
+
+def pixel_lines(cube: CubeTensor) -> Float[Tensor, "g c n"] | None:
+    """Return the batch's pixels as lines, a row a channel, a view; None if it lies otherwise.
+
+    A contiguous cube is one line, one whose lines are interleaved by band (BIL) a line a row.
+    """
+    b, c, h, w = cube.shape
+    if cube.is_contiguous(memory_format=torch.channels_last):
+        return None
+    if cube.is_contiguous():
+        return cube.view(b, c, h * w)
+    rows = cube.transpose(1, 2)
+    return rows.view(b * h, c, w) if rows.is_contiguous() else None
 
 
 def pixels_of(cube: CubeTensor) -> PixelMatrix:

@@ -7,6 +7,7 @@ layout, nor on whether gradients are wanted.
 """
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import torch
@@ -63,6 +64,58 @@ def product(
     return (rows[0] if len(rows) == 1 else torch.cat(rows))[: len(pixels)]
 
 
+def line_product(
+    lines: Float[Tensor, "g c n"],
+    weight: Float[Tensor, "k c"],
+    center: Float[Tensor, " c"],
+    bias: Float[Tensor, " k"],
+    after: Pointwise | None = None,
+) -> Float[Tensor, "m j"]:
+    """Return the product of the g · n pixels of lines on the CPU, a row a channel, without gradients.
+
+    They are multiplied as they lie, since turning them into rows takes as long as the product.
+    """
+    c, n = lines.shape[1:]
+    padded = _padded(weight)
+    length = max(1, BLOCK_BYTES // (lines.element_size() * c * TILE_PIXELS)) * TILE_PIXELS
+    buffer = lines.new_zeros(c, min(length, n + -n % TILE_PIXELS))
+    rows = []
+    for line in lines:
+        for start in range(0, n, length):
+            size = min(length, n - start)
+            torch.sub(line[:, start : start + size], center[:, None], out=buffer[:, :size])
+            tiles = _tiles_of(buffer[:, : size + -size % TILE_PIXELS])
+            part = torch.bmm(padded.expand(len(tiles), -1, -1), tiles)
+            part = part[:, : len(weight)].add_(bias[:, None])[:, :, None]
+            rows.append(_rows(part if after is None else after(part))[:size])
+    return torch.cat(rows)
+
+
+@cache
+def lines_round_alike(k: int, c: int, dtype: torch.dtype) -> bool:
+    """Return whether this machine's k × c products have the same bits for pixels in rows and in lines.
+
+    MKL's do with AVX2 in float32, and do not in float64 or in its mode for old processors.
+    """
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(8, TILE_PIXELS, c, generator=generator, dtype=dtype)
+    weight = _padded(torch.randn(k, c, generator=generator, dtype=dtype)).expand(8, -1, -1)
+    expected = torch.bmm(weight, rows.mT)
+    line = rows.permute(2, 0, 1).reshape(c, -1)
+    # Few tiles may be multiplied by another routine than many.
+    parts = [line[:, : n * TILE_PIXELS].contiguous() for n in (1, 2, 8)]
+    products = [torch.bmm(weight[: len(tiles)], tiles) for tiles in map(_tiles_of, parts)]
+    return all(torch.equal(part, expected[: len(part)]) for part in products)
+
+
+def _padded(weight: Float[Tensor, "k c"]) -> Float[Tensor, "j c"]:
+    return functional.pad(weight, (0, 0, 0, -len(weight) % TILE_CHANNELS))
+
+
+def _tiles_of(line: Float[Tensor, "c n"]) -> Float[Tensor, "t c p"]:
+    return line.view(len(line), -1, TILE_PIXELS).transpose(0, 1)
+
+
 def _rows(tiles: Tiles) -> Float[Tensor, "m k"]:
     return tiles.permute(0, 2, 3, 1).reshape(-1, tiles.shape[1])
 
@@ -72,7 +125,7 @@ def _products(
 ) -> Iterator[Tiles]:
     """Yield the product block by block, the last one with its padding."""
     k, c = weight.shape
-    padded = functional.pad(weight, (0, 0, 0, -k % TILE_CHANNELS))
+    padded = _padded(weight)
     for block, _ in _centred_blocks(pixels, center):
         tiles = block.view(-1, _tile_pixels(pixels), c)
         product = torch.bmm(padded.expand(len(tiles), -1, -1), tiles.mT)

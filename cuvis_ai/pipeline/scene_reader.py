@@ -45,24 +45,30 @@ class SceneReader:
         Raises:
             GraphError: the cube does not have the bands of training, or calls one of them bad.
         """
-        needed = _needed(cube, trained, reading, match_bands)
-        others = sorted(set(range(cube.shape[2])) - set(needed))
-        reading = replace(reading, bad_bands=others)
-        order = None if needed == sorted(needed) else tuple(int(i) for i in np.argsort(np.argsort(needed)))
-        return cls(cube=cube, bands=BandSelection.of(cube, reading), reading=reading, order=order)
+        good = BandSelection.of(cube, reading)
+        needed = _needed(cube, trained, good, reading, match_bands)
+        ascending = sorted(needed)
+        order = None if needed == ascending else tuple(int(i) for i in np.argsort(np.argsort(needed)))
+        bands = good
+        if ascending != good.kept.tolist():
+            others = sorted(set(range(cube.shape[2])) - set(needed))
+            bands = BandSelection.of(cube, replace(reading, bad_bands=others))
+        return cls(cube=cube, bands=bands, reading=reading, order=order)
 
     @property
     def whole(self) -> Window:
         """All of the scene."""
         return Window(0, 0, *self.cube.shape[:2])
 
-    def batch(self, window: Window) -> Batch:
+    def batch(self, window: Window, *, as_stored: bool = False) -> Batch:
         """Return a window as a batch of one on the CPU; it may have no valid pixel.
+
+        With `as_stored` its cube lies in memory as in the file, else channels-last.
 
         Raises:
             CubeFormatError: it cannot be read.
         """
-        batch = window_batch(self.cube, window, self.bands, self.reading)
+        batch = window_batch(self.cube, window, self.bands, self.reading, as_stored=as_stored)
         if self.order is not None:
             order = list(self.order)
             batch["cube"] = batch["cube"][:, order]
@@ -92,19 +98,19 @@ class SceneReader:
             )
 
 
-def _needed(cube: Cube, trained: TrainedBands, reading: ReadingOptions, match_bands: bool) -> list[int]:
+def _needed(
+    cube: Cube, trained: TrainedBands, good: BandSelection, reading: ReadingOptions, match_bands: bool
+) -> list[int]:
     """Positions in a cube of the bands of training, in their order."""
-    centres = BandSelection.of(cube, replace(reading, bad_bands=[])).wavelengths
+    centres = cube.wavelengths if reading.wavelengths is None else np.asarray(reading.wavelengths)
     nm = None if centres is None else centres.tolist()
-    bad = np.zeros(cube.shape[2], bool)
-    kept = BandSelection.of(cube, reading).kept
-    bad[np.setdiff1d(np.arange(cube.shape[2]), kept)] = True
-    good = [int(band) for band in kept]
+    kept = good.kept.tolist()
     if match_bands:
-        near = trained.nearest(None if nm is None else [nm[band] for band in good])
-        return [good[i] for i in near]
-    needed = trained.positions(cube.shape[2], good, nm, str(cube.path))
-    if flagged := [band for band in needed if bad[band]]:
+        near = trained.nearest(None if nm is None else [nm[band] for band in kept])
+        return [kept[i] for i in near]
+    needed = trained.positions(cube.shape[2], kept, nm, str(cube.path))
+    unflagged = set(kept)
+    if flagged := [band for band in needed if band not in unflagged]:
         raise GraphError(
             f"{cube.path}: expected the bands that the graph needs to be good, got the bands "
             f"{_described(flagged, cube, nm)} flagged bad. If they are good, pass "

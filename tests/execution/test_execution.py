@@ -8,6 +8,8 @@ import torch
 
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.errors import GraphError
+from cuvis_ai.execution.execution import Execution
+from cuvis_ai.functional.affine import Affine
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
@@ -171,3 +173,26 @@ def test_several_nodes_read_the_cube_in_one_pass_each_as_if_alone(tmp_path: Path
     loaded = Graph.load_from_file(tmp_path / "two.zip")
     assert repr(loaded) == repr(graph)
     torch.testing.assert_close(loaded(cubes).output, graph(cubes).output, rtol=0, atol=0, equal_nan=True)
+
+
+def test_fixed_weights_are_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = branched()
+    cube, points = random_cubes(1), [("rx",), ("smooth_pca",)]
+    live = graph._members.execution
+    expected = live.evaluate(cube, points).values
+    calls: list[str] = []
+    affine = MinMaxNormalizer.affine
+
+    def counted(node: MinMaxNormalizer) -> Affine:
+        calls.append(node.name)
+        return affine(node)
+
+    monkeypatch.setattr(MinMaxNormalizer, "affine", counted)
+    fixed = Execution(graph.topology, live.nodes, fixed=True)
+    counts = []
+    for _ in range(2):
+        found = fixed.evaluate(cube, points).values
+        assert all(torch.equal(found[point], expected[point]) for point in points)
+        counts.append(len(calls))
+    assert counts[0] > 0
+    assert counts[1] == counts[0]

@@ -5,7 +5,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cuvis_ai.functional.affine import Affine, centred, identity_like, pixel_matrices, pixels_of, stack
+from cuvis_ai.functional.affine import (
+    Affine,
+    centred,
+    identity_like,
+    pixel_lines,
+    pixel_matrices,
+    pixels_of,
+    stack,
+)
 
 BLOCK = 220_000
 """Pixels of 5 float32 channels: more than one block."""
@@ -172,3 +180,32 @@ def test_pixel_matrices_are_the_pixels_in_any_layout(shape: tuple[int, ...], lay
     affine = random_map(2, c, 0, dtype=torch.float32)
     plain = affine.on_cube(cube.contiguous(memory_format=torch.channels_last))
     assert torch.equal(affine.on_cube(cube), plain)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 1, 3), (0, 2, 3, 1)], ids=["BSQ", "BIL", "BIP"])
+@pytest.mark.parametrize("k", [1, 6])
+def test_mapped_cubes_have_the_same_bits_in_any_interleave(order: tuple[int, ...], k: int) -> None:
+    cube = torch.randn(2, 9, 5, 130, generator=torch.Generator().manual_seed(0))
+    stored = cube.permute(order).contiguous().permute(*torch.tensor(order).argsort().tolist())
+    affine = random_map(k, 9, 0, dtype=torch.float32)
+    rows = torch.cat([one.permute(1, 2, 0).reshape(-1, 9) for one in cube])
+    expected = (rows.double() - affine.center) @ affine.weight.double().T + affine.bias
+    found = affine.on_cube(stored, lambda mapped: mapped.square().sum(1, keepdim=True))
+    torch.testing.assert_close(
+        pixels_of(found).double(), expected.square().sum(1, keepdim=True), rtol=1e-5, atol=1e-5
+    )
+    in_rows = cube.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(found, affine.on_cube(in_rows, lambda mapped: mapped.square().sum(1, keepdim=True)))
+
+
+def test_lines_are_views_of_interleaved_cubes() -> None:
+    cube = torch.randn(2, 3, 4, 5)
+    for lines, n in (
+        (pixel_lines(cube), 20),
+        (pixel_lines(cube.transpose(1, 2).contiguous().transpose(1, 2)), 5),
+    ):
+        assert lines is not None
+        assert lines.shape == (40 // n, 3, n)
+        assert torch.equal(lines.transpose(1, 2).reshape(2, 4, 5, 3), cube.permute(0, 2, 3, 1))
+    assert pixel_lines(cube.contiguous(memory_format=torch.channels_last)) is None
+    assert pixel_lines(cube[..., :4]) is None

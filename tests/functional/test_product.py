@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from cuvis_ai.functional import product as module
-from cuvis_ai.functional.product import Pointwise, product
+from cuvis_ai.functional.product import Pointwise, line_product, lines_round_alike, product
 
 CHANNELS = 7
 
@@ -56,6 +56,25 @@ def test_product_has_the_same_bits_with_gradients_and_in_columns(k: int, after: 
     tracked = product(pixels, rest[0].clone().requires_grad_(), *rest[1:], after)
     assert tracked.requires_grad
     assert torch.equal(tracked.detach(), expected)
+
+
+@pytest.mark.parametrize("n", [1, 63, 64, 65, 1000])
+@pytest.mark.parametrize("k", [1, 4, 21])
+@pytest.mark.parametrize("after", [None, squares, pairs])
+def test_product_of_lines_is_that_of_their_pixels(n: int, k: int, after: Pointwise | None) -> None:
+    pixels, *rest = operands(3 * n, k, torch.float64)
+    lines = pixels.view(3, n, CHANNELS).transpose(1, 2).contiguous()
+    expected = (pixels - rest[1]) @ rest[0].T + rest[2]
+    expected = expected if after is None else after(expected)
+    torch.testing.assert_close(line_product(lines, *rest, after), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_lines_round_as_rows_do_where_it_is_said(dtype: torch.dtype) -> None:
+    for k in (1, 10, 33):
+        pixels, *rest = operands(1000, k, dtype)
+        same = torch.equal(line_product(pixels.T.contiguous()[None], *rest), product(pixels, *rest))
+        assert same or not lines_round_alike(k, CHANNELS, dtype)
 
 
 def test_product_of_no_pixel_is_empty() -> None:

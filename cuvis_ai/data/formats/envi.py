@@ -175,10 +175,12 @@ def _data_file(header_path: Path, n_expected: int) -> Path:
     """Return a header's data file: of those named like it, one of the expected size, else the likeliest."""
     stem = header_path.stem
     names = dict.fromkeys(stem + case for suffix in _DATA_SUFFIXES for case in (suffix, suffix.upper()))
-    known = [other for other in map(header_path.with_name, names) if other.is_file()]
-    fitting = [other for other in known if other.stat().st_size == n_expected]
-    if fitting:
-        return fitting[0]
+    known = []
+    for other in map(header_path.with_name, names):
+        if other.is_file():
+            if other.stat().st_size == n_expected:
+                return other
+            known.append(other)
     found = [  # a look at the whole folder, which may hold thousands of files, comes second
         other
         for other in sorted(header_path.parent.iterdir())
@@ -232,7 +234,9 @@ def write(
         fields += f"data ignore value = {no_data}\n"
     if georeference is not None:
         fields += "".join(f"{name} = {{{value}}}\n" for name, value in map_fields(georeference).items())
-    values.astype(values.dtype.newbyteorder("<"), copy=False).tofile(header.with_suffix(".img"))
+    stored = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+    with header.with_suffix(".img").open("wb") as file:  # `tofile` hides that a disk is full
+        file.write(stored.reshape(-1).view(np.uint8).data)
     header.write_text(f"ENVI\n{fields}", encoding="utf-8")
 
 

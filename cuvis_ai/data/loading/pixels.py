@@ -103,9 +103,11 @@ class Rules:
 
 
 def read_window(
-    cube: Cube, window: Window, bands: BandSelection, reading: ReadingOptions
+    cube: Cube, window: Window, bands: BandSelection, reading: ReadingOptions, *, as_stored: bool = False
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
     """Return a window's kept bands as float32 (h, w, c), and where its pixels are valid.
+
+    With `as_stored` they lie in memory as in the file, which spares the time of turning them; else in rows.
 
     A pixel is invalid when any kept band is not finite (after the conversion), equals a no-data value, is
     outside the limits that the file declares, or reaches the saturation level, and where the file's own mask
@@ -115,10 +117,13 @@ def read_window(
     Raises:
         CubeFormatError: the window leaves the cube, or the values are not real numbers.
     """
-    pixels = np.empty((window.height, window.width, len(bands.kept)), dtype=np.float32)
-    valid = np.ones((window.height, window.width), dtype=bool)
+    shape = (window.height, window.width, len(bands.kept))
+    pixels = np.empty(0, dtype=np.float32)
+    valid = np.ones(shape[:2], dtype=bool)
     rules = Rules.of(cube, reading)
     for rows, block in blocks(cube, window, bands.selector):
+        if not pixels.size:
+            pixels = np.empty_like(block, np.float32, order="K" if as_stored else "C", shape=shape)
         with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, hence invalid
             measured = block
             if reading.scaled:

@@ -35,7 +35,7 @@ class Journal:
         self.shape = shape
         self._values = path.with_name(f".{path.name}.part")
         self._lines = path.with_name(f".{path.name}.journal")
-        self.lock = FileLock(path.with_name(f".{path.name}.lock"))
+        self.lock = lock_of(path)
         first = json.dumps(identity, sort_keys=True)
         with self.lock:
             if not self._lines.exists():
@@ -89,6 +89,15 @@ class Journal:
         """Remove values and journal; the lock's file stays where another process may wait for it."""
         for path in (self._lines, self._values):
             path.unlink(missing_ok=True)
+
+
+def lock_of(path: Path) -> FileLock:
+    """Return what one process at a time holds while it begins or ends a scene.
+
+    Args:
+        path: of the scene's outputs, without an ending.
+    """
+    return FileLock(path.with_name(f".{path.name}.lock"))
 
 
 def _difference(found: str, identity: Mapping[str, Any]) -> str:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cuvis_ai.data.cube import log_doubts, open_cube
 from cuvis_ai.data.cube_batch import opened
 from cuvis_ai.data.folders import cube_name
 from cuvis_ai.data.loading.pixels import Window
 from cuvis_ai.errors import ConfigError, CubeFormatError, GraphError
-from cuvis_ai.pipeline.prediction.journal import Journal
+from cuvis_ai.pipeline.prediction.journal import Journal, lock_of
 from cuvis_ai.pipeline.prediction.pixel_progress import Advance, pixel_progress
 from cuvis_ai.pipeline.prediction.scene_outputs import (
     ScenePrediction,
@@ -55,7 +56,6 @@ class Predictor:
         """Return the prediction of one scene, from a file or from memory, written nowhere."""
         cube = opened(source, self.settings.reading)
         reader = self._reader(cube)
-        reader.require_data()
         parts = [values for _, values in self.scorer.scores(reader, self.scorer.strips(reader))]
         scores = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return interpreted(cube_name(cube.path), scores, reader, self.threshold, self.settings)
@@ -172,7 +172,8 @@ class _Job:
             _require_same(facts, self.identity)
             advance(self.pixels, 0)
             return None
-        self.reader.require_data()
+        if len(self.strips) == 1:
+            return self._at_once(facts, advance)
         shape = (*self.reader.cube.shape[:2], self.predictor.scorer.channels(self.reader))
         journal = Journal(self.folder / name, shape, self.identity)
         finished = journal.finished()
@@ -185,13 +186,22 @@ class _Job:
             # The last process that ends a strip finds all of them, and writes the maps.
             if facts.exists() or len(journal.finished()) < len(self.strips):
                 return None
-            predictor = self.predictor
-            scores = journal.scores()
-            prediction = interpreted(name, scores, self.reader, predictor.threshold, predictor.settings)
-            files = write_outputs(
-                prediction, scores, self.reader, predictor.settings, self.folder, self.identity
-            )
+            prediction = self._written(journal.scores())
             journal.remove()
+        return prediction
+
+    def _at_once(self, facts: Path, advance: Advance) -> ScenePrediction | None:
+        """Predict a scene of one strip, which no other process shares, without a journal."""
+        ((_, scores),) = self.predictor.scorer.scores(self.reader, self.own)
+        advance(self.pixels, 0)
+        with lock_of(self.folder / cube_name(self.path)):
+            return None if facts.exists() else self._written(scores)
+
+    def _written(self, scores: NDArray[np.float32]) -> ScenePrediction:
+        """Write what is asked for of a scene's scores."""
+        predictor, name = self.predictor, cube_name(self.path)
+        prediction = interpreted(name, scores, self.reader, predictor.threshold, predictor.settings)
+        files = write_outputs(prediction, scores, self.reader, predictor.settings, self.folder, self.identity)
         # A long list of predictions is to hold no map in memory, nor the removed journal on the disk.
         return replace(prediction, scores=open_cube(files[0]).values, mask=None, files=files)
 

@@ -1,6 +1,6 @@
 """Scores of a scene, strip by strip with the context that the graph's windows need."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from cuvis_ai.data.loading.pixels import Window
 from cuvis_ai.execution.execution import Execution
 from cuvis_ai.execution.needed_channels import channels_read, needed_channels, sliced
+from cuvis_ai.node.base import structure_of
 from cuvis_ai.pipeline.scene_reader import SceneReader
 from cuvis_ai.pipeline.trained_bands import TrainedBands
+from cuvis_ai.stats import Structure
 from cuvis_ai.types import Batch
 
 STRIP_BYTES = 64 << 20
@@ -46,8 +48,20 @@ class Scorer:
     def scores(
         self, reader: SceneReader, strips: Iterable[Window]
     ) -> Iterator[tuple[Window, NDArray[np.float32]]]:
-        """Yield strips and their scores (h, w, k), NaN at invalid pixels; the next is read meanwhile."""
-        strips = list(strips)
+        """Yield strips and their scores (h, w, k), NaN at invalid pixels; the next is read meanwhile.
+
+        Raises:
+            GraphError: the scene holds no data in bands that the graph needs.
+            CubeFormatError: it cannot be read, or holds no data at all.
+        """
+        for number, (strip, scores) in enumerate(self._scored(reader, list(strips))):
+            if not number and np.isnan(scores).all():
+                reader.require_data()
+            yield strip, scores
+
+    def _scored(
+        self, reader: SceneReader, strips: Sequence[Window]
+    ) -> Iterator[tuple[Window, NDArray[np.float32]]]:
         if len(strips) == 1:  # nothing to read meanwhile; starting a thread costs as much as a small scene
             yield strips[0], self._score(reader, strips[0], self._read(reader, strips[0]))
             return
@@ -73,7 +87,10 @@ class Scorer:
         return strip.grown(self.halo or 0, (h, w))
 
     def _read(self, reader: SceneReader, strip: Window) -> Batch:
-        return reader.batch(self._grown(reader, strip))
+        # Products take pixels as they lie in the file; whatever else reads the cube is given them in rows.
+        nodes, roots = self.execution.nodes, self.execution.topology.roots()
+        products = all(structure_of(nodes[name]) is not Structure.OPAQUE for name in roots)
+        return reader.batch(self._grown(reader, strip), as_stored=products)
 
     @torch.inference_mode()
     def _score(self, reader: SceneReader, strip: Window, batch: Batch) -> NDArray[np.float32]:
@@ -97,7 +114,8 @@ def scorer_of(execution: Execution, end: str, bands: TrainedBands) -> tuple[Scor
     halo, needed = execution.halo((end,)), needed_channels(execution)
     total = None if needed is None else channels_read(execution)
     unlike = bands.wavelengths is not None and len(bands.wavelengths) != total
-    if needed is None or total is None or unlike:
-        return Scorer(execution=execution, end=end, halo=halo), bands
-    alone = sliced(execution, needed, total)
-    return Scorer(execution=alone, end=end, halo=halo), bands.of_needed(needed, total)
+    nodes = execution.nodes
+    if not (needed is None or total is None or unlike):
+        nodes, bands = sliced(execution, needed, total).nodes, bands.of_needed(needed, total)
+    fixed = Execution(execution.topology, nodes, fixed=True)
+    return Scorer(execution=fixed, end=end, halo=halo), bands

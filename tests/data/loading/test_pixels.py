@@ -4,14 +4,37 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cuvis_ai.data.band_selection import BandSelection
 from cuvis_ai.data.cube import read_cube
 from cuvis_ai.data.cube_batch import read_batch
-from cuvis_ai.data.loading.pixels import Window, bands_without_data, why_invalid
+from cuvis_ai.data.loading.pixels import Window, bands_without_data, read_window, why_invalid
 from cuvis_ai.data.options import ReadingOptions
+from tests.data.files import write_envi
 
 CUBE = np.random.default_rng(0).integers(1, 4000, (40, 7, 5)).astype("i2")
 ALL = np.arange(5)
 WHOLE = Window(0, 0, 40, 7)
+
+
+@pytest.mark.parametrize("interleave", ["bsq", "bil", "bip"])
+@pytest.mark.parametrize("bad", [[], [1]])
+def test_pixels_lie_as_stored_if_asked(
+    tmp_path: Path, interleave: str, bad: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cuvis_ai.data.loading.pixels._BLOCK_BYTES", 7 * 5 * 2 * 10)  # four blocks
+    order = {"bsq": (2, 0, 1), "bil": (0, 2, 1), "bip": (0, 1, 2)}[interleave]
+    write_envi(tmp_path / "a.hdr", CUBE)
+    header = (tmp_path / "a.hdr").read_text()
+    (tmp_path / "a.hdr").write_text(header.replace("bip", interleave))
+    (tmp_path / "a.img").write_bytes(CUBE.transpose(order).tobytes())
+    cube, reading = read_cube(tmp_path / "a.hdr"), ReadingOptions(bad_bands=bad)
+    bands = BandSelection.of(cube, reading)
+    stored, _ = read_window(cube, WHOLE, bands, reading, as_stored=True)
+    in_rows, _ = read_window(cube, WHOLE, bands, reading)
+    assert np.array_equal(stored, np.delete(CUBE, bad, 2))
+    assert np.array_equal(in_rows, stored)
+    assert in_rows.flags.c_contiguous
+    assert stored.transpose(order).flags.c_contiguous
 
 
 def test_no_data_of_0_counts_where_all_bands_are_0(tmp_path: Path) -> None:

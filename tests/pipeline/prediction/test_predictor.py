@@ -1,21 +1,22 @@
 """Maps are the same whoever did them, and whatever ended them on the way."""
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.pipeline.prediction.journal import Journal
+from cuvis_ai.pipeline.prediction.writers import WRITERS
 from tests.data.files import write_envi
 from tests.pipeline.prediction.conftest import BORDER, FIELDS, values
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix != ".lock"}
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".lock")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 @pytest.mark.parametrize("strips", [0, 1, 3])
@@ -90,22 +91,34 @@ def test_a_scene_that_cannot_be_read_does_not_end_the_others(
     assert (tmp_path / "maps" / "a_scores.hdr").exists()
 
 
+@pytest.mark.parametrize("format", sorted(WRITERS))
+@pytest.mark.parametrize("in_strips", [False, True])
 def test_a_full_disk_loses_no_finished_scene(
-    graph: Graph, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    graph: Graph,
+    scene: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    in_strips: bool,
+    format: str,
 ) -> None:
-    write_envi(scene.with_name("b.hdr"), values(1), **FIELDS)
-    allocate: Callable[[Journal], None] = Journal._allocate
-
-    def full(self: Journal) -> None:
-        if self._values.name == ".b.part":
-            raise OSError(28, "No space left on device")
-        allocate(self)
-
-    monkeypatch.setattr(Journal, "_allocate", full)
-    with pytest.raises(GraphError, match="No space left"):
-        graph.predict(scene.parent, tmp_path / "maps")
-    facts = json.loads((tmp_path / "maps" / "a_prediction.json").read_text())
-    assert facts["valid_pixels"] == (40 - BORDER) * 24
+    if in_strips:
+        monkeypatch.setattr("cuvis_ai.pipeline.prediction.scorer.STRIP_BYTES", 4 * 24 * 4 * 12)
+    # Its map has four times as many bytes as that of a.
+    write_envi(scene.with_name("b.hdr"), np.concatenate([values(seed) for seed in range(4)]), **FIELDS)
+    graph.predict(scene, tmp_path / "alone", format=format, picture=False)
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # What a file may have at most; more is an error of the system, as on a full disk.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, before[1]))
+    try:
+        with pytest.raises(GraphError, match=r"1 of 2 scenes failed.*\n.*b\.hdr"):
+            graph.predict(scene.parent, tmp_path / "maps", format=format, picture=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert contents(tmp_path / "alone").items() <= contents(tmp_path / "maps").items()
+    (rest,) = graph.predict(scene.parent, tmp_path / "maps", format=format, picture=False, resume=True)
+    assert rest.name == "b"
+    assert np.isfinite(rest.scores[BORDER:40]).all()
 
 
 def test_the_scenes_own_folder_is_refused(graph: Graph, scene: Path) -> None:

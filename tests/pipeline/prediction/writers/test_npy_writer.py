@@ -20,7 +20,7 @@ def test_a_failed_write_leaves_the_old_map(tmp_path: Path, monkeypatch: pytest.M
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np.lib.format, "write_array", full)
+    monkeypatch.setattr(np.lib.format, "write_array_header_1_0", full)
     with pytest.raises(OSError, match="No space"):
         WRITERS["npy"].write(path, a_map("u1"))
     assert [one.name for one in tmp_path.iterdir()] == ["map.npy"]
