@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from typing_extensions import override
 from cuvis_ai.functional.soft_selection import jaccard
 from cuvis_ai.leaf.bases import Picture, Visualization
 from cuvis_ai.leaf.choice import selection_of
-from cuvis_ai.leaf.reading import Observation, Read, Sketches, Truth, View
+from cuvis_ai.leaf.reading import Observation, Read, Sketches, Truth
 from cuvis_ai.node.base import Node
 from cuvis_ai.stats import ChannelMomentsByClass
 from cuvis_ai.training.visualizations.drawing.chosen_bands import (
@@ -21,6 +20,7 @@ from cuvis_ai.training.visualizations.drawing.chosen_bands import (
 )
 from cuvis_ai.training.visualizations.scene import array
 from cuvis_ai.training.visualizations.spectra_plot import spectra_of
+from cuvis_ai.training.visualizations.wavelength_axis import OverWavelengths
 
 
 class SelectorTemperaturePlot(Visualization):
@@ -59,7 +59,7 @@ class SelectorTemperaturePlot(Visualization):
         return [Picture("temperature", figure, {"epoch": epochs, "temperature": temperatures})]
 
 
-class SelectorChannelMaskPlot(Visualization):
+class SelectorChannelMaskPlot(OverWavelengths):
     """Weights and chosen bands above the mean spectra of normal and anomalous pixels (`channel_mask`).
 
     The axis is the node's wavelengths, or else the batches'.
@@ -79,7 +79,6 @@ class SelectorChannelMaskPlot(Visualization):
 
     def __init__(self, log_frequency: int = 5) -> None:
         super().__init__(log_frequency)
-        self.reset()
 
     @override
     def check_parent(self, parent: Node, channels: int | None) -> None:
@@ -90,22 +89,13 @@ class SelectorChannelMaskPlot(Visualization):
         return {"spectra": Observation(Read.INPUT, ChannelMomentsByClass, Truth.USED)}
 
     @override
-    def reset(self) -> None:
-        self._wavelengths: Any = None
-
-    @override
-    def collect(self, view: View, batch: Mapping[str, Any]) -> None:
-        if batch.get("wavelengths") is not None:
-            self._wavelengths = array(batch["wavelengths"])
-
-    @override
     def draw(self, parent: Node, sketches: Sketches) -> list[Picture]:
         selection, moments = selection_of(parent, self), sketches["spectra"]
         with torch.no_grad():
             weights = array(selection.get_selection_weights(hard=False))
         chosen = selection.get_selected_channels()
         known = len(selection.wavelengths) == len(weights)
-        nm = array(selection.wavelengths) if known else self._wavelengths
+        nm = array(selection.wavelengths) if known else self.wavelengths
         spectra = {
             "normal" if moments.truth_known else "all": spectra_of(moments.normal),
             "anomalous": spectra_of(moments.anomalous),

@@ -1,19 +1,17 @@
 """The picture of component weights."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from typing_extensions import override
 
-from cuvis_ai.leaf.bases import Picture, Visualization
+from cuvis_ai.leaf.bases import Picture
 from cuvis_ai.leaf.components import projection_of
-from cuvis_ai.leaf.reading import Sketches, View
+from cuvis_ai.leaf.reading import Sketches
 from cuvis_ai.node.base import Node
 from cuvis_ai.training.visualizations.drawing.mean_spectra import draw_components
 from cuvis_ai.training.visualizations.scene import array
+from cuvis_ai.training.visualizations.wavelength_axis import OverWavelengths
 
 
-class ComponentPlot(Visualization):
+class ComponentPlot(OverWavelengths):
     """The weights of each component over wavelength (`components`); reads weights alone.
 
     Where batches are read for another leaf, and have `wavelengths` that fit, these are the axis.
@@ -33,24 +31,14 @@ class ComponentPlot(Visualization):
 
     def __init__(self, *, log_frequency: int = 1) -> None:
         super().__init__(log_frequency)
-        self.reset()
 
     @override
     def check_parent(self, parent: Node, channels: int | None) -> None:
         projection_of(parent, self)
 
     @override
-    def reset(self) -> None:
-        self._wavelengths: Any = None
-
-    @override
-    def collect(self, view: View, batch: Mapping[str, Any]) -> None:
-        if batch.get("wavelengths") is not None:
-            self._wavelengths = array(batch["wavelengths"])
-
-    @override
     def draw(self, parent: Node, sketches: Sketches) -> list[Picture]:
         weights = array(projection_of(parent, self).components)
-        figure = draw_components(weights, self._wavelengths)
-        axis = {} if self._wavelengths is None else {"wavelengths": self._wavelengths}
+        figure = draw_components(weights, self.wavelengths)
+        axis = {} if self.wavelengths is None else {"wavelengths": self.wavelengths}
         return [Picture("components", figure, {"components": weights, **axis})]

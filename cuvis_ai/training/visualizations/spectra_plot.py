@@ -1,19 +1,19 @@
 """The picture of spectra."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from typing_extensions import override
 
-from cuvis_ai.leaf.bases import Picture, Visualization
-from cuvis_ai.leaf.reading import Observation, Read, Sketches, Truth, View
+from cuvis_ai.leaf.bases import Picture
+from cuvis_ai.leaf.reading import Observation, Read, Sketches, Truth
 from cuvis_ai.node.base import Node
 from cuvis_ai.stats import ChannelMoments, ChannelMomentsByClass
 from cuvis_ai.training.visualizations.drawing.mean_spectra import Spectra, draw_spectra
 from cuvis_ai.training.visualizations.scene import array
+from cuvis_ai.training.visualizations.wavelength_axis import OverWavelengths
 
 
-class SpectraPlot(Visualization):
+class SpectraPlot(OverWavelengths):
     """Mean ± standard deviation of normal and anomalous spectra that enter the parent (`spectra`).
 
     The axis is the batches' `wavelengths`, where they fit the number of channels.
@@ -35,20 +35,10 @@ class SpectraPlot(Visualization):
 
     def __init__(self, *, log_frequency: int = 1) -> None:
         super().__init__(log_frequency)
-        self.reset()
 
     @override
     def observes(self) -> Mapping[str, Observation]:
         return {"spectra": Observation(Read.INPUT, ChannelMomentsByClass, Truth.USED)}
-
-    @override
-    def reset(self) -> None:
-        self._wavelengths: Any = None
-
-    @override
-    def collect(self, view: View, batch: Mapping[str, Any]) -> None:
-        if batch.get("wavelengths") is not None:
-            self._wavelengths = array(batch["wavelengths"])
 
     @override
     def draw(self, parent: Node, sketches: Sketches) -> list[Picture]:
@@ -59,11 +49,11 @@ class SpectraPlot(Visualization):
         figure = draw_spectra(
             spectra["normal"],
             spectra["anomalous"],
-            self._wavelengths,
+            self.wavelengths,
             quantity=f"input of {parent.name} (its units)",
             truth_known=moments.truth_known,
         )
-        drawn = {} if self._wavelengths is None else {"wavelengths": self._wavelengths}
+        drawn = {} if self.wavelengths is None else {"wavelengths": self.wavelengths}
         for name, one in spectra.items():
             if one is not None:
                 drawn |= {f"{name}_mean": one.mean, f"{name}_std": one.spread}
