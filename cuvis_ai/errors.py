@@ -16,6 +16,19 @@ control sequence of a file reaches the terminal.
 import importlib
 from types import ModuleType
 
+DISTRIBUTION = "cubes-to-maps"
+"""The name that the package is installed by; the package index holds another project under `cuvis-ai`."""
+
+
+def to_install(extra: str) -> str:
+    """Return the command that installs an extra.
+
+    Example:
+        >>> to_install("geo")
+        'pip install "cubes-to-maps[geo]"'
+    """
+    return f'pip install "{DISTRIBUTION}[{extra}]"'
+
 
 def escaped(text: str) -> str:
     r"""Return a text with everything but line breaks and tabs that is not printable as an escape.
@@ -138,7 +151,7 @@ def import_extra(module: str, extra: str, needed_for: str) -> ModuleType:
 
     Args:
         module: dotted name to import, such as `h5py`.
-        extra: the extra of `cuvis_ai` that brings it, such as `hdf5`.
+        extra: the extra of this package that brings it, such as `hdf5`.
         needed_for: what the caller wants it for, as the message's subject: "reading a .h5 file".
 
     Raises:
@@ -151,7 +164,7 @@ def import_extra(module: str, extra: str, needed_for: str) -> ModuleType:
             raise
         raise MissingExtraError(
             f"{needed_for}: expected the package `{module}`, which is not installed. "
-            f'Install it with `pip install "cuvis_ai[{extra}]"`.'
+            f"Install it with `{to_install(extra)}`."
         ) from err
 
 

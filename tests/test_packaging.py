@@ -1,6 +1,7 @@
 """The package as a distribution: what it imports, documents, ships and pins."""
 
 import ast
+import contextlib
 import importlib
 import importlib.metadata
 import re
@@ -8,14 +9,16 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 import cuvis_ai
+from cuvis_ai.errors import DISTRIBUTION
 from cuvis_ai.node.base import Node
 from tests.found import final_classes
 from tests.test_docs import blocks
@@ -101,7 +104,50 @@ def test_module_says_what_lives_in_it(path):
 
 
 def test_version_is_the_installed_one():
-    assert importlib.metadata.version("cuvis_ai") == cuvis_ai.__version__
+    assert importlib.metadata.version(DISTRIBUTION) == cuvis_ai.__version__
+
+
+def test_project_has_the_name_that_every_hint_gives(repository):
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    assert project["name"] == DISTRIBUTION
+    assert canonicalize_name(DISTRIBUTION) != canonicalize_name(
+        PACKAGE.name
+    )  # another project's, on the index
+
+
+def test_name_of_the_distribution_stands_once_in_the_package():
+    holding = {_dotted(path) for path in MODULES if DISTRIBUTION in path.read_text(encoding="utf-8")}
+    assert holding == {"cuvis_ai.errors"}
+
+
+def _requirements(text: str) -> Iterator[Requirement]:
+    """Yield what commands in a text install by name: `pip install "name[extra]"`, over continued lines."""
+    for command in re.findall(r"pip install ((?:[^`\n\\]|\\\n)*)", text):
+        for word in re.findall(r"[^\s\\'\"]+", command.partition("#")[0]):
+            with contextlib.suppress(InvalidRequirement):
+                yield Requirement(word)
+
+
+def test_commands_that_install_are_understood():
+    text = """`pip install "a-b[c,d]"`, pip install -U e \\\n    f>=1 ./path '.[dev]'  # g\npip install h"""
+    found = [(one.name, one.extras) for one in _requirements(text)]
+    assert found == [("a-b", {"c", "d"}), ("e", set()), ("f", set()), ("h", set())]
+
+
+def test_no_hint_installs_the_other_project_of_the_index(repository):
+    """Whoever follows one gets this project, whose import name another distribution has, too."""
+    pages = [
+        path for folder in (".", "docs", "docs/tutorials") for path in (repository / folder).glob("*.md")
+    ]
+    texts = {
+        path.name: path.read_text(encoding="utf-8") for path in (*pages, repository / "Makefile", *MODULES)
+    }
+    asked = {
+        (name, canonicalize_name(one.name)) for name, text in texts.items() for one in _requirements(text)
+    }
+    assert ("your_data.md", DISTRIBUTION) in asked
+    assert not {(name, one) for name, one in asked if one == canonicalize_name(PACKAGE.name)}
+    assert not {name for name, text in texts.items() if re.search(r"(?i)cuvis[-_.]?ai\[(?!\W)", text)}
 
 
 def test_wheel_carries_typing_marker_and_configuration(repository, tmp_path):
@@ -149,7 +195,7 @@ def test_constraints_pin_whatever_dev_installs(repository):
         for line in (repository / "constraints.txt").read_text().splitlines()
         if line and not line.startswith("#")
     }
-    unpinned = _installed_closure("cuvis_ai", {"dev"}) - {"cuvis-ai"} - pins
+    unpinned = _installed_closure(DISTRIBUTION, {"dev"}) - {DISTRIBUTION} - pins
     assert not unpinned
 
 

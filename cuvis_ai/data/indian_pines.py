@@ -12,7 +12,7 @@ from cuvis_ai.data.loading.dataset import CubeItem
 from cuvis_ai.data.mask_sources import mask_in_memory
 from cuvis_ai.data.options import SharedArguments
 from cuvis_ai.data.tiles import TiledScene
-from cuvis_ai.errors import ConfigError, DatasetNotFoundError, import_extra
+from cuvis_ai.errors import ConfigError, DatasetNotFoundError, import_extra, to_install
 
 CLASSES = (
     "Unlabelled",
@@ -130,7 +130,7 @@ class IndianPines(TiledScene):
             if not file.is_file():
                 raise DatasetNotFoundError(
                     f"IndianPines: expected {file}, got no such file. Install a release of tensorly that "
-                    'carries the scene: `pip install "cuvis_ai[sample]"`.'
+                    f"carries the scene: `{to_install('sample')}`."
                 )
         classes = np.load(truth, allow_pickle=False)
         return CubeItem(
@@ -148,6 +148,6 @@ def _package_folder() -> Path:
         import_extra("tensorly", "sample", "IndianPines")
         raise DatasetNotFoundError(
             "IndianPines: expected tensorly to be installed in a folder, got a package without one. "
-            'Install it with `pip install "cuvis_ai[sample]"`.'
+            f"Install it with `{to_install('sample')}`."
         )
     return Path(spec.origin).parent

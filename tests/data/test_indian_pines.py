@@ -146,7 +146,7 @@ def test_unknown_arguments_are_refused() -> None:
 def test_without_tensorly_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "tensorly", None)
-    with pytest.raises(MissingExtraError, match=r"cuvis_ai\[sample\]"):
+    with pytest.raises(MissingExtraError, match=r"cubes-to-maps\[sample\]"):
         IndianPines().setup()
 
 

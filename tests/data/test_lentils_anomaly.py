@@ -244,7 +244,7 @@ def test_download_without_the_hubs_package_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(MissingExtraError, match=r"cuvis_ai\[download\]"):
+    with pytest.raises(MissingExtraError, match=r"cubes-to-maps\[download\]"):
         LentilsAnomaly(tmp_path, download=True).prepare_data()
 
 

@@ -20,7 +20,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from cuvis_ai import __version__
-from cuvis_ai.errors import ArchiveError, ConfigError, escaped
+from cuvis_ai.errors import DISTRIBUTION, ArchiveError, ConfigError, escaped
 from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.base.arguments import class_of, hyperparameters
@@ -224,7 +224,7 @@ def _checked(manifest: object) -> _Manifest:
     if isinstance(version, int) and version != FORMAT:
         raise ArchiveError(
             f"format: expected {FORMAT}, got {version}, written by another version of cuvis_ai. "
-            f"Upgrade with `pip install -U cuvis_ai`."
+            f"Upgrade with `pip install -U {DISTRIBUTION}`."
         )
     if problem := misfit(manifest, _Manifest, "manifest"):
         raise ArchiveError(f"the manifest does not describe a graph: {problem}")

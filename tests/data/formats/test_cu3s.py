@@ -74,7 +74,7 @@ def test_without_the_package_the_install_line_is_shown(
     session: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "cuvis", None)
-    with pytest.raises(MissingExtraError, match=r'pip install "cuvis_ai\[cu3s\]"'):
+    with pytest.raises(MissingExtraError, match=r'pip install "cubes-to-maps\[cu3s\]"'):
         read_cube(session, key=0)
 
 

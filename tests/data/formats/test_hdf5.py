@@ -106,7 +106,7 @@ def test_without_h5py_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     with h5py.File(tmp_path / "cube.h5", "w") as file:
         file["cube"] = V
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(MissingExtraError, match=r'pip install "cuvis_ai\[hdf5\]"'):
+    with pytest.raises(MissingExtraError, match=r'pip install "cubes-to-maps\[hdf5\]"'):
         read_cube(tmp_path / "cube.h5")
 
 

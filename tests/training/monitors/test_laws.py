@@ -123,5 +123,5 @@ def test_a_missing_package_gives_one_warning(case, folder, monkeypatch, caplog):
         log_everything(Recorder([case.make(folder), kept]))
     [warning] = caplog.records
     assert f"`{case.package}`, which is not installed" in warning.getMessage()
-    assert 'pip install "cuvis_ai[' in warning.getMessage()
+    assert 'pip install "cubes-to-maps[' in warning.getMessage()
     assert kept.names() == METHODS

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from cuvis_ai import __version__
 from cuvis_ai.errors import import_extra
 from cuvis_ai.training.monitors.files import append, claim, cut, made_again, move_aside, try_folder
 from cuvis_ai.training.monitors.protocol import Monitor
@@ -18,7 +19,7 @@ from cuvis_ai.training.monitors.report.record import Entry, read_record, row_of
 
 REPORT = "report.html"
 RECORD = "report.jsonl"
-_PACKAGES = ("cuvis_ai", "torch", "lightning", "numpy", "scipy", "matplotlib", "plotly")
+_PACKAGES = ("torch", "lightning", "numpy", "scipy", "matplotlib", "plotly")
 
 
 def write_report(record: str | Path, report: str | Path | None = None) -> Path:
@@ -145,7 +146,7 @@ class ReportMonitor(Monitor):
 
 def _machine() -> dict[str, str]:
     """Return versions of packages, where installed, and what the run computes on."""
-    found = {"Python": platform.python_version()}
+    found = {"Python": platform.python_version(), "cuvis_ai": __version__}
     for name in _PACKAGES:
         try:
             found[name] = version(name)
