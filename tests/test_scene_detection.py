@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cuvis_ai.cli.command_line import main
+from cuvis_ai.data.cube import read_cube
 from cuvis_ai.data.scene_list import SceneList
 from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.pipeline.graph import Graph
@@ -49,6 +50,32 @@ def test_each_scene_is_fitted_on_its_own_unless_together(scenes: list[Path]) -> 
     together = detect(scenes, together=True)
     np.testing.assert_array_equal(apart[0].scores, alone)
     assert np.abs(together[0].scores - alone).max() > 0.01
+
+
+def test_a_detector_of_one_scene_refitted_to_another_is_that_scenes_own(
+    scenes: list[Path], tmp_path: Path
+) -> None:
+    detect(scenes[0], save=tmp_path / "detector.zip")
+    graph = Graph.load_from_file(tmp_path / "detector.zip")
+    (own,) = detect(scenes[1], mask=True)
+    (unchanged,) = graph.predict(scenes[1])
+    (refitted,) = graph.predict(scenes[1], refit=True, mask=True)
+    np.testing.assert_allclose(refitted.scores, own.scores, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(refitted.mask, own.mask)
+    assert np.abs(unchanged.scores - own.scores).max() > 0.01
+    # The graph is as it was, and the command does the same.
+    np.testing.assert_array_equal(graph.predict(scenes[1])[0].scores, unchanged.scores)
+    given = ["predict", str(tmp_path / "detector.zip"), *map(str, scenes), "--refit", "--no-picture"]
+    assert main([*given, "--out", str(tmp_path / "maps"), "--format", "npy"]) == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "maps" / "b_scores.npy"), refitted.scores)
+
+
+def test_an_array_in_memory_can_be_refitted_to(scenes: list[Path]) -> None:
+    graph = unsupervised(extent=None, n_components=4)
+    values = read_cube(scenes[0]).values[...]
+    (found,) = graph.predict(values, refit=True)
+    (own,) = detect(scenes[0], extent=None, n_components=4)
+    np.testing.assert_allclose(found.scores, own.scores, rtol=1e-5, atol=1e-5)
 
 
 def test_together_is_the_default_detector_fitted_to_all_pixels(scenes: list[Path]) -> None:

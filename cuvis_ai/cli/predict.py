@@ -28,6 +28,9 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--match-bands", action="store_true", help="take each scene's bands nearest to those of training"
     )
+    parser.add_argument(
+        "--refit", action="store_true", help="fit the statistics to each scene; the threshold stays"
+    )
     parser.add_argument("--allow", action="append", default=[], help="a package of your own nodes")
     parser.add_argument(
         "--device", default="cpu", help='where it is computed: "cpu", "cuda", "cuda:1", "mps"'
@@ -35,5 +38,6 @@ def run(arguments: Sequence[str]) -> None:
     chosen = vars(parser.parse_args(arguments))
     # A line a scene, also where there is no terminal for the bar.
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("cuvis_ai.training").setLevel(logging.WARNING)  # of the fits to each scene
     graph = Graph.load_from_file(chosen.pop("graph"), allow=chosen.pop("allow")).to(chosen.pop("device"))
     graph.predict(chosen.pop("scenes"), chosen.pop("out"), **chosen)

@@ -242,7 +242,7 @@ class Graph(GraphOnData):
             source: scene files, folders, patterns such as "flight/*.hdr", lists in text files; or one cube in
                 memory, as an array, DataArray or `Cube`.
             out: the folder; None holds the maps in memory.
-            options: those of `PredictionSettings`, and of `read_batch`.
+            options: those of `PredictionSettings`, such as `refit`, and of `read_batch`.
 
         Raises:
             DatasetNotFoundError: a name names nothing.
@@ -255,7 +255,9 @@ class Graph(GraphOnData):
             >>> found.scores.shape
             (40, 30, 1)
         """
-        return predict(self._members, self.name, self.bands, source, out, settings_of(options))
+        settings = settings_of(options)
+        refit = self._engine("refit").refitted if settings.refit else None
+        return predict(self._members, self.name, self.bands, source, out, settings, refit)
 
     def _gate(self, wavelengths: Sequence[float] | Tensor | None, match_bands: bool) -> InputGate:
         return InputGate(

@@ -1,6 +1,7 @@
 """What a graph does with whole data sets besides training."""
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
@@ -132,7 +133,7 @@ class GraphOnData(ModuleLike):
             >>> graph.sketch(CubeFolder("Lentils"), "part2.safetensors", shard=(2, 3)).name
             'part2.safetensors'
         """
-        taken = self._shards().take_sketches(self._parts(), datamodule, shard)
+        taken = self._engine("shards").take_sketches(self._parts(), datamodule, shard)
         bands = TrainedBands.of_data(datamodule)
         return write_sketches(Path(out), taken, shard, self._identity(), bands)
 
@@ -157,7 +158,7 @@ class GraphOnData(ModuleLike):
             ([], True)
         """
         records, bands = read_sketches([Path(file) for file in files], self._identity())
-        self._shards().fit_from_sketches(self._members.execution, records)
+        self._engine("shards").fit_from_sketches(self._members.execution, records)
         self.bands = bands
         return [name for name, node in self._members.in_order().items() if not node.fitted]
 
@@ -170,18 +171,9 @@ class GraphOnData(ModuleLike):
         return digest({**state, "structure": repr(self).encode()})
 
     @staticmethod
-    def _engine() -> Any:
-        """The module `trainer`: with it comes Lightning, which takes seconds to import."""
-        from cuvis_ai.training.engine import trainer
-
-        return trainer
-
-    @staticmethod
-    def _shards() -> Any:
-        """The module `shards`, likewise."""
-        from cuvis_ai.training.engine import shards
-
-        return shards
+    def _engine(module: str = "trainer") -> Any:
+        """Return a module of the engine: with it comes Lightning, which takes seconds to import."""
+        return import_module(f"cuvis_ai.training.engine.{module}")
 
     def _parts(self) -> Parts:
         return self._members.parts(

@@ -10,7 +10,7 @@ from cuvis_ai.pipeline.prediction.alarm_threshold import alarm_threshold
 from cuvis_ai.pipeline.prediction.predictor import Predictor
 from cuvis_ai.pipeline.prediction.scene_files import find_scenes
 from cuvis_ai.pipeline.prediction.scene_outputs import ScenePrediction, digest
-from cuvis_ai.pipeline.prediction.scorer import scorer_of
+from cuvis_ai.pipeline.prediction.scorer import Refit, scorer_of
 from cuvis_ai.pipeline.prediction.settings import PredictionSettings
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 
@@ -27,6 +27,7 @@ class PredictionArguments(SceneArguments, total=False):
     min_pixels: int
     top: int | None
     match_bands: bool
+    refit: bool
     shard: tuple[int, int]
     overwrite: bool
     resume: bool
@@ -52,6 +53,7 @@ def predict(
     source: Any,
     out: str | Path | None,
     settings: PredictionSettings,
+    refit: Refit | None,
 ) -> list[ScenePrediction]:
     """Return the predictions of scenes, written to a folder if one is given.
 
@@ -62,6 +64,7 @@ def predict(
         source: scenes as `find_scenes` takes them; or one cube in memory, as an array, DataArray or `Cube`.
         out: the folder.
         settings: what is written.
+        refit: fits statistics, where each scene is to have its own.
 
     Raises:
         DatasetNotFoundError: a name names nothing.
@@ -80,13 +83,15 @@ def predict(
         key: value.detach().cpu().contiguous().numpy().tobytes()
         for key, value in members.state_dict().items()
     }
-    scorer, needed = scorer_of(members.execution, end, bands)
+    # Which bands are needed may be fitted, too.
+    scorer, needed = scorer_of(members.execution, end, bands, all_bands=refit is not None)
     predictor = Predictor(
         scorer=scorer,
         bands=needed,
         threshold=threshold,
         graph={"graph": name, "weights": digest(state), "threshold": threshold},
         settings=settings,
+        refit=refit,
     )
     in_memory = is_cube_source(source) and not isinstance(source, str | Path)
     if in_memory:

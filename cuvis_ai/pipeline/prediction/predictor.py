@@ -23,7 +23,7 @@ from cuvis_ai.pipeline.prediction.scene_outputs import (
     interpreted,
     write_outputs,
 )
-from cuvis_ai.pipeline.prediction.scorer import Scorer
+from cuvis_ai.pipeline.prediction.scorer import Refit, Scorer
 from cuvis_ai.pipeline.prediction.settings import PredictionSettings
 from cuvis_ai.pipeline.scene_reader import SceneReader
 from cuvis_ai.pipeline.trained_bands import TrainedBands
@@ -44,6 +44,7 @@ class Predictor:
         threshold: above which a pixel is detected; None: unknown and not needed.
         graph: name and checksum, for the identity of what is written.
         settings: what is written.
+        refit: fits statistics to each scene; None: they stay as they are.
     """
 
     scorer: Scorer
@@ -51,14 +52,23 @@ class Predictor:
     threshold: float | None
     graph: Mapping[str, Any]
     settings: PredictionSettings
+    refit: Refit | None
 
     def in_memory(self, source: Any) -> ScenePrediction:
         """Return the prediction of one scene, from a file or from memory, written nowhere."""
         cube = opened(source, self.settings.reading)
         reader = self._reader(cube)
-        parts = [values for _, values in self.scorer.scores(reader, self.scorer.strips(reader))]
+        scorer = self.scorer_of(reader)
+        parts = [values for _, values in scorer.scores(reader, scorer.strips(reader))]
         scores = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return interpreted(cube_name(cube.path), scores, reader, self.threshold, self.settings)
+
+    def scorer_of(self, reader: SceneReader) -> Scorer:
+        """Return what scores a scene."""
+        if self.refit is None:
+            return self.scorer
+        reader.require_data()
+        return self.scorer.refitted(self.refit, reader)
 
     def to_folder(self, scenes: Sequence[Path], folder: Path) -> list[ScenePrediction]:
         """Write the maps of scenes and return those that this process finished.
@@ -172,14 +182,15 @@ class _Job:
             _require_same(facts, self.identity)
             advance(self.pixels, 0)
             return None
+        scorer = self.predictor.scorer_of(self.reader)
         if len(self.strips) == 1:
-            return self._at_once(facts, advance)
-        shape = (*self.reader.cube.shape[:2], self.predictor.scorer.channels(self.reader))
+            return self._at_once(scorer, facts, advance)
+        shape = (*self.reader.cube.shape[:2], scorer.channels(self.reader))
         journal = Journal(self.folder / name, shape, self.identity)
         finished = journal.finished()
         left = [strip for strip in self.own if strip.top not in finished]
         advance(self.pixels - sum(strip.height * strip.width for strip in left), 0)
-        for strip, scores in self.predictor.scorer.scores(self.reader, left):
+        for strip, scores in scorer.scores(self.reader, left):
             journal.write(strip, scores)
             advance(strip.height * strip.width, 0)
         with journal.lock:
@@ -190,9 +201,9 @@ class _Job:
             journal.remove()
         return prediction
 
-    def _at_once(self, facts: Path, advance: Advance) -> ScenePrediction | None:
+    def _at_once(self, scorer: Scorer, facts: Path, advance: Advance) -> ScenePrediction | None:
         """Predict a scene of one strip, which no other process shares, without a journal."""
-        ((_, scores),) = self.predictor.scorer.scores(self.reader, self.own)
+        ((_, scores),) = scorer.scores(self.reader, self.own)
         advance(self.pixels, 0)
         with lock_of(self.folder / cube_name(self.path)):
             return None if facts.exists() else self._written(scores)

@@ -1,9 +1,11 @@
 """Scores of a scene, strip by strip with the context that the graph's windows need."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -20,6 +22,10 @@ from cuvis_ai.types import Batch
 
 STRIP_BYTES = 64 << 20
 """What a strip takes as float32, its context included, unless a strip would have fewer rows than that."""
+
+
+Refit = Callable[[Execution, Callable[[int], Iterable[Any]]], Execution]
+"""Returns a graph fitted to other data, of which a pass is begun with so many pixels of context."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +79,21 @@ class Scorer:
                     yield ahead[0], self._score(reader, ahead[0], ahead[1].result())
                 ahead = following
 
+    def refitted(self, refit: Refit, reader: SceneReader) -> Self:
+        """Return a scorer whose statistics are fitted to all pixels of a scene."""
+        fitted = refit(self.execution, partial(self._pass, reader))
+        return replace(self, execution=Execution(fitted.topology, fitted.nodes, fixed=True))
+
+    def _pass(self, reader: SceneReader, context: int) -> Iterator[Batch]:
+        """Yield the strips of a scene with so many rows around them, `core` False there."""
+        for strip in self.strips(reader):
+            grown = strip.grown(context, reader.cube.shape[:2])
+            batch = reader.batch(grown)
+            if grown != strip:
+                batch["core"] = torch.zeros(1, grown.height, grown.width, dtype=torch.bool)
+                batch["core"][:, strip.top - grown.top :][:, : strip.height] = True
+            yield batch
+
     def channels(self, reader: SceneReader) -> int:
         """Return how many channels the output has; a row is scored where only that can tell."""
         known = self.execution.channels((self.end,))
@@ -103,15 +124,18 @@ class Scorer:
         return np.ascontiguousarray(scores.permute(1, 2, 0).float().cpu().numpy())
 
 
-def scorer_of(execution: Execution, end: str, bands: TrainedBands) -> tuple[Scorer, TrainedBands]:
+def scorer_of(
+    execution: Execution, end: str, bands: TrainedBands, *, all_bands: bool = False
+) -> tuple[Scorer, TrainedBands]:
     """Return a scorer of one node, and the bands that it is to be given: those that the graph needs.
 
     Args:
         execution: evaluates the graph.
         end: the node.
         bands: those of training.
+        all_bands: whether it is to be given all of them.
     """
-    halo, needed = execution.halo((end,)), needed_channels(execution)
+    halo, needed = execution.halo((end,)), None if all_bands else needed_channels(execution)
     total = None if needed is None else channels_read(execution)
     unlike = bands.wavelengths is not None and len(bands.wavelengths) != total
     nodes = execution.nodes

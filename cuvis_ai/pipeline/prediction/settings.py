@@ -33,6 +33,8 @@ class PredictionSettings:
     """At most so many detections a scene, the strongest; None: all."""
     match_bands: bool = False
     """Whether to take each scene's bands nearest to those of training."""
+    refit: bool = False
+    """Whether the statistics are fitted to each scene before it is scored; the threshold stays."""
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     """How scenes are read."""
     shard: tuple[int, int] = (1, 1)
