@@ -38,6 +38,7 @@ SETTINGS: dict[str, Any] = {
     "seed": 42,
     "trainer": {"max_epochs": 3, "callbacks": []},
     "optimizer": {"name": "adam", "lr": 0.001},
+    "nodes": {"trainable_pca": {"class": "TrainablePCA", "n_components": 3}},
 }
 RUN = Run(name="run", settings=SETTINGS, structure="flowchart LR")
 OUTLINE = Outline(nodes=(OutlineNode(name="pca", kind="PCA", arguments={}, parents=(), is_leaf=False),))
@@ -178,7 +179,7 @@ def record(
         shares = {f"val/metric/explained_variance_{k}": v for k, v in (("pc1", 0.7), ("total", 0.9))}
         recorder.scalars({**losses, **shares}, "val", **step, per_step=False)
         recorder.scalars({"train/loss/total": 0.5}, "train", **step, per_step=False)
-    recorder.text("data_set", "| fact | value |\n|---|---|\n| cubes | 4 |")
+    recorder.facts("data_set", {"cubes": 4, "share": 0.25})
     recorder.close(failed=failed)
     return recorder
 

@@ -134,7 +134,7 @@ def test_phase_2_draws_everything_and_says_where(
         } == PICTURES
     page = (out / "report.html").read_text(encoding="utf-8")
     assert page.count('<figure class="picture">') == len(PICTURES)
-    assert len(list((out / "tensorboard").glob("events.out.tfevents.*"))) == 1
+    assert len(list((out / "tensorboard").glob("*/events.out.tfevents.*"))) == 1
     for message in (
         "Values and pictures are in ./outputs/artifacts",
         "tensorboard --logdir=./outputs/tensorboard",

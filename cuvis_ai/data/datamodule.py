@@ -23,6 +23,7 @@ from cuvis_ai.data.loading.loader import CubeLoader
 from cuvis_ai.data.loading.pixels import Window, bands_without_data
 from cuvis_ai.data.loading.sampler import EpochSampler, rank_and_world_size
 from cuvis_ai.data.options import CubeArguments, flat_signature, split_options
+from cuvis_ai.data.split_facts import Anomalies, facts_of
 from cuvis_ai.errors import ConfigError, CubeFormatError
 from cuvis_ai.plain_types import check_arguments
 from cuvis_ai.types import Batch
@@ -71,6 +72,7 @@ class CubeDataModule(LightningDataModule, ABC):
         self.batch_size = self.loading.batch_size
         """As `loading` says, under the name that Lightning looks for."""
         self._datasets: dict[str, CubeDataset] = {}
+        self._anomalies: dict[str, Anomalies] = {}
         self._context = 0
         self._share: tuple[int, int] | None = None
 
@@ -131,23 +133,13 @@ class CubeDataModule(LightningDataModule, ABC):
         )
         if stage != "predict":
             for split in SplitItems._fields:
-                self._log_anomalous(split)
+                self._anomalies[split] = Anomalies.of(self._datasets[split])
+                self._anomalies[split].log(type(self).__name__, split)
 
-    def _log_anomalous(self, split: str) -> None:
-        """Log the share of anomalous pixels in a split, where it has masks."""
-        dataset = self._datasets[split]
-        counts = [dataset.count_anomalous(index) for index in range(len(dataset))]
-        anomalous, known = (sum(part) for part in zip(*counts, strict=True)) if counts else (0, 0)
-        if known == 0:
-            return
-        text = f"{anomalous} of {known} pixels ({100 * anomalous / known:.3g} %) are anomalies"
-        if 2 * anomalous > known:
-            logger.warning(
-                "%s: %s: %s, more than half. Is the mask inverted, or do several labels count as anomalies?",
-                *(type(self).__name__, split, text),
-            )
-        else:
-            logger.info("%s: %s: %s.", type(self).__name__, split, text)
+    def facts(self) -> dict[str, str | int | float]:
+        """Return the files, and of each split the pixels, the anomalies and their share, by name."""
+        self.setup()
+        return facts_of({split: self._datasets[split] for split in SplitItems._fields}, self._anomalies)
 
     def train_dataloader(self) -> CubeLoader:
         """Return the training cubes, shuffled by (seed, epoch); all ranks take as many batches.

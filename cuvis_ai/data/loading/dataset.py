@@ -129,6 +129,17 @@ class CubeDataset(Dataset[Sample]):
             return 0, 0
         return int(np.ma.filled(mask, 0).astype(bool).sum()), int(np.ma.count(mask))
 
+    def count_pixels(self, index: int) -> int:
+        """Return how many pixels an item has; reads the header at most, 0 where that cannot be read."""
+        item = self.items[index]
+        if item.window is not None:
+            return item.window.height * item.window.width
+        try:
+            h, w, _ = self._open(item).shape
+        except READ_ERRORS:
+            return 0
+        return h * w
+
     @property
     def skipped(self) -> list[str]:
         """Names of the items that could not be read so far."""

@@ -110,7 +110,7 @@ class GraphModule(LightningModule):
         check_monitored_values(self.trainer, source)
         self.run["bands"] = checked_bands(source.inner, self.parts, self.resumption)
         if self.recorder.active:
-            self.recorder.text("data set", dataset_facts(source.inner))
+            self.recorder.facts("data set", dataset_facts(source.inner))
         device = self.trainer.strategy.root_device
         self.nodes.to(device)
         self.leaves.to(device)

@@ -23,7 +23,7 @@ from cuvis_ai.training.engine.batches import (
     sized_and_filled,
 )
 from cuvis_ai.training.engine.epoch import Losses
-from cuvis_ai.training.engine.facts import outline_of
+from cuvis_ai.training.engine.facts import outline_of, run_settings
 from cuvis_ai.training.engine.lightning_module import GraphModule
 from cuvis_ai.training.engine.lightning_trainer import (
     config_errors,
@@ -39,7 +39,6 @@ from cuvis_ai.training.engine.resume import (
     log_way_back,
 )
 from cuvis_ai.training.engine.resumption import Resumption
-from cuvis_ai.training.engine.same_run import plain
 from cuvis_ai.training.engine.start import StatisticalStart
 from cuvis_ai.training.monitors import Recorder, Run
 from cuvis_ai.training.monitors.records import numbered
@@ -87,7 +86,7 @@ def train(
     module = GraphModule(parts, losses, pictures, recorder, config, resumption=resumption)
     if max_epochs and trainer.is_global_zero:
         check_checkpoint_folders(config.trainer)
-    recorder.setup(_run_facts(parts, config, resumption))
+    recorder.setup(_run_facts(parts, config, datamodule, resumption))
     recorder.graph(outline_of(parts.execution, parts.leaves))
     complete = False
     try:
@@ -134,10 +133,12 @@ def _context(parts: Parts) -> int:
     return parts.execution.halo(tuple(parts.execution.nodes)) or 0
 
 
-def _run_facts(parts: Parts, config: TrainingConfig, resumption: Resumption | None) -> Run:
+def _run_facts(
+    parts: Parts, config: TrainingConfig, datamodule: LightningDataModule, resumption: Resumption | None
+) -> Run:
     return Run(
         name=parts.name,
-        settings=plain(config),
+        settings=run_settings(parts, config, datamodule),
         structure=parts.structure,
         resumed_epoch=None if resumption is None else resumption.epoch,
         resumed_step=None if resumption is None else resumption.step,

@@ -1,7 +1,7 @@
 """A monitor that writes plain files."""
 
+import json
 import math
-import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from cuvis_ai.training.monitors.files import append, claim, cut, made_again, move_aside, try_folder
+from cuvis_ai.training.monitors.files import append, claim, cut, made_again, move_aside, safe_name, try_folder
 from cuvis_ai.training.monitors.protocol import Monitor
 from cuvis_ai.training.monitors.records import Drawn, Ending, Histogram, Run, Scalar, Text
 
-_FILES = ("metrics.jsonl", "histograms.jsonl", "texts.jsonl", "graph.mmd", "pictures")
+_FILES = ("metrics.jsonl", "histograms.jsonl", "texts.jsonl", "settings.json", "graph.mmd", "pictures")
 
 
 class DummyMonitor(Monitor):
@@ -22,7 +22,7 @@ class DummyMonitor(Monitor):
 
     Rows hold name, value, step, epoch, global_step and stage. Files of an earlier run are moved aside
     with their time stamp; a resumed run appends to the rows that are older than its checkpoint. Beside it
-    come `histograms.jsonl`, `texts.jsonl`, `graph.mmd` (Mermaid), and
+    come `histograms.jsonl`, `texts.jsonl`, `settings.json`, `graph.mmd` (Mermaid), and
     `pictures/<stage>/<leaf>/<picture>_epoch_0003.png` with the data behind each picture as `.npz`.
 
     Args:
@@ -64,7 +64,7 @@ class DummyMonitor(Monitor):
         return [self.path.parent / name for name in _FILES]
 
     def setup(self, run: Run) -> None:
-        """Move files of an earlier run aside, and write the graph.
+        """Move files of an earlier run aside, and write the settings and the graph.
 
         Raises:
             ConfigError: the folder cannot be written to, or another run writes to it.
@@ -77,6 +77,8 @@ class DummyMonitor(Monitor):
             cut(self.path, run.follows)
             cut(folder / "histograms.jsonl", run.follows)
             cut(folder / "texts.jsonl", lambda row: False)  # written at the start of every run
+        settings = json.dumps(dict(run.settings), indent=1, default=str)
+        (folder / "settings.json").write_text(settings + "\n", encoding="utf-8")
         (folder / "graph.mmd").write_text(run.structure + "\n", encoding="utf-8")
         self.path.touch()
 
@@ -92,9 +94,9 @@ class DummyMonitor(Monitor):
     def log_figures(self, figures: Sequence[Drawn]) -> None:
         """Write an image and a file of arrays for each picture."""
         for drawn in figures:
-            folder = Path(self.output_dir, "pictures", drawn.stage, _safe(drawn.leaf))
+            folder = Path(self.output_dir, "pictures", drawn.stage, safe_name(drawn.leaf))
             folder.mkdir(parents=True, exist_ok=True)
-            stem = f"{_safe(drawn.picture)}_epoch_{drawn.epoch:04d}"
+            stem = f"{safe_name(drawn.picture)}_epoch_{drawn.epoch:04d}"
             if self.save_thumbnails:
                 (folder / f"{stem}.png").write_bytes(drawn.png)
             arrays: dict[str, Any] = dict(drawn.data)
@@ -114,7 +116,3 @@ class DummyMonitor(Monitor):
     def close(self, ending: Ending) -> None:
         """Let others write to the folder."""
         self._held.close()
-
-
-def _safe(name: str) -> str:
-    return re.sub(r"[^\w.-]", "_", name)

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -95,6 +96,11 @@ def time_stamp(path: Path, taken: Callable[[str], bool]) -> str:
 
 def _stamped(path: Path, stamp: str) -> Path:
     return path.with_name(f"{path.stem}.{stamp}{path.suffix}")
+
+
+def safe_name(name: str) -> str:
+    """Return a name as that of a file or folder: other characters than letters, digits, "_.-" become "_"."""
+    return re.sub(r"[^\w.-]|^\.+", "_", name) or "_"
 
 
 def append(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

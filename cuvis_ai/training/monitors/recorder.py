@@ -16,6 +16,7 @@ from cuvis_ai.training.monitors.protocol import Monitor
 from cuvis_ai.training.monitors.records import (
     Drawn,
     Ending,
+    Fact,
     Outline,
     Run,
     Scalar,
@@ -127,7 +128,15 @@ class Recorder:
 
     def text(self, name: str, text: str) -> None:
         """Record a text in Markdown."""
-        titled = without(Text(name=name, text=text), self._withheld)
+        self._text(Text(name=name, text=text))
+
+    def facts(self, name: str, facts: Mapping[str, Fact]) -> None:
+        """Record facts, as a table in Markdown and as plain values."""
+        listed = "\n".join(f"| {key} | {_shown(value)} |" for key, value in facts.items())
+        self._text(Text(name=name, text=f"| fact | value |\n|---|---|\n{listed}", facts=dict(facts)))
+
+    def _text(self, text: Text) -> None:
+        titled = without(text, self._withheld)
         self._tell(lambda monitor: monitor.log_text(titled))
 
     def graph(self, outline: Outline) -> None:
@@ -169,6 +178,11 @@ class Recorder:
             )
             return False
         return True
+
+
+def _shown(value: Fact) -> str:
+    # A line that ends within a cell, or a bar, would break the table.
+    return f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).replace("|", "/").split())
 
 
 def _drawn(leaf: str, picture: Picture, stage: str, *, epoch: int, global_step: int) -> Drawn | None:

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+Fact = str | int | float
+"""What is known of a run's data: a text or a number."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scalar:
@@ -119,6 +122,11 @@ def histogram_of(
 class Text:
     """A titled text in Markdown, such as facts about the data set.
 
+    Attributes:
+        name: the title.
+        text: the text.
+        facts: what the text is a table of, as plain values by name; empty for other texts.
+
     Example:
         >>> Text(name="data", text="12 cubes in `Lentils`").name
         'data'
@@ -126,6 +134,7 @@ class Text:
 
     name: str
     text: str
+    facts: Mapping[str, Fact] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +182,8 @@ class Run:
 
     Attributes:
         name: the graph's name.
-        settings: the resolved training configuration, as nested plain values.
+        settings: what tells one run from another, as nested plain values: the resolved training
+            configuration, and the arguments of `nodes`, `leaves` and `data`.
         structure: the graph as Mermaid text.
         resumed_epoch: the first epoch that this run will log, if it goes on from a checkpoint.
         resumed_step: optimizer steps before that checkpoint.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cuvis_ai.errors import import_extra
-from cuvis_ai.training.monitors.files import claim, time_stamp, try_folder
+from cuvis_ai.training.monitors.files import claim, safe_name, time_stamp, try_folder
 from cuvis_ai.training.monitors.protocol import Monitor
 from cuvis_ai.training.monitors.records import (
     Drawn,
@@ -30,9 +30,9 @@ _EVENTS = "events.out.tfevents.*"
 class TensorBoardMonitor(Monitor):
     """Writes scalars, pictures, histograms, texts, the graph, and hyper-parameters with final values.
 
-    `tensorboard --logdir=<log_dir>` shows them. Event files of an earlier run are moved into a folder
-    below, named by their time, where TensorBoard shows them as a run of their own; a resumed run goes on
-    beside the earlier file. TensorBoard keeps scalars in single precision.
+    `tensorboard --logdir=<log_dir>` shows them. The run's folder in `log_dir`, by which TensorBoard names
+    it, is called like the graph; that of an earlier run of the same name gets its time added and stays a run
+    of its own. A resumed run goes on beside the earlier file. TensorBoard keeps scalars in single precision.
 
     Args:
         log_dir: the folder; made if missing.
@@ -65,7 +65,7 @@ class TensorBoardMonitor(Monitor):
 
     def files(self) -> list[Path]:
         """What is written."""
-        return [Path(self.log_dir) / _EVENTS]
+        return [Path(self.log_dir) / "*" / _EVENTS]
 
     def setup(self, run: Run) -> None:
         """Open an event file.
@@ -80,9 +80,9 @@ class TensorBoardMonitor(Monitor):
         folder = Path(self.log_dir)
         self._held.callback(claim(folder, "TensorBoardMonitor", "log_dir").release, force=True)
         if run.resumed_epoch is None:
-            _move_events_aside(folder)
+            _move_run_aside(folder / safe_name(run.name))
         self._settings = flattened(run.settings)
-        self._writer = SummaryWriter(self.log_dir, flush_secs=self.flush_secs)
+        self._writer = SummaryWriter(str(folder / safe_name(run.name)), flush_secs=self.flush_secs)
         self._held.callback(self._writer.close)
         listed = "\n".join(f"| {key} | {value} |" for key, value in self._settings.items())
         self._writer.add_text("configuration", f"| setting | value |\n|---|---|\n{listed}")
@@ -125,11 +125,16 @@ class TensorBoardMonitor(Monitor):
             )
 
     def log_text(self, text: Text) -> None:
-        """Record a text."""
+        """Record a text; what it says of the data also as hyper-parameters, by which runs are compared."""
+        self._settings |= flattened({text.name: text.facts})
         self._writer.add_text(text.name, text.text)
 
     def log_graph(self, outline: Outline) -> None:
-        """Record the structure: a node for each node and leaf, its arguments as attributes."""
+        """Record the structure: a node for each node and leaf, its arguments as attributes.
+
+        Leaves stand in one group for each node. Alone, they would give it so many edges that TensorBoard
+        takes it out of the pipeline and draws it aside.
+        """
         from tensorboard.compat.proto.attr_value_pb2 import AttrValue
         from tensorboard.compat.proto.config_pb2 import RunMetadata
         from tensorboard.compat.proto.graph_pb2 import GraphDef
@@ -139,7 +144,9 @@ class TensorBoardMonitor(Monitor):
         for node in outline.nodes:
             attributes = {key: AttrValue(s=value.encode()) for key, value in node.arguments.items()}
             inputs = node.parents or ("cube",)
-            nodes.append(NodeDef(name=node.name, op=node.kind, input=inputs, attr=attributes))
+            # A dot is in no name of a node.
+            name = f"{node.parents[0]}.leaves/{node.name}" if node.is_leaf else node.name
+            nodes.append(NodeDef(name=name, op=node.kind, input=inputs, attr=attributes))
         self._events.add_graph((GraphDef(node=nodes), RunMetadata()))
 
     def close(self, ending: Ending) -> None:
@@ -157,10 +164,8 @@ class TensorBoardMonitor(Monitor):
         del self._writer
 
 
-def _move_events_aside(folder: Path) -> None:
-    events = sorted(folder.glob(_EVENTS))
-    if events:
-        aside = folder / time_stamp(events[0], lambda stamp: (folder / stamp).exists())
-        aside.mkdir()
-        for event in events:
-            event.rename(aside / event.name)
+def _move_run_aside(folder: Path) -> None:
+    """Add the time to the name of an earlier run's folder."""
+    if events := sorted(folder.glob(_EVENTS)):
+        stamp = time_stamp(events[0], lambda stamp: folder.with_name(f"{folder.name}.{stamp}").exists())
+        folder.rename(folder.with_name(f"{folder.name}.{stamp}"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from cuvis_ai.errors import ConfigError, import_extra
 from cuvis_ai.training.monitors.protocol import Monitor
-from cuvis_ai.training.monitors.records import Drawn, Ending, Histogram, Outline, Run, Scalar, Text
+from cuvis_ai.training.monitors.records import Drawn, Ending, Histogram, Run, Scalar, Text
 
 if TYPE_CHECKING:
     import wandb
@@ -142,17 +142,12 @@ class WandBMonitor(Monitor):
         self._log(counted, histograms[0])
 
     def log_text(self, text: Text) -> None:
-        """Record a text."""
+        """Record a text; what it says of the data also in the configuration, by which runs are compared."""
         import wandb
 
+        if text.facts:
+            self._run.config[text.name] = dict(text.facts)
         self._run.log({text.name: wandb.Html(f"<pre>{html.escape(text.text)}</pre>", inject=False)})
-
-    def log_graph(self, outline: Outline) -> None:
-        """Record classes and arguments of nodes and leaves in the configuration."""
-        self._run.config["nodes"] = {
-            node.name: {"class": node.kind, "parents": list(node.parents), **node.arguments}
-            for node in outline.nodes
-        }
 
     def close(self, ending: Ending) -> None:
         """Record final values in the summary, and finish the run."""

@@ -43,7 +43,8 @@ def _of_files(folder: Path) -> Values:
 
 
 def _of_events(folder: Path) -> Values:
-    events = EventAccumulator(str(folder))
+    [run] = {path.parent for path in folder.glob("*/events.*")}
+    events = EventAccumulator(str(run))
     events.Reload()
     names = events.Tags()["scalars"]
     return {(name, event.step): event.value for name in names for event in events.Scalars(name)}

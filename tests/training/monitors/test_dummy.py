@@ -41,7 +41,8 @@ def test_histograms_texts_and_the_graph_have_files_of_their_own(tmp_path):
     np.testing.assert_array_equal(histogram["counts"], np.histogram(np.arange(5.0), 64)[0])
     np.testing.assert_array_equal(histogram["edges"], np.histogram(np.arange(5.0), 64)[1])
     assert histogram["name"] == "train/weight/w"
-    assert rows(tmp_path, "texts") == [{"name": "facts", "text": "text"}]
+    assert rows(tmp_path, "texts") == [{"name": "facts", "text": "text", "facts": {}}]
+    assert json.loads((tmp_path / "settings.json").read_text()) == RUN.settings
     assert (tmp_path / "graph.mmd").read_text() == "flowchart LR\n"
 
 

@@ -12,7 +12,7 @@ from tests.recorded_run import SETTINGS, log_everything
 @pytest.fixture(scope="module")
 def events(recorded):
     accumulator = EventAccumulator(
-        str(recorded[0] / "tensorboard"), size_guidance={"images": 0, "histograms": 0}
+        str(recorded[0] / "tensorboard" / "small__graph_"), size_guidance={"images": 0, "histograms": 0}
     )
     accumulator.Reload()
     return accumulator
@@ -50,7 +50,8 @@ def test_the_graph_and_texts(events):
     assert list(nodes["trainable_pca"].input) == ["min_max_normalizer"]
     assert nodes["min_max_normalizer"].input == ["cube"]
     assert nodes["trainable_pca"].attr["n_components"].s == b"3"
-    assert nodes["anomaly_heatmap"].input == ["rx_global"]
+    assert nodes["rx_global.leaves/anomaly_heatmap"].input == ["rx_global"]
+    assert {name for node in nodes.values() for name in node.input} <= nodes.keys(), "one connected pipeline"
     assert b"| cubes | 4 |" in events.Tensors("data_set/text_summary")[0].tensor_proto.string_val[0]
 
 
@@ -60,7 +61,9 @@ def test_hyper_parameters_and_final_metrics(events):
     contents = events.PluginTagToContent("hparams")
     start = HParamsPluginData.FromString(contents["_hparams_/session_start_info"]).session_start_info
     assert start.hparams["optimizer.lr"].number_value == 0.001
-    assert set(start.hparams) == set(flattened(SETTINGS))
+    assert start.hparams["nodes.trainable_pca.n_components"].number_value == 3
+    assert start.hparams["data_set.share"].number_value == 0.25
+    assert set(start.hparams) == {*flattened(SETTINGS), "data_set.cubes", "data_set.share"}
     experiment = HParamsPluginData.FromString(contents["_hparams_/experiment"]).experiment
     assert "val/metric/anomaly_f1" in {metric.name.tag for metric in experiment.metric_infos}
 
@@ -70,6 +73,7 @@ def test_an_earlier_run_is_one_of_its_own(tmp_path):
         log_everything(Recorder([TensorBoardMonitor(tmp_path)]))
     folders = {path.parent for path in tmp_path.rglob("events.*")}
     assert len(folders) == 3
+    assert tmp_path / "run" in folders, "the newest is called like its graph"
     for folder in folders:
         accumulator = EventAccumulator(str(folder))
         accumulator.Reload()

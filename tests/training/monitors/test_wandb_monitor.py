@@ -39,7 +39,8 @@ def test_configuration_and_description(wandb_records):
     assert list(run.tags) == ["a", "b"]
     config = values_of(u for r in wandb_records for u in (*r.run.config.update, *r.config.update))
     assert config["optimizer"]["lr"] == 0.001
-    assert config["nodes"]["trainable_pca"]["class"] == "TrainablePCA"
+    assert config["nodes"]["trainable_pca"] == {"class": "TrainablePCA", "n_components": 3}
+    assert config["data_set"] == {"cubes": 4, "share": 0.25}
 
 
 def test_pictures_and_histograms(recorded, figures, histograms, wandb_records):

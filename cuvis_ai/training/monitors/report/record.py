@@ -5,7 +5,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -114,10 +114,13 @@ def _with_row(record: Record | None, row: Mapping[str, Any]) -> Record | None:
 
 def _typed(kind: type[_Entry], content: Mapping[str, Any]) -> _Entry:
     """Return an entry whose fields have the types that it declares."""
+    required = {one.name for one in fields(kind) if one.default is one.default_factory is MISSING}
     for field_, annotation in get_type_hints(kind).items():
         kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
         allowed: tuple[type, ...] = tuple(get_origin(one) or one for one in kinds)
-        value = content[field_] if kind is not Run else content.get(field_)
+        if field_ not in content and field_ not in required:
+            continue  # records of earlier versions know fewer fields
+        value = content[field_]
         wrong_number = isinstance(value, bool) and bool not in allowed
         if wrong_number or not isinstance(value, (*allowed, int) if float in allowed else allowed):
             raise TypeError(f"{type(value).__name__} as `{field_}`")
