@@ -1,6 +1,6 @@
 """A gradient step of frozen MinMax -> TrainablePCA costs one folded product each way."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from harness import Comparison, main
@@ -60,8 +60,7 @@ def ours() -> Callable[[], object]:
 
     def loss_of(cube: Tensor) -> Tensor:
         evaluation = execution.evaluate(cube, losses.points())
-        values: Mapping[str, Tensor] = losses(evaluation, {"cube": cube})
-        return losses.total(values)
+        return losses.total(losses(evaluation, {"cube": cube}).values)
 
     return steps(loss_of, list(pca.parameters()))
 

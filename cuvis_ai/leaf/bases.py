@@ -62,7 +62,8 @@ class Loss(Leaf):
 
     The epoch's value is the mean of the batches' values, each weighted by its valid pixels: exactly the mean
     over all pixels for the first kind. A loss that is no mean over pixels, such as a distance of class means,
-    is averaged in this way over batches, so it depends on how pixels are batched.
+    is averaged in this way over batches, so it depends on how pixels are batched; as a
+    `leaf.pooled_loss.PooledLoss` it does not.
 
     Attributes:
         weight: factor in the total; 0 or more. Losses are logged without it.

@@ -1,4 +1,4 @@
-"""What the leaves make of an epoch: losses pooled by valid pixel, metrics from merged sketches.
+"""What the leaves make of an epoch: losses pooled over pixels, metrics from merged sketches.
 
 Values are of the epoch, over all pixels of all batches and ranks, never a mean of values per batch.
 Logged names are made here and nowhere else.
@@ -6,7 +6,7 @@ Logged names are made here and nowhere else.
 
 from collections.abc import Iterable, Mapping
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,10 +16,11 @@ from cuvis_ai.execution.execution import Execution
 from cuvis_ai.execution.topology import snake_case, unique_name
 from cuvis_ai.leaf.bases import Attached, CompositeLoss, Loss, Metric, Visualization
 from cuvis_ai.leaf.observer import Observed, Observer
-from cuvis_ai.leaf.reading import BATCH_KEYS, Evaluation, Observation, Sketches, points_of, view_of
+from cuvis_ai.leaf.pooled_loss import PooledLoss
+from cuvis_ai.leaf.reading import BATCH_KEYS, Evaluation, Observation, Sketches, View, points_of, view_of
 from cuvis_ai.node.base import Node
 from cuvis_ai.stats import Sketch, Structure
-from cuvis_ai.stats.ranks import share_of_rank, sum_over_ranks
+from cuvis_ai.stats.ranks import share_of_rank
 from cuvis_ai.training.threshold import stored_threshold
 from cuvis_ai.types import Point
 
@@ -44,6 +45,14 @@ def points_read(
     """Return where leaves read, besides what they observe; each point once."""
     points = (points_of(one.leaf.reads(), one.parent, execution).values() for one in attached)
     return tuple(dict.fromkeys(chain.from_iterable(points)))
+
+
+class BatchLosses(NamedTuple):
+    """The losses of one batch, unweighted, by name."""
+
+    values: dict[str, Tensor]
+    sums: dict[str, Tensor]
+    """Those that losses are functions of, where they declare them."""
 
 
 class Losses:
@@ -74,11 +83,21 @@ class Losses:
         """Whether any loss reads more than weights."""
         return any(one.leaf.reads() for one in self.by_name.values())
 
-    def __call__(self, evaluation: Evaluation | None, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+    def __call__(self, evaluation: Evaluation | None, batch: Mapping[str, Any]) -> "BatchLosses":
         """Return each loss of a batch, unweighted."""
-        return {name: self._loss(one, evaluation, batch) for name, one in self.by_name.items()}
+        values: dict[str, Tensor] = {}
+        sums: dict[str, Tensor] = {}
+        for name, one in self.by_name.items():
+            view, leaf = self._view(one, evaluation, batch), one.leaf
+            if isinstance(leaf, PooledLoss):
+                sums[name] = leaf.sums(view)
+            values[name] = leaf.of_sums(sums[name]) if isinstance(leaf, PooledLoss) else leaf(view)
+            if values[name].ndim:
+                shape = tuple(values[name].shape)
+                raise GraphError(f"{leaf.label}: expected a scalar loss, got shape {shape}.")
+        return BatchLosses(values, sums)
 
-    def _loss(self, one: Attached[Loss], evaluation: Evaluation | None, batch: Mapping[str, Any]) -> Tensor:
+    def _view(self, one: Attached[Loss], evaluation: Evaluation | None, batch: Mapping[str, Any]) -> View:
         reads = one.leaf.reads()
         view = view_of(reads, one.parent, self.execution, evaluation, batch)
         for read in reads - view.values.keys():
@@ -86,10 +105,7 @@ class Losses:
                 f'{one.leaf.label}: expected batch["{BATCH_KEYS[read]}"], got keys {sorted(batch)}. '
                 f"Use a data set with `{BATCH_KEYS[read]}`, or remove this loss."
             )
-        result: Tensor = one.leaf(view)
-        if result.ndim:
-            raise GraphError(f"{one.leaf.label}: expected a scalar loss, got shape {tuple(result.shape)}.")
-        return result
+        return view
 
     def total(self, values: Mapping[str, Tensor]) -> Tensor:
         """Return the sum of what counts: free losses by their weights, and the composites."""
@@ -143,52 +159,6 @@ class Losses:
             found.add(parent)
             found.update(*(topology.ancestors(point) for point in points))
         return found
-
-
-class LossMeans:
-    """Means of the losses over an epoch, weighted by valid pixels; losses on weights by step.
-
-    Args:
-        losses: the losses.
-        device: where they are computed.
-        so_far: the sums of the batches before, where a checkpoint was written within the epoch.
-    """
-
-    def __init__(
-        self, losses: Losses, device: torch.device, so_far: Mapping[str, Tensor] | None = None
-    ) -> None:
-        self.losses = losses
-        # Apple's devices have no float64.
-        dtype = torch.float32 if device.type == "mps" else torch.float64
-        self.sums = {name: torch.zeros(2, dtype=dtype, device=device) for name in losses.by_name}
-        for name, sums in (so_far or {}).items():
-            self.sums[name].copy_(sums)
-
-    def update(self, values: Mapping[str, Tensor], n_valid: int | Tensor) -> None:
-        """Take in the losses of a batch with that many valid pixels."""
-        for name, value in values.items():
-            sums = self.sums[name]
-            n = n_valid if self.losses.by_name[name].leaf.reads() else 1
-            sums[0] += value.detach() * n
-            sums[1] += n
-
-    @torch.no_grad()
-    def running_total(self) -> float:
-        """Return the weighted sum of the means so far, of this rank."""
-        means = {name: sums[0] / sums[1].clamp(min=1) for name, sums in self.sums.items()}
-        return float(self.losses.total(means))
-
-    def compute(self, stage: str) -> dict[str, float]:
-        """Return the values by logged name, and `<stage>/loss/total`, their weighted sum."""
-        if not self.sums:
-            return {}
-        stacked = sum_over_ranks(torch.stack(list(self.sums.values())))
-        means = dict(zip(self.sums, stacked[:, 0] / stacked[:, 1].clamp(min=1), strict=True))
-        with torch.no_grad():
-            total = self.losses.total(means)
-        return {
-            logged(stage, "loss", name): float(value) for name, value in {**means, "total": total}.items()
-        }
 
 
 def n_valid(evaluation: Evaluation | None) -> int | Tensor:

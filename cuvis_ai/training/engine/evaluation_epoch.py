@@ -7,7 +7,8 @@ import torch
 
 from cuvis_ai.leaf.observer import Observer
 from cuvis_ai.leaf.reading import Evaluation
-from cuvis_ai.training.engine.epoch import Losses, LossMeans, Metrics, n_valid
+from cuvis_ai.training.engine.epoch import Losses, Metrics, n_valid
+from cuvis_ai.training.engine.loss_means import LossMeans
 from cuvis_ai.training.engine.parts import Parts
 from cuvis_ai.training.engine.pictures import Pictures
 from cuvis_ai.types import Point

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
 
 from cuvis_ai.errors import ConfigError
+from cuvis_ai.leaf.pooled_loss import PooledLoss
 from cuvis_ai.training.engine.checkpoint_file import OF_A_CHANGED_FORM
 from cuvis_ai.training.engine.epoch import Losses
 from cuvis_ai.training.engine.verdict import STRIPS
@@ -53,8 +54,10 @@ def check_held_state(held: Any, losses: Losses) -> None:
             _require(_is_count(scheduler[key]), f"scheduler.{key}: expected a count")
     _require(held["sums"].keys() == losses.by_name.keys(), "sums: expected those of this graph's losses")
     for name, sums in held["sums"].items():
-        fits = isinstance(sums, Tensor) and sums.shape == (2,) and sums.is_floating_point()
-        _require(fits and bool(sums.isfinite().all()), f"sums: expected two numbers for {name}")
+        fits = isinstance(sums, Tensor) and sums.ndim == 1 and sums.is_floating_point()
+        declared = isinstance(losses.by_name[name].leaf, PooledLoss)
+        fits = fits and (declared or len(sums) == 2) and bool(sums.isfinite().all())
+        _require(fits, f"sums: expected {'numbers' if declared else 'two numbers'} for {name}")
     _try_random_state(held["random"])
 
 

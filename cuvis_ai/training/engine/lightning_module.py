@@ -23,11 +23,12 @@ from cuvis_ai.leaf.reading import Evaluation
 from cuvis_ai.training.config import TrainingConfig
 from cuvis_ai.training.engine.annealing import Annealing
 from cuvis_ai.training.engine.batches import CountedBatches, check_monitored_values, statistics_batches
-from cuvis_ai.training.engine.epoch import Losses, LossMeans, logged, n_valid
+from cuvis_ai.training.engine.epoch import Losses, logged, n_valid
 from cuvis_ai.training.engine.evaluation_epoch import EvaluationEpoch
 from cuvis_ai.training.engine.facts import dataset_facts, weights_and_gradients
 from cuvis_ai.training.engine.held_state import random_state, restore_random_state
 from cuvis_ai.training.engine.learning_rate import LearningRate
+from cuvis_ai.training.engine.loss_means import LossMeans
 from cuvis_ai.training.engine.optimizers import optimizer_of, prepare_nodes
 from cuvis_ai.training.engine.parts import Parts
 from cuvis_ai.training.engine.pictures import Pictures
@@ -179,13 +180,13 @@ class GraphModule(LightningModule):
         self._learning_rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         points = self.losses.points() if self.losses.read_data else ()
         evaluation, batch = self.evaluated(self.verdict.counted(batch), points)
-        values = self.losses(evaluation, batch)
+        values, _ = found = self.losses(evaluation, batch)
         # In every step: from one to the next, NaN would reach the weights, and whatever follows them.
         self.losses.raise_if_not_finite(
             values, f"epoch {numbered(self.current_epoch)}, step {self.global_step + 1}"
         )
         n = n_valid(evaluation)
-        self._train_means.update(values, n)
+        self._train_means.update(found, n)
         if (self.global_step + 1) % self.config.trainer.log_every_n_steps == 0:
             self._log_step({**values, "total": self.losses.total(values)})
         return self.losses.total(self.losses.shared(values, n))

@@ -23,7 +23,19 @@ from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.training.config import OptimizerConfig, TrainerConfig, TrainingConfig
 from cuvis_ai.training.losses import AnomalyBCEWithLogits, OrthogonalityLoss
 from cuvis_ai.training.metrics import AnomalyDetectionMetrics, ExplainedVarianceMetric, ScoreStatisticsMetric
+from cuvis_ai.leaf.pooled_loss import PooledLoss
+from cuvis_ai.leaf.reading import Read
 from cuvis_ai.training.monitors import DummyMonitor
+
+class Variation(PooledLoss):
+    def reads(self):
+        return frozenset({Read.OUTPUT})
+    def sums(self, view):
+        scores = view[Read.OUTPUT].double()
+        return torch.stack([torch.ones_like(scores).sum(), scores.sum(), scores.square().sum()])
+    def of_sums(self, sums):
+        n, total, squares = sums.unbind()
+        return squares / n - (total / n).square()
 
 if __name__ == "__main__":
     folder, devices, epochs = Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
@@ -34,6 +46,7 @@ if __name__ == "__main__":
     head = graph.add_node(RXLogitHead(), parent=rx)
     graph.add_leaf_node(AnomalyBCEWithLogits(pos_weight="balanced"), parent=head)
     graph.add_leaf_node(OrthogonalityLoss(), parent=pca)
+    graph.add_leaf_node(Variation(), parent=rx)
     graph.add_leaf_node(ExplainedVarianceMetric(), parent=pca)
     graph.add_leaf_node(AnomalyDetectionMetrics(), parent=rx)
     graph.add_leaf_node(ScoreStatisticsMetric(), parent=rx)
