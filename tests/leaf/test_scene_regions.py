@@ -1,14 +1,18 @@
 """Regions of a scene from its tiles: the scene's own, in any tiling, order, overlap and number of ranks."""
 
+import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.multiprocessing import spawn
 
 from cuvis_ai.data.tiles import tile_windows
 from cuvis_ai.errors import GraphError
@@ -173,6 +177,31 @@ def test_ranks_put_regions_together_and_count_an_anomaly_once(monkeypatch: pytes
     first = sum(len(places) for _, places in opened[0])
     assert not here[:first].any()
     assert here[first:].all()
+
+
+TILES = [tuple(window) for window in tile_windows(23, 19, (6, 7))]
+
+
+def _observe_on(rank: int, folder: str) -> None:
+    """Take every second tile; this runs in a process of its own."""
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/ranks", rank=rank, world_size=2)
+    curve = observed(batches_of(scene(6, share=0.5), TILES[rank::2])).curve()
+    torch.save([curve.tp, curve.fp, curve.overlap, aupro(curve)], f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_with_every_second_tile_have_the_aupro_of_the_scene(tmp_path: Path) -> None:
+    spawn(_observe_on, args=(str(tmp_path),), nprocs=2)
+    expected = by_hand(*scene(6, share=0.5)).curve()
+    for rank in range(2):
+        tp, fp, overlap, area = torch.load(tmp_path / f"{rank}.pt")
+        assert torch.equal(tp, expected.tp)
+        assert torch.equal(fp, expected.fp)
+        torch.testing.assert_close(overlap, expected.overlap, rtol=0, atol=1e-9)
+        assert area == pytest.approx(aupro(expected), abs=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,9 @@
-"""What a checkpoint holds besides weights and moments: its forms, and the state of random numbers."""
+"""What a checkpoint holds besides weights and moments: the forms of its parts."""
 
 import math
-import random
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
@@ -15,30 +12,10 @@ from cuvis_ai.errors import ConfigError
 from cuvis_ai.leaf.pooled_loss import PooledLoss
 from cuvis_ai.training.engine.checkpoint_file import OF_A_CHANGED_FORM
 from cuvis_ai.training.engine.epoch import Losses
+from cuvis_ai.training.engine.undisturbed import random_state, restore_random_state
 from cuvis_ai.training.engine.verdict import STRIPS
 
 _WHOLE_STATE_OF_NUMPY = 624
-
-
-def random_state() -> dict[str, Any]:
-    """Return the state of all random number generators, as values that a checkpoint can hold."""
-    name, keys, *rest = np.random.get_state(legacy=True)
-    return {
-        "python": random.getstate(),
-        "numpy": (name, torch.from_numpy(np.asarray(keys, dtype=np.int64)), *rest),
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all(),
-    }
-
-
-def restore_random_state(state: Mapping[str, Any]) -> None:
-    """Set all random number generators."""
-    random.setstate(state["python"])
-    name, keys, *rest = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
-    torch.set_rng_state(state["torch"])
-    if len(state["cuda"]) == torch.cuda.device_count():  # else the run goes on elsewhere
-        torch.cuda.set_rng_state_all(state["cuda"])
 
 
 def check_held_state(held: Any, losses: Losses) -> None:

@@ -26,7 +26,6 @@ from cuvis_ai.training.engine.batches import CountedBatches, check_monitored_val
 from cuvis_ai.training.engine.epoch import Losses, logged, n_valid
 from cuvis_ai.training.engine.evaluation_epoch import EvaluationEpoch
 from cuvis_ai.training.engine.facts import dataset_facts, weights_and_gradients
-from cuvis_ai.training.engine.held_state import random_state, restore_random_state
 from cuvis_ai.training.engine.learning_rate import LearningRate
 from cuvis_ai.training.engine.loss_means import LossMeans
 from cuvis_ai.training.engine.optimizers import optimizer_of, prepare_nodes
@@ -36,6 +35,7 @@ from cuvis_ai.training.engine.resumption import Resumption, checked_bands
 from cuvis_ai.training.engine.same_run import description, loading_of
 from cuvis_ai.training.engine.signals import Signals
 from cuvis_ai.training.engine.statistics import fit_statistics
+from cuvis_ai.training.engine.undisturbed import random_state, restore_random_state
 from cuvis_ai.training.engine.verdict import Verdict
 from cuvis_ai.training.monitors import Recorder
 from cuvis_ai.training.monitors.records import numbered, readable

@@ -1,19 +1,17 @@
 """The record of the statistical start: one validation before the first step."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import nn
 from typing_extensions import override
 
 from cuvis_ai.training.engine.epoch import START
 from cuvis_ai.training.engine.evaluation_epoch import EvaluationEpoch
-from cuvis_ai.training.engine.held_state import random_state, restore_random_state
 from cuvis_ai.training.engine.lightning_module import GraphModule
 from cuvis_ai.training.engine.pictures import Pictures
+from cuvis_ai.training.engine.undisturbed import undisturbed
 from cuvis_ai.training.monitors import Recorder
 
 
@@ -27,7 +25,7 @@ class StatisticalStart(Callback):
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         module = cast(GraphModule, pl_module)
-        with _as_if_nothing_happened(module):
+        with undisturbed(module):
             values = _values(trainer, module)
         if values:
             module.publish(values, START)
@@ -55,16 +53,3 @@ def _loader(trainer: Trainer) -> Iterable[Any] | None:
         trainer.training = True
     loader: Iterable[Any] | None = trainer.val_dataloaders
     return loader if sum(trainer.num_val_batches) else None
-
-
-@contextmanager
-def _as_if_nothing_happened(module: nn.Module) -> Iterator[None]:
-    """Evaluate a module, then set modes and random numbers to what they were."""
-    state, modes = random_state(), {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes.items():
-            part.training = training
-        restore_random_state(state)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
 from torch.utils.data import DataLoader
 
@@ -47,6 +48,20 @@ from cuvis_ai.types import Batch
 logger = logging.getLogger(__name__)
 
 
+@contextmanager
+def _first_rank_reports() -> Iterator[None]:
+    """Let the other ranks' log have warnings alone: how the run goes, the first says for all."""
+    package = logging.getLogger(__name__.partition(".")[0])
+    level = package.level
+    if getattr(rank_zero_only, "rank", 0):
+        package.setLevel(max(level, logging.WARNING))
+    try:
+        yield
+    finally:
+        package.setLevel(level)
+
+
+@_first_rank_reports()
 def train(
     parts: Parts, datamodule: LightningDataModule, config: TrainingConfig, ckpt_path: str | Path | None = None
 ) -> Trainer:

@@ -18,6 +18,7 @@ from cuvis_ai.stats import ScoreDistribution
 from cuvis_ai.stats.ranks import sum_over_ranks
 from cuvis_ai.training.engine.batches import CountedBatches, statistics_batches
 from cuvis_ai.training.engine.epoch import Losses
+from cuvis_ai.training.engine.undisturbed import undisturbed
 from cuvis_ai.types import PixelMask
 
 logger = logging.getLogger(__name__)
@@ -94,11 +95,12 @@ class Verdict(Callback):
         if not self.points or self.before:
             return
         self.before = {name: p.detach().clone() for name, p in _trained(pl_module)}
-        self.rankings = self._rankings(trainer, pl_module.device)
-        if self.rankings is None:
-            self.strip = self._find_strip(trainer, pl_module.device)
-            self.rankings = None if self.strip is None else self._rankings(trainer, pl_module.device)
-        if self.rankings is None:
+        with undisturbed(pl_module):
+            self.rankings = self._rankings(trainer, pl_module.device)
+            if self.rankings is None:
+                self.strip = self._find_strip(trainer, pl_module.device)
+                self.rankings = None if self.strip is None else self._rankings(trainer, pl_module.device)
+        if self.rankings is None and trainer.is_global_zero:
             logger.warning(
                 "  Training cannot be judged: neither the validation split nor a strip of the training cubes "
                 "with %d anomalies or more has both classes. The start will be kept.",
@@ -109,22 +111,29 @@ class Verdict(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self.before:
             return
-        after = None if self.rankings is None else self._rankings(trainer, pl_module.device)
-        self.reverted = True
-        where = "the validation split" if self.strip is None else str(self.strip)
-        if self.rankings is None or after is None:
-            logger.warning("  Returned to the start: training could not be judged")
-        else:
-            self.reverted = not all(map(ranks_as_well, after, self.rankings))
-            logger.info(
-                "  %s: %s on %s",
-                "Returned to the start, which ranks better" if self.reverted else "Kept the trained state",
-                "; ".join(map(_compared, self.rankings, after)), where,
-            )  # fmt: skip
+        with undisturbed(pl_module):
+            after = None if self.rankings is None else self._rankings(trainer, pl_module.device)
+        self.reverted = (
+            self.rankings is None or after is None or not all(map(ranks_as_well, after, self.rankings))
+        )
+        if trainer.is_global_zero:
+            self._say(after)
         if self.reverted:
             with torch.no_grad():
                 for name, parameter in _trained(pl_module):
                     parameter.copy_(self.before[name])
+
+    def _say(self, after: list[Ranking] | None) -> None:
+        """Log which state is kept, and why."""
+        where = "the validation split" if self.strip is None else str(self.strip)
+        if self.rankings is None or after is None:
+            logger.warning("  Returned to the start: training could not be judged")
+            return
+        logger.info(
+            "  %s: %s on %s",
+            "Returned to the start, which ranks better" if self.reverted else "Kept the trained state",
+            "; ".join(map(_compared, self.rankings, after)), where,
+        )  # fmt: skip
 
     def counted(self, batch: Any) -> Any:
         """Return a training batch without the strip, which is then mere context."""

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from cuvis_ai.errors import ConfigError
 from cuvis_ai.pipeline.graph import Graph
-from cuvis_ai.training.engine.held_state import random_state, restore_random_state
+from cuvis_ai.training.engine.undisturbed import random_state, restore_random_state
 from cuvis_ai.training.losses import AnomalyBCEWithLogits
 from tests.graphs import data, scoring, settings
 

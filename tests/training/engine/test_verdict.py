@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from sklearn.metrics import roc_auc_score
 
@@ -101,6 +103,33 @@ def test_a_ranking_that_validates_as_well_is_kept(caplog: pytest.LogCaptureFixtu
     graph.train(Batches(TRAIN, VAL), settings(1, **DOWN))
     assert head.feature_weights.tolist() == [2.5]
     assert "Kept the trained state: AUROC" in caplog.text
+
+
+def test_judging_draws_no_random_number() -> None:
+    """Nor does it leave nodes in another mode: training goes as it would without."""
+
+    class Noted(Callback):
+        def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            states.append((torch.get_rng_state(), all(part.training for part in pl_module.modules())))
+
+    states: list[tuple[torch.Tensor, bool]] = []
+    for loss in (Push(1.0), FreePush(1.0)):
+        graph_with(loss)[0].train(Batches(TRAIN, VAL), settings(1, callbacks=[Noted()], **DOWN))
+    (judged, training), (free, training_without) = states
+    assert torch.equal(judged, free)
+    assert training is training_without
+
+
+def test_one_rank_says_what_is_kept(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    monkeypatch.setattr(Trainer, "is_global_zero", False)
+    graph, head = graph_with(Push(1.0))
+    graph.train(Batches(TRAIN, VAL), settings(1, **DOWN))
+    assert head.feature_weights.tolist() == [2.5]
+    assert "Kept the trained state" not in caplog.text
 
 
 def test_losses_that_are_not_judged_train_as_ever() -> None:

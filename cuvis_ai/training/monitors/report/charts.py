@@ -7,6 +7,7 @@ from math import isfinite
 from typing import Any
 
 from cuvis_ai.errors import import_extra
+from cuvis_ai.training.monitors.records import is_share
 from cuvis_ai.training.monitors.report.record import Record, Value
 from cuvis_ai.training.visualizations.drawing.style import SERIES
 
@@ -75,6 +76,8 @@ def _lines(title: str, axis: str, series: Mapping[str, tuple[Sequence[int], Sequ
     elif len(set(values)) == 1 and values[0]:
         # Plotly would show a constant on an axis from −1 to 1.
         figure.update_yaxes(range=sorted((0.0, 2.0 * values[0])))
+    if all(map(is_share, series)):
+        figure.update_yaxes(tickformat=".0%", hoverformat=".1%")
     return _html(figure)
 
 

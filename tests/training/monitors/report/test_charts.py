@@ -48,6 +48,14 @@ def test_values_over_two_decades_have_a_logarithmic_axis(values, logarithmic):
     assert ('"type":"log"' in chart) is logarithmic
 
 
+def test_explained_variance_over_epochs_is_read_in_per_cent():
+    shares, others = "val/metric/explained_variance_total", "val/metric/anomaly_auroc"
+    found = {
+        "Explained" in chart: '"tickformat":".0%"' in chart for chart in charts(record_of([shares, others]))
+    }
+    assert found == {True: True, False: False}
+
+
 def test_explained_variance_is_that_of_the_last_epoch():
     record = record_of(
         ["val/metric/explained_variance_pc1", "val/metric/explained_variance_total"], [0.2, 0.7]
