@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-newest lint lint-format lint-style lint-types lint-layers format bench fuzz docs site browser clean
+.PHONY: help demo test test-fast test-wheel test-newest lint lint-format lint-style lint-types lint-layers format bench fuzz docs site browser clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,12 +23,15 @@ test: $(STAMP) browser ## run every test that needs no accelerator
 test-fast: $(STAMP) ## run the tests that are neither slow nor in need of a browser or accelerator
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not (slow or browser or gpu)" $(PYTEST_ARGS)
 
+test-wheel: $(STAMP) ## install the wheel without extras, and make a map with it; `make test` does so, too
+	$(BIN)/python -m pytest tests/test_distributions.py -k wheel
+
 # Without a CPU build of torch for that Python, its CUDA build is installed: 2.5 GB, 5.6 GB on disk.
-test-newest: ## run the fast tests on the newest Python of this machine, in an environment of its own
+test-newest: ## run the fast tests and that of the wheel on the newest Python of this machine, in an environment of its own
 	@if python=$$(.ci/newest_python $(PYTHON)); then \
 		version=$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 		echo "test-newest: Python $$version, $$python"; \
-		$(MAKE) PYTHON="$$python" VENV=".venv-$$version" test-fast; \
+		$(MAKE) PYTHON="$$python" VENV=".venv-$$version" test-fast test-wheel; \
 	else echo "test-newest: no Python newer than that of $(PYTHON) runs here, up to 3.14: nothing to do"; fi
 
 lint: lint-format lint-style lint-types lint-layers ## check format, style, types and layers

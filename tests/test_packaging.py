@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import tomllib
-import zipfile
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -21,6 +20,7 @@ import cuvis_ai
 from cuvis_ai.errors import DISTRIBUTION
 from cuvis_ai.node.base import Node
 from tests.found import final_classes
+from tests.installed import closure
 from tests.test_docs import blocks
 
 PACKAGE = Path(cuvis_ai.__file__).parent
@@ -150,17 +150,6 @@ def test_no_hint_installs_the_other_project_of_the_index(repository):
     assert not {name for name, text in texts.items() if re.search(r"(?i)cuvis[-_.]?ai\[(?!\W)", text)}
 
 
-def test_wheel_carries_typing_marker_and_configuration(repository, tmp_path):
-    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
-    run = subprocess.run(build, cwd=repository, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    (wheel,) = tmp_path.glob("*.whl")
-    shipped = set(zipfile.ZipFile(wheel).namelist())
-    expected = [PACKAGE / "py.typed", *PACKAGE.rglob("*.yaml"), *MODULES]
-    missing = {path.relative_to(PACKAGE.parent).as_posix() for path in expected} - shipped
-    assert not missing
-
-
 def test_every_package_that_is_imported_is_a_dependency(repository):
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
     lines = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
@@ -195,21 +184,5 @@ def test_constraints_pin_whatever_dev_installs(repository):
         for line in (repository / "constraints.txt").read_text().splitlines()
         if line and not line.startswith("#")
     }
-    unpinned = _installed_closure(DISTRIBUTION, {"dev"}) - {DISTRIBUTION} - pins
+    unpinned = closure(DISTRIBUTION, "dev") - {DISTRIBUTION} - pins
     assert not unpinned
-
-
-def _installed_closure(name: str, extras: set[str]) -> set[str]:
-    """Names of the installed packages that `name[extras]` requires, directly or not."""
-    seen: set[tuple[str, str]] = set()
-    todo = [(canonicalize_name(name), extra) for extra in (*extras, "")]
-    while todo:
-        package, extra = todo.pop()
-        if (package, extra) in seen:
-            continue
-        seen.add((package, extra))
-        for line in importlib.metadata.requires(package) or ():
-            needed = Requirement(line)
-            if needed.marker is None or needed.marker.evaluate({"extra": extra}):
-                todo += [(canonicalize_name(needed.name), more) for more in (*needed.extras, "")]
-    return {package for package, _ in seen}
