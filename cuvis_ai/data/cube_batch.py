@@ -6,17 +6,12 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvis_ai.data.array_contents import (
-    array_contents,
-    data_array_contents,
-    is_data_array,
-    name_of_data_array,
-)
 from cuvis_ai.data.band_selection import BandSelection
-from cuvis_ai.data.cube import Cube, cube_of, log_doubts, open_cube
+from cuvis_ai.data.cube import Cube, log_doubts, open_cube
 from cuvis_ai.data.folders import cube_name
 from cuvis_ai.data.loading.collate import Sample, collate_cubes
 from cuvis_ai.data.loading.pixels import Window, read_window, why_invalid
+from cuvis_ai.data.memory_cube import is_memory_cube, memory_cube
 from cuvis_ai.data.options import ReadingOptions, SceneArguments, refuse
 from cuvis_ai.errors import ConfigError, CubeFormatError
 from cuvis_ai.plain_types import argument_misfits
@@ -66,7 +61,7 @@ def read_batch(
 
 def is_cube_source(value: object) -> bool:
     """Return whether a value is what `read_batch` takes."""
-    return isinstance(value, str | Path | Cube | np.ndarray) or is_data_array(value)
+    return isinstance(value, str | Path) or is_memory_cube(value)
 
 
 def opened(source: Any, reading: ReadingOptions, key: str | None = None) -> Cube:
@@ -79,23 +74,8 @@ def opened(source: Any, reading: ReadingOptions, key: str | None = None) -> Cube
     """
     if isinstance(source, str | Path):
         cube = open_cube(source, key, axes=reading.axes, wavelengths=reading.wavelengths)
-    elif isinstance(source, Cube):
-        if reading.axes is not None:
-            raise ConfigError(
-                f"{source.path}: expected no `axes` beside an opened cube, got {reading.axes!r}. Pass them "
-                "to `read_cube`."
-            )
-        cube = source
-    elif isinstance(source, np.ndarray) or is_data_array(source):
-        in_memory = isinstance(source, np.ndarray)
-        contents = array_contents(source) if in_memory else data_array_contents(source)
-        name = "array" if in_memory else name_of_data_array(source)
-        cube = cube_of(contents, Path(name), axes=reading.axes, wavelengths=reading.wavelengths)
     else:
-        raise ConfigError(
-            "read_batch: expected a path, a Cube, a NumPy array (h, w, c) or an xarray DataArray, got "
-            f"{type(source).__name__}."
-        )
+        cube = memory_cube(source, reading)
     if not isinstance(source, Cube):
         log_doubts(cube, reading.overruling())
     return cube

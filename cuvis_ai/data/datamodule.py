@@ -71,6 +71,7 @@ class CubeDataModule(LightningDataModule, ABC):
         self.loading, self.reading = split_options(type(self), options)
         self.batch_size = self.loading.batch_size
         """As `loading` says, under the name that Lightning looks for."""
+        self.one_split = False  # whether all splits are the same items
         self._datasets: dict[str, CubeDataset] = {}
         self._anomalies: dict[str, Anomalies] = {}
         self._context = 0
@@ -99,7 +100,7 @@ class CubeDataModule(LightningDataModule, ABC):
         if self._datasets:
             return
         splits = self.find_items()
-        everything = [*splits.train, *splits.val, *splits.test]
+        everything = [*splits.train] if self.one_split else [*splits.train, *splits.val, *splits.test]
         if not everything:
             raise ConfigError(
                 f"{type(self).__name__}: expected at least one item in train, val or test, got none. "

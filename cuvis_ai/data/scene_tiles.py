@@ -24,14 +24,16 @@ class SceneTiles(TiledScene):
         path: the scene, in any format that `read_cube` knows.
         mask: its anomaly mask, in any format that `read_mask` knows; None: none, unless `mask_key` names
             one in the scene's own file.
-        tile: height and width of a tile in pixels, or one number for both; at most the scene's.
+        tile: height and width of a tile in pixels, or one number for both; at most the scene's. None: the
+            scene as a whole, which goes to the first split that has a fraction.
         key: the cube's array in a file of several.
         mask_key: the mask's array in a file of several.
         anomaly_values: values of the mask that mean an anomaly, such as class numbers; None: all but 0.
         ignore_values: values of the mask that mean "unknown", such as 255. These pixels count as invalid,
             that is, they enter no statistic, loss, metric or picture, and a prediction has NaN there; for a
             whole map, predict without this argument.
-        fractions: shares of train, val and test, summing to 1.
+        fractions: shares of train, val and test, summing to 1. None: all pixels are trained on, validated and
+            tested, as for a detector that is fitted without labels to the scene which it scores and draws.
         split_seed: of the deal of tiles without anomalies.
         max_batch_mb: what a batch of tiles may take, in MB of float32. Tiles of which a batch would take
             more are read in strips of rows, all of them in the tile's split; None: never.
@@ -52,12 +54,12 @@ class SceneTiles(TiledScene):
         path: str | Path,
         *,
         mask: str | Path | None = None,
-        tile: int | Sequence[int] = 64,
+        tile: int | Sequence[int] | None = 64,
         key: str | None = None,
         mask_key: str | None = None,
         anomaly_values: Sequence[float] | None = None,
         ignore_values: Sequence[float] | None = None,
-        fractions: Sequence[float] = (0.6, 0.2, 0.2),
+        fractions: Sequence[float] | None = (0.6, 0.2, 0.2),
         split_seed: int = 0,
         max_batch_mb: float | None = 64,
         **options: Unpack[FileArguments],

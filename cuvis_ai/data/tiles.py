@@ -113,8 +113,8 @@ class TiledScene(CubeDataModule):
     would take too much memory are drawn in strips, which stay in their tile's split.
 
     Args:
-        tile: height and width of a tile, or one number for both.
-        fractions: shares of train, val and test, summing to 1.
+        tile: height and width of a tile, or one number for both; None: the scene as a whole.
+        fractions: shares of train, val and test, summing to 1; None: all tiles are in each of them.
         split_seed: of the deal of tiles without anomalies; the training seed does not change the splits.
         max_batch_mb: what a batch of tiles may take, in MB of float32, but for strips of one row; None: as
             much as it does.
@@ -128,28 +128,30 @@ class TiledScene(CubeDataModule):
     def __init__(
         self,
         *,
-        tile: int | Sequence[int],
-        fractions: Sequence[float],
+        tile: int | Sequence[int] | None,
+        fractions: Sequence[float] | None,
         split_seed: int,
         max_batch_mb: float | None = None,
         **options: Unpack[FileArguments],
     ) -> None:
         super().__init__(pad=True, **options)
-        sides = (tile, tile) if isinstance(tile, int) else tuple(tile)
-        wrong_tile = len(sides) != 2 or any(side < 1 for side in sides)
-        wrong_fractions = len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6
+        sides = None if tile is None else (tile, tile) if isinstance(tile, int) else tuple(tile)
+        wrong_tile = sides is not None and (len(sides) != 2 or any(side < 1 for side in sides))
+        shares = (1.0, 0.0, 0.0) if fractions is None else tuple(fractions)
+        wrong_fractions = len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6
         refuse(
             type(self).__name__,
             {
                 f"`tile` of one or two positive numbers, got {tile}": wrong_tile,
-                f"`fractions` of three shares that sum to 1, got {list(fractions)}": wrong_fractions,
+                f"`fractions` of three shares that sum to 1, got {list(shares)}": wrong_fractions,
                 f"`split_seed` of 0 or more, got {split_seed}": split_seed < 0,
                 f"`max_batch_mb` above 0, or None, got {max_batch_mb}": max_batch_mb is not None
                 and not max_batch_mb > 0,
             },
         )
-        self.tile = (sides[0], sides[1])
-        self.fractions = tuple(fractions)
+        self.tile = None if sides is None else (sides[0], sides[1])
+        self.fractions = shares
+        self.one_split = fractions is None
         self.split_seed = split_seed
         self.max_batch_mb = max_batch_mb
 
@@ -165,21 +167,24 @@ class TiledScene(CubeDataModule):
         """Return the scene's tiles, dealt to the splits."""
         scene = self.find_scene()
         size = open_item(scene, self.reading).shape
-        windows = tile_windows(*size[:2], self.tile)
+        tile = size[:2] if self.tile is None else self.tile
+        windows = tile_windows(*size[:2], tile)
         counts = [0] * len(windows)
         if scene.mask is not None:
             mask = scene.mask(size[:2])
             scene = replace(scene, mask=partial(mask_in_memory, mask))
             counts = [int(np.ma.filled(mask[window.slices], 0).astype(bool).sum()) for window in windows]
         splits = deal_tiles(counts, self.fractions, seed=self.split_seed)
-        for name, split in zip(SplitItems._fields, splits, strict=True):
+        for name, split in () if self.one_split else zip(SplitItems._fields, splits, strict=True):
             logger.info(
                 "%s: %s has %d of %d tiles and %d of %d anomalous pixels.",
                 *(type(self).__name__, name, len(split), len(windows)),
                 *(sum(counts[i] for i in split), sum(counts)),
             )
-        max_rows = self._max_rows(size[2])
+        max_rows = self._max_rows(tile, size[2])
         cut = [[strip for i in split for strip in strips(windows[i], max_rows)] for split in splits]
+        if self.one_split:
+            cut = [cut[0]] * len(cut)
         return SplitItems(*(_tiles(scene, split) for split in cut))
 
     def in_file_order(self, items: Sequence[CubeItem]) -> list[CubeItem]:
@@ -196,9 +201,9 @@ class TiledScene(CubeDataModule):
         """Return the training pixels in file order, each read by one rank once, in batches of one window."""
         return self._loader("statistics", batch_size=1)
 
-    def _max_rows(self, n_bands: int) -> int:
+    def _max_rows(self, tile: tuple[int, int], n_bands: int) -> int:
         """How many rows of a tile a batch can hold, at least 1."""
-        height, width = self.tile
+        height, width = tile
         if self.max_batch_mb is None:
             return height
         max_rows = max(1, int(self.max_batch_mb * 1e6 / (4 * n_bands * width * self.batch_size)))

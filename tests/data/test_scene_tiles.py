@@ -225,3 +225,26 @@ def test_a_mask_in_the_cubes_own_file_lies_as_the_cube_does(tmp_path: Path, axes
     batch = SceneTiles(tmp_path / "a.h5", mask_key="mask", axes=axes, tile=3).scene()
     np.testing.assert_array_equal(batch["cube"][0].permute(1, 2, 0), cube)
     np.testing.assert_array_equal(batch["mask"][0], mask)
+
+
+@pytest.mark.parametrize("tile", [None, 16])
+@pytest.mark.parametrize("max_batch_mb", [None, 0.003])
+def test_without_fractions_every_split_has_all_pixels(
+    tmp_path: Path,
+    scene: tuple[NDArray[np.float32], NDArray[np.bool_]],
+    tile: int | None,
+    max_batch_mb: float | None,
+) -> None:
+    cube, mask = scene
+    np.save(tmp_path / "cube.npy", cube)
+    np.save(tmp_path / "mask.npy", mask)
+    tiles = SceneTiles(
+        tmp_path / "cube.npy",
+        mask=tmp_path / "mask.npy",
+        tile=tile,
+        fractions=None,
+        batch_size=2,
+        max_batch_mb=max_batch_mb,
+    )
+    assert all((seen == 1).all() for seen in _seen(tiles, cube, mask))
+    assert len(tiles.predict_dataloader()) == len(tiles.train_dataloader())

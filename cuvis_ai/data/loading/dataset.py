@@ -19,6 +19,7 @@ from cuvis_ai.data.loading.collate import Sample
 from cuvis_ai.data.loading.pixels import Window, read_window, why_invalid
 from cuvis_ai.data.loading.sampler import Repeated
 from cuvis_ai.data.mask_sources import MaskSource, no_anomaly
+from cuvis_ai.data.memory_cube import memory_cube
 from cuvis_ai.data.options import ReadingOptions
 from cuvis_ai.errors import CubeFormatError
 
@@ -35,7 +36,9 @@ class CubeItem:
     name: str
     """Readable name, unique in its data set."""
     path: Path
-    """File of the cube."""
+    """File of the cube; what messages call one in memory."""
+    array: Any = None
+    """The cube itself, where it is in memory."""
     key: str | None = None
     """Array, or frame, inside the file."""
     window: Window | None = None
@@ -226,6 +229,8 @@ class CubeDataset(Dataset[Sample]):
 
 def open_item(item: CubeItem, reading: ReadingOptions) -> Cube:
     """Return an item's cube, read as the options say; its doubts are unlogged."""
+    if item.array is not None:
+        return memory_cube(item.array, reading, item.path)
     return open_cube(item.path, item.key, axes=reading.axes, wavelengths=reading.wavelengths)
 
 
