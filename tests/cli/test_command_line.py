@@ -50,6 +50,7 @@ def test_modules_without_run_are_no_commands() -> None:
     assert {
         "command-line",
         "config-size",
+        "configurations",
         "configured-run",
         "environment",
         "guarded-hydra",
