@@ -14,6 +14,7 @@ from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.training.engine.epoch import Losses
+from cuvis_ai.training.engine.finite_gradients import raise_if_gradient_not_finite
 
 
 class ScoreEnergy(Loss):
@@ -38,8 +39,12 @@ def fitted() -> tuple[Graph, MinMaxNormalizer, TrainablePCA]:
     return graph, normalizer, pca
 
 
-def steps(loss_of: Callable[[Tensor], Tensor], parameters: list[nn.Parameter]) -> Callable[[], object]:
-    """Return an epoch of steps with Adam."""
+def steps(
+    loss_of: Callable[[Tensor], Tensor],
+    parameters: list[nn.Parameter],
+    before_step: Callable[[], object] = lambda: None,
+) -> Callable[[], object]:
+    """Return an epoch of steps with Adam; `before_step` sees the gradients."""
     batches = batches_of(pixels_a())
     optimizer = torch.optim.Adam(parameters, lr=1e-4)
 
@@ -47,22 +52,28 @@ def steps(loss_of: Callable[[Tensor], Tensor], parameters: list[nn.Parameter]) -
         for batch in batches:
             optimizer.zero_grad()
             loss_of(batch["cube"]).backward()
+            before_step()
             optimizer.step()
 
     return run
 
 
 def ours() -> Callable[[], object]:
-    """Execution and losses, as the Lightning module calls them."""
+    """Execution, losses and the checks of both, as the Lightning module and its callbacks call them."""
     graph, _, pca = fitted()
     execution = Execution(graph.topology, graph.nodes)
     losses = Losses(execution, [Attached(ScoreEnergy(), pca)], [])
 
     def loss_of(cube: Tensor) -> Tensor:
         evaluation = execution.evaluate(cube, losses.points())
-        return losses.total(losses(evaluation, {"cube": cube}).values)
+        values, _ = losses(evaluation, {"cube": cube})
+        losses.raise_if_not_finite(values, "a step")
+        return losses.total(values)
 
-    return steps(loss_of, list(pca.parameters()))
+    def check() -> None:
+        raise_if_gradient_not_finite(pca.named_parameters(), "a step")
+
+    return steps(loss_of, list(pca.parameters()), check)
 
 
 def constants() -> tuple[Tensor, Tensor, Tensor, nn.Parameter]:

@@ -3,7 +3,7 @@
     NotFittedError(RuntimeError)             a node is used before its statistics are known
     GraphError(ValueError)                   nodes, leaves or cubes that do not fit together
     ├── ArchiveError                         a saved graph that is damaged, foreign or not to be trusted
-    └── NonFiniteLossError                   a loss became NaN or infinite
+    └── NonFiniteLossError                   a loss, or its gradient, became NaN or infinite
     ConfigError(ValueError)                  a setting that is unknown or impossible
     CubeFormatError(ValueError)              a file that cannot be read as a cube or a mask
     DatasetNotFoundError(FileNotFoundError)  a data set that is not where it was looked for
@@ -90,7 +90,7 @@ class ArchiveError(GraphError):
 
 
 class NonFiniteLossError(GraphError):
-    """A loss became NaN or infinite during training.
+    """A loss, or its gradient, became NaN or infinite during training.
 
     Example:
         >>> issubclass(NonFiniteLossError, GraphError), issubclass(NonFiniteLossError, ValueError)

@@ -25,6 +25,7 @@ from cuvis_ai.training.engine.batches import (
 )
 from cuvis_ai.training.engine.epoch import Losses
 from cuvis_ai.training.engine.facts import outline_of, run_settings
+from cuvis_ai.training.engine.finite_gradients import FiniteGradients
 from cuvis_ai.training.engine.lightning_module import GraphModule
 from cuvis_ai.training.engine.lightning_trainer import (
     config_errors,
@@ -201,6 +202,7 @@ def _run(
         trainer.callbacks.insert(0, module.verdict)  # type: ignore[attr-defined]  # set by a connector
     if module.config.trainer.validate_start and resumption is None:
         trainer.callbacks.append(StatisticalStart())  # type: ignore[attr-defined]  # set by a connector
+    trainer.callbacks.append(FiniteGradients())  # type: ignore[attr-defined]  # set by a connector
     start = time.perf_counter()
     with _expected_warnings(), config_errors():
         if resumption is None:
