@@ -1,7 +1,11 @@
 """Files are written whole or not at all."""
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -55,4 +59,64 @@ def test_two_at_once_do_not_mix(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_whole(path, b"first", lambda part: write_whole(path, b"the second"))
     assert path.read_bytes() == b"first"
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no locks that end with a process")
+def test_what_a_killed_process_left_is_removed_by_the_next_write_of_the_same_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_whole(path, b"old")
+    kill = "lambda part: os.kill(os.getpid(), signal.SIGKILL)"
+    program = (
+        "import os, signal, sys; from pathlib import Path; from cuvis_ai.whole_file import write_whole\n"
+    )
+    program += f"write_whole(Path(sys.argv[1]), b'part', {kill})"
+    for other in (path, tmp_path / "another"):
+        assert subprocess.run([sys.executable, "-c", program, str(other)]).returncode == -signal.SIGKILL
+    assert path.read_bytes() == b"old"
+    assert len(names(tmp_path)) == 3
+    write_whole(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert len(names(tmp_path)) == 2  # that of the other file is not this one's
+    write_whole(tmp_path / "another", b"new")
+    assert names(tmp_path) == ["another", "file"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no locks that end with a process")
+def test_what_a_running_process_writes_stays(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    wait = "lambda part: (print('here', flush=True), sys.stdin.read())"
+    program = "import sys; from pathlib import Path; from cuvis_ai.whole_file import write_whole\n"
+    program += f"write_whole(Path(sys.argv[1]), b'its', {wait})"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"here\n"
+        write_whole(path, b"ours")
+        assert path.read_bytes() == b"ours"
+        assert len(names(tmp_path)) == 2
+        process.communicate(b"")
+    assert process.returncode == 0
+    assert path.read_bytes() == b"its"
+    assert names(tmp_path) == ["file"]
+
+
+def test_one_that_is_removed_before_it_is_locked_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    removed = list[Path]()
+    lock = fcntl.flock
+
+    def late(file: IO[bytes], operation: int) -> None:
+        if not removed:
+            removed.extend(tmp_path.iterdir())
+            removed[0].unlink()
+        lock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    write_whole(tmp_path / "file", b"all")
+    assert len(removed) == 1
+    assert (tmp_path / "file").read_bytes() == b"all"
     assert names(tmp_path) == ["file"]
