@@ -23,8 +23,8 @@ from cuvis_ai.functional.band_choice import (
 )
 from cuvis_ai.functional.detection import Ranking
 from cuvis_ai.functional.spectral_regions import region
-from cuvis_ai.pipeline.evaluation.scene_masks import MaskOptions, masks_of
 from cuvis_ai.pipeline.prediction.scene_files import find_scenes
+from cuvis_ai.pipeline.scene_masks import MaskOptions, masks_of
 from cuvis_ai.stats import MomentsByClass
 
 METHODS = ("separability", "explained", "uniform", "variance")

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cuvis_ai.cli.command_line import parser_of
-from cuvis_ai.cli.scene_arguments import add_scene_arguments
+from cuvis_ai.cli.scene_arguments import add_scene_arguments, add_truth_arguments
 from cuvis_ai.errors import ConfigError
 from cuvis_ai.pipeline.evaluation.evaluation_files import require_free, tables, write_evaluation
 from cuvis_ai.pipeline.evaluation.score_sources import evaluate_maps
@@ -30,16 +30,7 @@ def run(arguments: Sequence[str]) -> None:
     parser = parser_of("evaluate")
     add_scene_arguments(parser, before="a graph's zip, then scenes; or score maps. Each a ")
     parser.add_argument("--mask", type=Path, help="file of the mask, for one scene")
-    parser.add_argument("--masks", type=Path, help="folder of masks that are called as the scenes are")
-    parser.add_argument("--mask-key", help="the mask's array in a file of several, also the scene's own")
-    parser.add_argument(
-        "--anomaly-label", type=float, action="append", default=[], dest="anomaly_labels",
-        help="value of masks that means an anomaly (default: all but 0); repeatable",
-    )  # fmt: skip
-    parser.add_argument(
-        "--ignore-label", type=float, action="append", default=[], dest="ignore_labels",
-        help="value of masks that means unknown: these pixels do not count; repeatable",
-    )  # fmt: skip
+    add_truth_arguments(parser)
     parser.add_argument("--threshold", type=float, help="in place of the graph's stored threshold")
     parser.add_argument(
         "--false-alarm-rate", type=float, action="append", dest="false_alarm_rates",

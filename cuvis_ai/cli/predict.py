@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cuvis_ai.cli.command_line import parser_of
-from cuvis_ai.cli.scene_arguments import add_output_arguments, add_scene_arguments
+from cuvis_ai.cli.scene_arguments import add_output_arguments, add_scene_arguments, add_truth_arguments
 from cuvis_ai.pipeline.graph import Graph
 
 
@@ -25,6 +25,7 @@ def run(arguments: Sequence[str]) -> None:
     add_scene_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder of the maps; not the scenes' own")
     add_output_arguments(parser)
+    add_truth_arguments(parser, "for --false-alarm-rate, in place of the tail: ")
     parser.add_argument(
         "--match-bands", action="store_true", help="take each scene's bands nearest to those of training"
     )

@@ -1,6 +1,7 @@
 """Arguments that commands on scenes share: which scenes, how they are read, what is written of them."""
 
 from argparse import ArgumentParser, BooleanOptionalAction
+from pathlib import Path
 
 from cuvis_ai.pipeline.prediction.writers import WRITERS
 
@@ -26,6 +27,28 @@ def add_scene_arguments(parser: ArgumentParser, before: str = "") -> None:
     )
 
 
+def add_truth_arguments(parser: ArgumentParser, purpose: str = "") -> None:
+    """Add where masks are, and what their values mean.
+
+    Args:
+        parser: takes them.
+        purpose: what the help says that they are for.
+    """
+    parser.add_argument(
+        "--masks", type=Path,
+        help=f"{purpose}folder of masks that are called as the scenes are, or the file of one",
+    )  # fmt: skip
+    parser.add_argument("--mask-key", help="the mask's array in a file of several, also the scene's own")
+    parser.add_argument(
+        "--anomaly-label", type=float, action="append", default=[], dest="anomaly_labels",
+        help="value of masks that means an anomaly (default: all but 0); repeatable",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ignore-label", type=float, action="append", default=[], dest="ignore_labels",
+        help="value of masks that means unknown: these pixels do not count; repeatable",
+    )  # fmt: skip
+
+
 def add_output_arguments(parser: ArgumentParser) -> None:
     """Add what is written of each scene, and how a run goes on where one stood."""
     parser.add_argument("--format", choices=sorted(WRITERS), default="envi", help="of maps (default: envi)")
@@ -43,7 +66,7 @@ def add_output_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--false-alarm-rate",
         type=float,
-        help="share of normal pixels above the threshold",
+        help="share of normal pixels above the threshold: as the calibrated tail expects",
     )
     parser.add_argument("--min-pixels", type=int, default=1, help="leave out smaller detections (default: 1)")
     parser.add_argument("--top", type=int, help="at most so many detections a scene, the strongest")

@@ -11,7 +11,7 @@ from rich.table import Table
 from cuvis_ai.band_study import BandStudy, StudyRow, study_bands
 from cuvis_ai.cli.command_line import parser_of
 from cuvis_ai.cli.scene_arguments import add_scene_arguments
-from cuvis_ai.pipeline.evaluation.scene_masks import MaskOptions
+from cuvis_ai.pipeline.scene_masks import MaskOptions
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cuvis_ai.cli.command_line import parser_of
-from cuvis_ai.cli.shown_facts import cube_facts, graph_facts
 from cuvis_ai.data.cube import open_cube
 from cuvis_ai.errors import escaped
 from cuvis_ai.pipeline.graph import Graph
@@ -29,8 +28,8 @@ def run(arguments: Sequence[str]) -> None:
     if chosen.file.suffix.lower() == ".zip":
         graph = Graph.load_from_file(chosen.file, allow=chosen.allow)
         print(graph)
-        facts = graph_facts(graph)
+        facts = graph.facts()
     else:
-        facts = cube_facts(open_cube(chosen.file, chosen.key, axes=chosen.axes))
+        facts = open_cube(chosen.file, chosen.key, axes=chosen.axes).facts()
     for name, text in facts:
         print(escaped(f"{name}: {text}"))

@@ -1,14 +1,14 @@
 """`BandSelection`: which bands of a data set are kept, and their wavelengths."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cuvis_ai.data.cube import Cube
 from cuvis_ai.data.options import ReadingOptions
+from cuvis_ai.data.sources.number_list import listed
 from cuvis_ai.data.sources.scaling import Scaling
 from cuvis_ai.errors import ConfigError, CubeFormatError
 
@@ -138,11 +138,3 @@ class BandSelection:
                     f"{cube.path}: expected good bands where {self.reference} has them, got bands "
                     f"{listed(flagged)} flagged bad. Pass `bad_bands=[…]` with what to drop in all cubes."
                 )
-
-
-def listed(numbers: "Sequence[float] | NDArray[Any]") -> str:
-    """Return bands or wavelengths as text: all of a few, of many the first and the last ones."""
-    words = [f"{float(number):.10g}" for number in numbers]
-    if len(words) > 12:
-        words = [*words[:4], f"… ({len(words)} in all) …", *words[-3:]]
-    return f"[{', '.join(words)}]"

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cuvis_ai.data.cube_array import CubeArray
 from cuvis_ai.data.format_search import format_of
+from cuvis_ai.data.header_facts import header_facts
 from cuvis_ai.data.sources.axes import ORDERS, OrderedSource, axis_order
 from cuvis_ai.data.sources.contents import CubeContents, Validity
 from cuvis_ai.data.sources.decoding import decoding
@@ -18,6 +19,7 @@ from cuvis_ai.data.sources.georeference import Georeference
 from cuvis_ai.data.sources.scaling import Scaling
 from cuvis_ai.data.wavelengths import Nanometres, nanometres
 from cuvis_ai.errors import ConfigError, CubeFormatError, DatasetNotFoundError, import_extra
+from cuvis_ai.html_table import facts_table
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -62,6 +64,19 @@ class Cube:
     def dtype(self) -> "np.dtype[Any]":
         """The number type of the values."""
         return self.values.dtype
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Return what the header says, each fact by its name, in words; no pixel is read.
+
+        Example:
+            >>> dict(read_cube("scene.hdr").facts())["georeference"]
+            'none'
+        """
+        return list(header_facts(self))
+
+    def _repr_html_(self) -> str:
+        """Return the facts as a table, for notebooks."""
+        return facts_table(f"Cube {self.path.name}", self.facts())
 
     def to_xarray(self) -> "DataArray":
         """Return the cube in memory as a DataArray with dimensions y, x and band.

@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
 
-from cuvis_ai.data.band_selection import BandSelection, listed
+from cuvis_ai.data.band_selection import BandSelection
 from cuvis_ai.data.cube import Cube, log_doubts
 from cuvis_ai.data.loading.collate import collate_cubes
 from cuvis_ai.data.loading.dataset import READ_ERRORS, CubeDataset, CubeItem, open_item
@@ -23,6 +23,7 @@ from cuvis_ai.data.loading.loader import CubeLoader
 from cuvis_ai.data.loading.pixels import Window, bands_without_data
 from cuvis_ai.data.loading.sampler import EpochSampler, rank_and_world_size
 from cuvis_ai.data.options import CubeArguments, flat_signature, split_options
+from cuvis_ai.data.sources.number_list import listed
 from cuvis_ai.data.split_facts import Anomalies, facts_of
 from cuvis_ai.errors import ConfigError, CubeFormatError
 from cuvis_ai.plain_types import check_arguments

@@ -14,6 +14,7 @@ from cuvis_ai.errors import GraphError
 from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.leaf.reading import Evaluation
 from cuvis_ai.node.base import Node
+from cuvis_ai.pipeline.evaluation.score_sources import with_normal_quantile
 from cuvis_ai.pipeline.graph_input import GraphInput, InputGate, PixelFlags
 from cuvis_ai.pipeline.graph_members import AnyLeaf, AnyNode, NodeOrName
 from cuvis_ai.pipeline.graph_on_data import GraphOnData
@@ -255,7 +256,7 @@ class Graph(GraphOnData):
             >>> found.scores.shape
             (40, 30, 1)
         """
-        settings = settings_of(options)
+        settings = with_normal_quantile(self._members, self.bands, source, settings_of(options))
         refit = self._engine("refit").refitted if settings.refit else None
         return predict(self._members, self.name, self.bands, source, out, settings, refit)
 

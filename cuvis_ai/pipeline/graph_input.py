@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cuvis_ai.data.band_selection import listed
 from cuvis_ai.data.cube import Cube
 from cuvis_ai.data.cube_batch import is_cube_source, opened
 from cuvis_ai.data.masks import read_mask
 from cuvis_ai.data.options import ReadingOptions
+from cuvis_ai.data.sources.number_list import listed
 from cuvis_ai.errors import GraphError
 from cuvis_ai.execution.batch_gate import FLAGS, check_cube, pixel_flags, with_cube
 from cuvis_ai.execution.execution import Execution

@@ -5,9 +5,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
+from cuvis_ai.html_table import facts_table
 from cuvis_ai.node.base import require_fitted
 from cuvis_ai.pipeline.evaluation.scene_evaluation import SceneEvaluation
 from cuvis_ai.pipeline.evaluation.score_sources import EvaluationArguments, evaluate_graph, options_of
+from cuvis_ai.pipeline.graph_facts import graph_facts
 from cuvis_ai.pipeline.module_like import ModuleLike
 from cuvis_ai.pipeline.prediction.scene_outputs import digest
 from cuvis_ai.pipeline.saving.sketch_file import read_sketches, write_sketches
@@ -28,6 +30,21 @@ class GraphOnData(ModuleLike):
         self.monitors = self._members.monitors
         self.bands = TrainedBands()
         self.withheld: Mapping[str, str] = {}  # texts that monitors are not given, and what they get instead
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Return the bands, thresholds, arguments and the nodes' facts of their fit, by name, in words.
+
+        Example:
+            >>> dict(Graph.load_from_file("detector.zip").facts())["context"]
+            '0 pixels around each'
+        """
+        return list(graph_facts(self._members, self.bands))
+
+    def _repr_html_(self) -> str:
+        """Return the structure and the facts as a table, for notebooks."""
+        tree = repr(self).partition("\n")[2]  # with the arguments
+        facts = [(name, fact) for name, fact in self.facts() if not name.startswith("arguments of")]
+        return facts_table(f"Graph {self.name}", facts, before=tree)
 
     def evaluate_scenes(
         self, source: str | Path | Sequence[str | Path], **options: Unpack[EvaluationArguments]

@@ -7,11 +7,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvis_ai.data.band_selection import BandSelection, listed
+from cuvis_ai.data.band_selection import BandSelection
 from cuvis_ai.data.cube import Cube
 from cuvis_ai.data.cube_batch import window_batch
 from cuvis_ai.data.loading.pixels import Window, bands_without_data, why_invalid
 from cuvis_ai.data.options import ReadingOptions
+from cuvis_ai.data.sources.number_list import listed
 from cuvis_ai.errors import CubeFormatError, GraphError
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 from cuvis_ai.types import Batch

@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from cuvis_ai.band_study import study_bands
 from cuvis_ai.errors import ConfigError, GraphError
-from cuvis_ai.pipeline.evaluation.scene_masks import MaskOptions
+from cuvis_ai.pipeline.scene_masks import MaskOptions
 
 C = 12
 TELLING = (2, 7)

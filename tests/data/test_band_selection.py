@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cuvis_ai.data.band_selection import listed
+from cuvis_ai.data.sources.number_list import listed
 from cuvis_ai.errors import ConfigError, CubeFormatError
 from tests.data.files import Files, write_cubes, write_envi
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cuvis_ai.data.band_selection import listed
+from cuvis_ai.data.sources.number_list import listed
 from cuvis_ai.errors import CubeFormatError
 from cuvis_ai.types import Batch
 

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvis_ai.data.band_selection import BandSelection, listed
+from cuvis_ai.data.band_selection import BandSelection
 from cuvis_ai.data.cube import Cube
 from cuvis_ai.data.options import ReadingOptions
 from cuvis_ai.data.sources.contents import PixelMask
+from cuvis_ai.data.sources.number_list import listed
 from cuvis_ai.errors import CubeFormatError
 
 _BLOCK_BYTES = 8 * 2**20

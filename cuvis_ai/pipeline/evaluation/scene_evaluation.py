@@ -23,6 +23,12 @@ logger = logging.getLogger(__name__)
 STORED = "stored"
 """Name of the threshold that a graph stores, or that the user gives in its place."""
 
+
+def rate_name(rate: float) -> str:
+    """Return the name of the threshold above which that share of the normal pixels is."""
+    return f"rate_{rate:g}"
+
+
 Strips = Iterable[tuple[Window, NDArray[np.float32]]]
 """Windows of rows from the top to the bottom of a scene, and their scores (h, w, 1), NaN where invalid."""
 
@@ -94,7 +100,7 @@ def evaluated(
     thresholds = {} if threshold is None else {STORED: threshold}
     for rate in false_alarm_rates:
         if (point := at_false_alarm_rate(curve, rate)) is not None:
-            thresholds[f"rate_{rate:g}"] = point.threshold
+            thresholds[rate_name(rate)] = point.threshold
     measures = [_measured(scene.name, scores, thresholds) for scene, scores in zip(scenes, own, strict=True)]
     return SceneEvaluation(
         thresholds=thresholds,

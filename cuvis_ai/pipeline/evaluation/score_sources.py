@@ -1,17 +1,19 @@
 """Where scores of scenes come from: a graph, or maps that were written before."""
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Unpack, get_type_hints
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cuvis_ai.data.band_selection import BandSelection
 from cuvis_ai.data.cube import Cube
-from cuvis_ai.data.cube_batch import opened, window_batch
+from cuvis_ai.data.cube_array import CubeArray
+from cuvis_ai.data.cube_batch import is_cube_source, opened, window_batch
 from cuvis_ai.data.folders import cube_name, find_cubes
 from cuvis_ai.data.loading.pixels import Window
 from cuvis_ai.data.options import ReadingOptions, SceneArguments, refuse
@@ -23,12 +25,14 @@ from cuvis_ai.pipeline.evaluation.scene_evaluation import (
     ScoredScene,
     Strips,
     evaluated,
+    rate_name,
 )
-from cuvis_ai.pipeline.evaluation.scene_masks import MaskOptions, masks_of
 from cuvis_ai.pipeline.graph_members import Members
 from cuvis_ai.pipeline.prediction.scene_files import find_scenes
 from cuvis_ai.pipeline.prediction.scene_outputs import facts_path
 from cuvis_ai.pipeline.prediction.scorer import STRIP_BYTES, Scorer, scorer_of
+from cuvis_ai.pipeline.prediction.settings import PredictionSettings
+from cuvis_ai.pipeline.scene_masks import MaskOptions, masks_of
 from cuvis_ai.pipeline.scene_reader import SceneReader
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 from cuvis_ai.training.threshold import stored_threshold
@@ -129,6 +133,40 @@ def evaluate_graph(
     return evaluated(scenes, threshold, options.false_alarm_rates)
 
 
+def with_normal_quantile(
+    members: Members, bands: TrainedBands, source: Any, settings: PredictionSettings
+) -> PredictionSettings:
+    """Return settings whose threshold is the quantile of the normal pixels' scores, where masks are given.
+
+    Args:
+        members: the graph's.
+        bands: those of training.
+        source: scenes as `find_scenes` takes them; a cube in memory has no mask.
+        settings: those of a prediction.
+
+    Raises:
+        ConfigError: masks without a rate, or with a threshold or statistics that make them useless.
+    """
+    if settings.truth is None:
+        return settings
+    rate = settings.false_alarm_rate
+    in_memory = is_cube_source(source) and not isinstance(source, str | Path)
+    if rate is None or settings.threshold is not None or settings.refit or in_memory:
+        raise ConfigError(
+            "predict: expected masks of scene files beside a `false_alarm_rate`, for which normal pixels "
+            "set the threshold, and neither a `threshold` nor `refit`, got them otherwise. Leave out one of "
+            "them; to measure with masks, `evaluate`."
+        )
+    options = EvaluationOptions(
+        truth=settings.truth, false_alarm_rates=(rate,), match_bands=settings.match_bands,
+        reading=settings.reading,
+    )  # fmt: skip
+    found = evaluate_graph(members, bands, source, options).thresholds.get(rate_name(rate))
+    if found is None:
+        raise GraphError("predict: expected normal pixels in the masks for a false-alarm rate, got none.")
+    return replace(settings, threshold=found, false_alarm_rate=None, truth=None)
+
+
 def evaluate_maps(
     source: str | Path | Sequence[str | Path], **options: Unpack[EvaluationArguments]
 ) -> SceneEvaluation:
@@ -163,6 +201,41 @@ def evaluate_maps(
         scenes.append(ScoredScene(name=name, size=cube.shape[:2], mask=masks[name], strips=strips))
     threshold = _written_threshold(paths) if chosen.threshold is None else chosen.threshold
     return evaluated(scenes, threshold, chosen.false_alarm_rates)
+
+
+def evaluate_predictions(
+    scores: Mapping[Path, NDArray[np.float32] | CubeArray],
+    truth: MaskOptions,
+    threshold: float | None,
+    false_alarm_rates: Sequence[float],
+    axes: str | None = None,
+) -> SceneEvaluation:
+    """Return what scores of scenes are worth.
+
+    Args:
+        scores: (h, w, 1) by the scene's file.
+        truth: where masks are.
+        threshold: above which a pixel is detected; None: unknown.
+        false_alarm_rates: shares of the normal pixels at which to measure, too.
+        axes: the user's order of the scenes' axes, which masks in the scenes' own files follow.
+    """
+    paths = {cube_name(path): path for path in scores}
+    masks = masks_of(paths, truth, axes)
+    scenes = [
+        ScoredScene(
+            name=name, size=scores[path].shape[:2], mask=masks[name], strips=partial(_sliced, scores[path])
+        )
+        for name, path in paths.items()
+    ]
+    return evaluated(scenes, threshold, false_alarm_rates)
+
+
+def _sliced(scores: NDArray[np.float32] | CubeArray) -> Strips:
+    h, w, _ = scores.shape
+    rows = max(1, STRIP_BYTES // (4 * w))
+    for top in range(0, h, rows):
+        window = Window(top, 0, min(rows, h - top), w)
+        yield window, np.asarray(scores[window.slices[0]], dtype=np.float32)
 
 
 def _scored(scorer: Scorer, reader: SceneReader) -> Strips:

@@ -53,8 +53,8 @@ def alarm_threshold(
 def _of_rate(node: Node, rate: float) -> float:
     if not isinstance(node, TailCalibrator):
         raise GraphError(
-            f"{node.label}: expected scores with a calibrated tail for a false-alarm rate, got other scores. "
-            "End the graph with `TailCalibrator`, or pass a threshold."
+            f"{node.label}: expected scores with a calibrated tail for a false-alarm rate, got others. "
+            "End the graph with `TailCalibrator`, or pass a threshold, or `masks`, which set one."
         )
     if not 0 < rate < TAIL_SHARE:
         raise ConfigError(

@@ -1,7 +1,8 @@
 """What `graph.predict` does with a graph's members."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, TypedDict, get_type_hints
 
 from cuvis_ai.data.cube_batch import is_cube_source
 from cuvis_ai.data.options import ReadingOptions, SceneArguments
@@ -12,10 +13,20 @@ from cuvis_ai.pipeline.prediction.scene_files import find_scenes
 from cuvis_ai.pipeline.prediction.scene_outputs import ScenePrediction, digest
 from cuvis_ai.pipeline.prediction.scorer import Refit, scorer_of
 from cuvis_ai.pipeline.prediction.settings import PredictionSettings
+from cuvis_ai.pipeline.scene_masks import MaskOptions
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 
 
-class PredictionArguments(SceneArguments, total=False):
+class TruthArguments(TypedDict, total=False):
+    """Where masks are, and what their values mean, as in `MaskOptions`."""
+
+    masks: str | Path | None
+    mask_key: str | None
+    anomaly_labels: Sequence[float]
+    ignore_labels: Sequence[float]
+
+
+class PredictionArguments(SceneArguments, TruthArguments, total=False):
     """The arguments of `graph.predict` besides source and folder: those of `PredictionSettings`, flat."""
 
     format: str
@@ -43,7 +54,13 @@ def settings_of(arguments: PredictionArguments) -> PredictionSettings:
     given: dict[str, Any] = dict(arguments)
     options = get_type_hints(SceneArguments)
     reading = ReadingOptions(**{name: given.pop(name) for name in options if name in given})
-    return PredictionSettings(reading=reading, **given)
+    return PredictionSettings(reading=reading, truth=truth_of(given), **given)
+
+
+def truth_of(given: dict[str, Any]) -> MaskOptions | None:
+    """Take the arguments of masks out of others, and return them as a record; None where there are none."""
+    taken = {name: given.pop(name) for name in get_type_hints(TruthArguments) if name in given}
+    return MaskOptions(**taken) if any(taken.values()) else None
 
 
 def predict(

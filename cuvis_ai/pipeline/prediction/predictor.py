@@ -231,7 +231,7 @@ def _facts_of(path: Path, reader: SceneReader) -> dict[str, Any]:
 def _described(settings: PredictionSettings) -> dict[str, Any]:
     """The settings that make what is written another."""
     described = asdict(settings)
-    for name in ("shard", "overwrite", "resume"):
+    for name in ("shard", "overwrite", "resume", "truth"):  # the truth is in the threshold
         del described[name]
     return described
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from cuvis_ai.data.options import ReadingOptions, refuse
 from cuvis_ai.errors import ConfigError
 from cuvis_ai.pipeline.prediction.writers import WRITERS
+from cuvis_ai.pipeline.scene_masks import MaskOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,9 @@ class PredictionSettings:
     threshold: float | None = None
     """Score above which a pixel is detected, in place of the graph's stored threshold."""
     false_alarm_rate: float | None = None
-    """Share of normal pixels above the threshold, for graphs with a calibrated tail."""
+    """Share of normal pixels above the threshold: those of `truth`, or as the calibrated tail expects."""
+    truth: MaskOptions | None = None
+    """Where masks are that say which pixels are normal, for `false_alarm_rate`."""
     min_pixels: int = 1
     """Smaller detections are left out."""
     top: int | None = None

@@ -73,3 +73,40 @@ def test_misfits_say_what_to_do(graph: Graph, scenes: Path, tmp_path: Path) -> N
         graph.evaluate_scenes(scenes, masks=tmp_path / "missing")
     with pytest.raises(GraphError, match="map of scores with one band, got 4. To evaluate a graph"):
         evaluate_maps(scenes, mask_key="map")
+
+
+def test_predict_takes_the_normal_pixels_quantile_where_masks_are(
+    graph: Graph, scenes: Path, tmp_path: Path
+) -> None:
+    """The threshold is that of all normal pixels together: the highest score that leaves the rate above it."""
+    (tmp_path / "truth").mkdir()
+    for seed, name in enumerate("ab"):
+        np.save(tmp_path / "truth" / f"{name}.npy", scene(seed, anomalies=True)[1])
+    masks = tmp_path / "truth"
+    found = graph.predict(scenes, tmp_path / "maps", mask=True, false_alarm_rate=0.01, masks=masks)
+    scores = np.concatenate([np.asarray(one.scores).ravel() for one in found])
+    truth = np.concatenate([loadmat(scenes / f"{one.name}.mat")["map"].ravel() for one in found])
+    normal = np.sort(scores[truth == 0])[::-1]
+    allowed = int(0.01 * len(normal))
+    threshold = found[0].threshold
+    assert threshold is not None
+    assert int((normal > threshold).sum()) == allowed
+    assert {one.threshold for one in found} == {threshold}
+    again = graph.predict(
+        scenes, tmp_path / "maps", mask=True, false_alarm_rate=0.01, masks=masks, resume=True
+    )
+    assert again == [], "the same threshold is the same prediction"
+
+
+@pytest.mark.parametrize("options", [{}, {"threshold": 3.0, "false_alarm_rate": 0.01}])
+def test_masks_that_set_no_threshold_are_refused(
+    graph: Graph, scenes: Path, options: dict[str, float]
+) -> None:
+    with pytest.raises(ConfigError, match="expected masks of scene files beside a `false_alarm_rate`"):
+        graph.predict(scenes, mask_key="map", **options)  # type: ignore[arg-type]  # of either type
+
+
+def test_the_file_of_one_mask_may_stand_for_the_folder(graph: Graph, scenes: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "truth.npy", scene(0, anomalies=True)[1])
+    by_file = graph.evaluate_scenes(scenes / "a.mat", masks=tmp_path / "truth.npy")
+    assert by_file.pooled == graph.evaluate_scenes(scenes / "a.mat", mask_key="map").pooled

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cuvis_ai.errors import ConfigError
-from cuvis_ai.pipeline.evaluation.scene_masks import MaskOptions, masks_of
+from cuvis_ai.pipeline.scene_masks import MaskOptions, masks_of
 
 SIZE = (4, 5)
 

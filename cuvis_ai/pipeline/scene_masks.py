@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +27,8 @@ class MaskOptions:
     mask: str | Path | None = None
     """The file of the mask, for one scene."""
     masks: str | Path | None = None
-    """The folder of masks that are called as their scenes are; files beside the scenes come first."""
+    """The folder of masks that are called as their scenes are, where files beside the scenes come first; or
+    the file of one scene's mask."""
     mask_key: str | None = None
     """The mask's array in a file of several; in the scene's own file, where it has no mask file."""
     anomaly_labels: Sequence[float] = ()
@@ -53,6 +54,8 @@ def masks_of(
         ConfigError: one mask for several scenes.
         DatasetNotFoundError: a file or folder is not there, or no scene has a mask.
     """
+    if options.masks is not None and options.mask is None and Path(options.masks).expanduser().is_file():
+        options = replace(options, mask=options.masks, masks=None)
     if options.mask is not None and len(scenes) != 1:
         raise ConfigError(
             f"evaluate: expected one scene for one mask, got {len(scenes)} scenes. Put their masks into a "
