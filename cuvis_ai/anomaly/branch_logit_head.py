@@ -9,7 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from cuvis_ai.errors import GraphError
-from cuvis_ai.functional.affine import Affine
+from cuvis_ai.functional.affine import Affine, centred
 from cuvis_ai.functional.target_detection import linear_discriminant
 from cuvis_ai.node.base import AffineNode, FittedNode, check_channels
 from cuvis_ai.node.base.arguments import require
@@ -39,6 +39,7 @@ class BranchLogitHead(FittedNode, AffineNode):
 
     State:
         mean, deviation (m,): of the training scores; the deviation of further features is tripled.
+        mean_rest (m,): what the mean is rounded by.
         feature_weights (m,): w.
         log_scale (1,): log α.
         bias (1,): b, the f with probability ½.
@@ -59,6 +60,7 @@ class BranchLogitHead(FittedNode, AffineNode):
 
     state_shapes: ClassVar = {
         "mean": "m",
+        "mean_rest": "m",
         "deviation": "m",
         "feature_weights": "m",
         "log_scale": "1",
@@ -68,6 +70,7 @@ class BranchLogitHead(FittedNode, AffineNode):
     trained_names = ("feature_weights", "log_scale", "bias")
     emits_logits = True
     mean: Tensor
+    mean_rest: Tensor
     deviation: Tensor
     feature_weights: Tensor
     log_scale: Tensor
@@ -139,7 +142,8 @@ class BranchLogitHead(FittedNode, AffineNode):
     @override
     def affine(self) -> Affine:
         joined = _joined(self.feature_weights, self.mean, self.deviation)
-        return Affine(self.scale * joined.weight, self.mean, -self.scale * self.bias)
+        rounded = centred(self.scale * joined.weight, self.mean, self.mean_rest)
+        return Affine(rounded.weight, rounded.center, rounded.bias - self.scale * self.bias)
 
 
 def _joined(

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import override
 
-from cuvis_ai.functional.affine import Affine
+from cuvis_ai.functional.affine import Affine, centred
 from cuvis_ai.functional.thresholds import above_mean
 from cuvis_ai.node.base import AffineNode, FittedNode, check_channels
 from cuvis_ai.node.base.arguments import require
@@ -35,6 +35,7 @@ class RXLogitHead(FittedNode, AffineNode):
         log_scale (1,): logarithm of the scale.
         bias (1,): the score with probability ½. Both are set at once if `init_bias` is given, else
             by the statistical phase.
+        bias_rest (1,): what it is rounded by at first.
 
     Example:
         >>> head = RXLogitHead(init_scale=2.0, init_bias=10.0)
@@ -42,11 +43,12 @@ class RXLogitHead(FittedNode, AffineNode):
         [-2.0, 0.0, 4.0]
     """
 
-    state_shapes: ClassVar = {"log_scale": "1", "bias": "1"}
+    state_shapes: ClassVar = {"log_scale": "1", "bias": "1", "bias_rest": "1"}
     trained_names = ("log_scale", "bias")
     emits_logits = True
     log_scale: Tensor
     bias: Tensor
+    bias_rest: Tensor
 
     def __init__(
         self, init_scale: float = 1.0, init_bias: float | None = None, *, trainable: bool = True
@@ -62,7 +64,8 @@ class RXLogitHead(FittedNode, AffineNode):
         return {} if self.init_bias is None else self._state(self.init_bias)
 
     def _state(self, bias: float) -> dict[str, Tensor]:
-        return {"log_scale": torch.tensor([math.log(self.init_scale)]), "bias": torch.tensor([bias])}
+        values = {"log_scale": math.log(self.init_scale), "bias": bias}
+        return {name: torch.tensor([value], dtype=torch.float64) for name, value in values.items()}
 
     @property
     @override
@@ -96,4 +99,4 @@ class RXLogitHead(FittedNode, AffineNode):
 
     @override
     def affine(self) -> Affine:
-        return Affine(self.scale, self.bias, torch.zeros_like(self.bias))
+        return centred(self.scale, self.bias, self.bias_rest)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from cuvis_ai.functional.affine import Affine
+from cuvis_ai.functional.affine import Affine, centred
 from cuvis_ai.node.base import AffineNode, FittedNode, check_channels
 from cuvis_ai.node.base.arguments import require
 from cuvis_ai.stats import ScoreDistribution, Sketch, Structure
@@ -42,6 +42,7 @@ class TailCalibrator(FittedNode, AffineNode):
 
     State:
         location (1,): u.
+        location_rest (1,): what it is rounded by.
         rate (1,): per unit of score.
         threshold (1,): t above which a share a, the `false_alarm_rate`, is expected: ln(.1 / a) if a is below
             .1, else the quantile of the training scores.
@@ -56,8 +57,9 @@ class TailCalibrator(FittedNode, AffineNode):
         True
     """
 
-    state_shapes: ClassVar = {"location": "1", "rate": "1", "threshold": "1"}
+    state_shapes: ClassVar = {"location": "1", "location_rest": "1", "rate": "1", "threshold": "1"}
     location: Tensor
+    location_rest: Tensor
     rate: Tensor
     threshold: Tensor
 
@@ -95,8 +97,8 @@ class TailCalibrator(FittedNode, AffineNode):
         else:
             threshold = rate * (sketch.quantile(1 - self.false_alarm_rate) - start)
         values = {"location": start, "rate": rate, "threshold": threshold}
-        self.set_state(**{name: torch.tensor([value]).double() for name, value in values.items()})
+        self.set_state(**{name: torch.tensor([value], dtype=torch.float64) for name, value in values.items()})
 
     @override
     def affine(self) -> Affine:
-        return Affine(self.rate, self.location, torch.zeros_like(self.location))
+        return centred(self.rate, self.location, self.location_rest)

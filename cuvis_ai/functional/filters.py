@@ -180,14 +180,29 @@ def _framed(cube: CubeTensor, valid: PixelMask | None, radius: int) -> Tensor:
 
 
 def _inverse_weight(like: CubeTensor, valid: PixelMask | None, taps: Sequence[float]) -> Tensor:
-    """Return 1 / Σ t over the valid pixels of each window; 1 where there are none."""
+    """Return 1 / Σ t over the valid pixels of each window; 1 where there are none.
+
+    To the last bit it is the same with `valid` None and True everywhere: a cube's values do not depend on
+    whether another of its batch has invalid pixels.
+    """
     radius = len(taps) // 2
     if valid is not None:
         weight = _window_sum(pad(valid[:, None].to(like.dtype), (radius,) * 4), taps)
         return 1.0 / torch.where(weight > 0, weight, 1.0)
-    ones = [torch.ones(side, dtype=like.dtype, device=like.device) for side in like.shape[2:]]
-    down, across = (_line_sum(pad(one, (radius, radius)), taps, 0) for one in ones)
-    return 1.0 / (down[:, None] * across)
+    height, width = like.shape[2:]
+    # Windows differ at the borders alone: all are in a small image.
+    few = [min(side, len(taps)) for side in (height, width)]
+    weight = 1.0 / _window_sum(pad(like.new_ones(1, 1, *few), (radius,) * 4), taps)
+    down, across = (
+        _place_in(small, side, like.device) for small, side in zip(few, (height, width), strict=True)
+    )
+    return weight.index_select(3, across).index_select(2, down)
+
+
+def _place_in(small: int, side: int, device: torch.device) -> Tensor:
+    """Return for each place of a line the one of a small line as far from the nearer end, or inside."""
+    place = torch.arange(side, device=device)
+    return torch.where(place < small // 2, place, (place - side + small).clamp(min=small // 2))
 
 
 def _window_sum(framed: Tensor, taps: Sequence[float]) -> Tensor:

@@ -65,7 +65,9 @@ def top_hat(cube: CubeTensor, valid: PixelMask | None, extent: int) -> CubeTenso
         >>> top_hat(image, None, extent=7).max().item()
         5.0
     """
-    rest = cube - background(cube, valid, extent)
+    # Differences first: the mean of two openings would round where the image's level is high.
+    square, lines = _openings(cube, valid, extent)
+    rest = ((cube - square) + (cube - lines)) / 2
     return rest if valid is None else torch.where(valid[:, None], rest, 0.0)
 
 
@@ -87,9 +89,14 @@ def background(cube: CubeTensor, valid: PixelMask | None, extent: int) -> CubeTe
         >>> background(image, None, extent=7).max().item()
         1.0
     """
-    square = opening(cube, valid, 2 * round(0.35 * extent) + 1, ROW, COLUMN)
-    lines = reduce(torch.maximum, (opening(cube, valid, extent, step) for step in LINES))
+    square, lines = _openings(cube, valid, extent)
     return (square + lines) / 2
+
+
+def _openings(cube: CubeTensor, valid: PixelMask | None, extent: int) -> tuple[CubeTensor, CubeTensor]:
+    """Return the opening by a square, and the greatest of those by lines."""
+    square = opening(cube, valid, 2 * round(0.35 * extent) + 1, ROW, COLUMN)
+    return square, reduce(torch.maximum, (opening(cube, valid, extent, step) for step in LINES))
 
 
 def _masked(cube: CubeTensor, valid: PixelMask | None, value: float) -> CubeTensor:

@@ -176,7 +176,7 @@ class AnomalyBCEWithLogits(Loss):
                 f"none in {sketch.count} valid pixels. Pass a number, or another split."
             )
         ratio = (sketch.count - sketch.positive) / sketch.positive
-        self.positive_weight = torch.tensor(ratio).to(self.positive_weight)
+        self.positive_weight = torch.tensor(ratio, dtype=torch.float64).to(self.positive_weight)
 
     @override
     def forward(self, view: View) -> Float[Tensor, ""]:

@@ -69,4 +69,4 @@ class WeightedMultiLoss(CompositeLoss):
     def combine(self, losses: Float[Tensor, " m"]) -> Float[Tensor, ""]:
         if self.learnable:
             return uncertainty_weighted(losses, self.log_variances.to(losses))
-        return (torch.tensor(self.weights).to(losses) * losses).sum()
+        return (torch.tensor(self.weights, dtype=torch.float64).to(losses) * losses).sum()

@@ -35,6 +35,13 @@ def test_bias_starts_two_deviations_above_the_mean_with_denominator_n_minus_1() 
     assert float(head.scale) == pytest.approx(0.5)
 
 
+def test_in_float64_the_bias_has_all_its_digits() -> None:
+    head = RXLogitHead(init_scale=0.3).double()
+    head.finalize(moments_of(torch.tensor([[1.0], [2.0], [6.0]])))
+    assert float(head.bias) == pytest.approx(3 + 2 * math.sqrt(7), rel=1e-15)
+    assert float(head.scale) == pytest.approx(0.3, rel=1e-15)
+
+
 def test_a_given_bias_needs_no_data() -> None:
     given, fitted = RXLogitHead(init_bias=3.0), RXLogitHead()
     assert given.fitted

@@ -26,7 +26,7 @@ def test_rate_is_the_maximum_of_the_censored_likelihood() -> None:
     tail = scores[scores > start] - start
     data = stats.CensoredData.right_censored(np.minimum(tail, end - start), tail > end - start)
     _, scale = stats.expon.fit(data, floc=0)
-    np.testing.assert_allclose(node.location, start, rtol=1e-6)
+    np.testing.assert_allclose(node.location, start, rtol=1e-13)
     np.testing.assert_allclose(node.rate, 1 / scale, rtol=1e-4)
 
 

@@ -144,3 +144,16 @@ def test_gradients(share: float) -> None:
     arguments = (image.requires_grad_(), guide.requires_grad_())
     assert torch.autograd.gradcheck(filtered, arguments)
     assert torch.autograd.gradcheck(lambda x: log_mean(x.exp(), valid, 0.5)[inside], (image,))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 2), (4, 5), (7, 6), (11, 13)])
+def test_values_do_not_depend_on_invalid_pixels_of_other_cubes(size: tuple[int, int]) -> None:
+    """A batch where all pixels are valid has no mask; beside a cube with an invalid one it has."""
+    cube, guide = torch.rand(2, 1, *size) + 0.1, torch.rand(2, 3, *size)
+    everywhere = torch.ones(2, *size, dtype=torch.bool)
+    assert torch.equal(gaussian_mean(cube, None, 0.5), gaussian_mean(cube, everywhere, 0.5))
+    for radius in (1, 2):
+        filtered = [
+            guided_filter(cube, guide, valid, radius=radius, eps=0.01) for valid in (None, everywhere)
+        ]
+        assert torch.equal(*filtered)

@@ -162,3 +162,11 @@ def test_its_work_grows_with_the_logarithm_of_the_extent(monkeypatch: pytest.Mon
         background(image, None, extent)
         counts.append(len(calls))
     assert np.diff(counts).max() <= 6, counts  # one more for each of four lines and two sides of the square
+
+
+def test_a_dark_level_costs_no_digits() -> None:
+    """About 50,000 float32 has steps of 1/256: differences are exact there, the means of two are not."""
+    image = 50_000 + torch.randint(0, 256, (2, 1, 20, 20)) / 256
+    expected = top_hat((image - 50_000).double(), None, 7)
+    assert torch.equal(top_hat(image, None, 7).double(), expected)
+    assert bool((expected * 256 % 1 == 0.5).any())
