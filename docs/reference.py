@@ -48,8 +48,8 @@ def on_config(config: Any) -> Any:
         pages.append({folder: [{name: f"reference/{name}.md"} for name in names]})
     config.nav = [
         *config.nav,
-        {"API": pages},
         *({name.removesuffix(".md").title(): name} for name in OF_ROOT),
+        {"API": pages},
     ]
     return config
 

@@ -1,5 +1,6 @@
-"""The documentation runs: the Python blocks of a page in order, in one namespace, and its example scripts."""
+"""The documentation runs: the Python, YAML and shell blocks of a page in order, in one folder."""
 
+import ast
 import contextlib
 import io
 import logging
@@ -9,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -114,76 +116,130 @@ def printed() -> Iterator[io.StringIO]:
             logger.setLevel(level)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "page",
-    [
-        page
-        for page in PAGES
-        if page != CONFIGURATION and any(block.language == "python" for block in blocks(page))
-    ],
-    ids=page_name,
-)
-def test_python_blocks_run_and_print_what_stands_below_them(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+NOT_RUN = {
+    r"make \w+": "continuous integration runs make; its targets are checked here",
+    r"python -m pip .*": "changes the environment, from the network; `test_packaging.py` builds and reads the wheel",
+    r"tensorboard .*": "serves until it is stopped",
+    r"python train\.py|torchrun .*|srun .*": "several processes: `training/engine/test_nodes.py` starts them",
+    r"python -m benchmarks\..*": "measures for minutes",
+}
+"""Commands that no test can run as they stand, and why."""
+
+
+def is_run(command: str) -> bool:
+    return not any(re.fullmatch(known, re.sub(r"\s+#.*", "", command)) for known in NOT_RUN)
+
+
+def write_what_pages_read(folder: Path) -> None:
+    """Write what a reader has: scenes and their masks, data sets, and the clone's scripts."""
+    generator = np.random.default_rng(0)
+    for name in ("scene", "flight/one", "flight/two"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        background = generator.normal(size=(40, 30, 3)).cumsum(0) @ generator.normal(size=(3, 20))
+        write_envi(folder / f"{name}.hdr", (background + generator.normal(size=(40, 30, 20))).astype("f4"))
+    for name in ("one", "two"):
+        (folder / "truth").mkdir(exist_ok=True)
+        np.save(folder / "truth" / f"{name}.npy", generator.random((40, 30)) < 0.02)
+    for name in ("Lentils", "cubes"):
+        write_lentils(folder / name, height=16, width=20)
+    for name in ("examples_torch", "tests"):
+        (folder / name).symlink_to(REPOSITORY / name)
+    (folder / ".venv").mkdir()
+    (folder / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+
+
+def run_command(command: str, folder: Path) -> str:
+    """Run a command of a page and return what it prints; those of `cuvis-ai` that compose no configuration here."""
+    words = shlex.split(os.path.expandvars(command), comments=True)
+    if Path(words[0]).name == "cuvis-ai" and words[1] not in ("train", "--help"):
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            assert main(words[1:]) == 0, command
+        return output.getvalue()
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-ec", command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=TIMES_OUT,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    return done.stdout + done.stderr
+
+
+def run_page(page: Path, folder: Path) -> None:
+    """Run a page's blocks in order: one that begins with a path is that file, text is what was printed last."""
     namespace: dict[str, object] = {"__name__": "page"}
-    output, shown = "", 0
+    output = ""
     for block in blocks(page):
-        if block.language == "python":
+        at = f"{page_name(page)}:{block.line}"
+        if named := re.match(r"# (\S+\.(?:py|yaml))\n", block.text):
+            (folder / named[1]).parent.mkdir(exist_ok=True)
+            (folder / named[1]).write_text(block.text, encoding="utf-8")
+        elif block.language == "python":
             with printed() as caught:
                 run_block(block, page, namespace)
             output = caught.getvalue()
-        elif block.language == "text":
+        elif block.language == "bash":
+            output = "".join(run_command(one, folder) for one in commands(block) if is_run(one))
+        else:
+            assert block.language == "text", f"{at}: {block.language!r} is run by nothing"
             lines = [line for line in block.text.splitlines() if line.strip()]
             missing = [line for line in lines if line not in output]
-            assert not missing, f"{page_name(page)}:{block.line}: {missing} not in what is printed:\n{output}"
-            shown += len(lines)
-    assert shown, "the page shows no output"
-
-
-SCRIPTS = [
-    (page, command)
-    for page in PAGES
-    for block in blocks(page)
-    if block.language in {"bash", "sh", "console"}
-    for command in commands(block)
-    if command.startswith("python examples_torch/")
-]
+            assert not missing, f"{at}: {missing} not in what is printed:\n{output}"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("page", "command"), SCRIPTS, ids=[f"{page_name(page)}: {command}" for page, command in SCRIPTS]
-)
-def test_example_scripts_run(page: Path, command: str, tmp_path: Path) -> None:
-    write_lentils(tmp_path / "Lentils", height=16, width=20)
-    done = run_script(command, tmp_path, DATA_ROOT=str(tmp_path / "Lentils"), WANDB_DIR=str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    assert "--help" in command or "--cfg" in command or (tmp_path / "outputs" / "trained_graph.zip").is_file()
-
-
-@pytest.mark.slow
-def test_commands_from_a_scene_to_a_map_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "flight").mkdir()
-    generator = np.random.default_rng(0)
-    for name in ("scene", "flight/one", "flight/two"):
-        background = generator.normal(size=(40, 30, 3)).cumsum(0) @ generator.normal(size=(3, 8))
-        write_envi(tmp_path / f"{name}.hdr", (background + generator.normal(size=(40, 30, 8))).astype("f4"))
-    (tmp_path / "truth").mkdir()
-    for name in ("one", "two"):
-        np.save(tmp_path / "truth" / f"{name}.npy", generator.random((40, 30)) < 0.02)
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:spectral"
+)  # numpy's, about how it makes scalars of arrays
+@pytest.mark.parametrize("page", [page for page in PAGES if any(blocks(page))], ids=page_name)
+def test_blocks_run_and_print_what_stands_below_them(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if any(block.language == "bash" for block in blocks(page)):
+        write_what_pages_read(tmp_path)
     monkeypatch.chdir(tmp_path)
-    page = REPOSITORY / "docs" / "from_a_scene_to_a_map.md"
-    run = [line for block in blocks(page) if block.language == "bash" for line in commands(block)]
-    for command in run:
-        program, *arguments = shlex.split(command)
-        assert program == "cuvis-ai"
-        assert main(arguments) == 0, command
-    assert len(run) == 5
-    assert (tmp_path / "later" / "two_detections.geojson").is_file()
-    assert (tmp_path / "evaluation" / "roc.png").is_file()
+    monkeypatch.setenv("DATA_ROOT", "Lentils")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
+    run_page(page, tmp_path)
+    for left in LEFT.get(page_name(page), ()):
+        assert (tmp_path / left).is_file(), left
+
+
+LEFT = {
+    "docs/from_a_scene_to_a_map.md": ("later/two_detections.geojson", "evaluation/roc.png"),
+    "docs/configuration.md": (
+        "mine.zip",
+        *(f"results/{one}/trained_graph.zip" for one in ("first", "own", "smooth", "sweep/0", "sweep/1")),
+        "results/sweep/sweep.csv",
+        "results/own/report.html",
+    ),
+    "docs/lentils.md": ("maps/lentils_010_detections.csv",),
+    "docs/tutorials/phase4_channel_selection.md": ("outputs/trained_graph.zip",),
+}
+"""What a page says that its commands leave."""
+
+
+def test_what_is_not_run_is_named_for_a_reason_and_parses() -> None:
+    every = [(page, one) for page in [*PAGES, CONTRIBUTING] for block in blocks(page)
+             if block.language == "bash" for one in commands(block)]  # fmt: skip
+    left = [one for _, one in every if not is_run(one)]
+    for known in NOT_RUN:
+        assert any(re.match(known, one) for one in left), f"no page says {known}"
+    targets = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {one.split()[1] for one in left if one.startswith("make ")} <= set(targets)
+    for one in left:
+        subprocess.run(["bash", "-nc", one], check=True)
+
+
+@pytest.mark.parametrize("page", [*PAGES, CONTRIBUTING], ids=page_name)
+def test_code_stands_in_fenced_blocks_of_a_known_language(page: Path) -> None:
+    assert {block.language for block in blocks(page)} <= {"python", "text", "bash", "yaml"}
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    # Four blanks after an empty line are code, too, unless they go on with a list.
+    assert not re.findall(r"^(?![ \-*\d]).*\n\n {4,}\S.*", prose, re.MULTILINE)
 
 
 def test_recipes_of_contributing_run_in_a_copy_of_the_package(tmp_path: Path) -> None:
@@ -215,41 +271,70 @@ def test_recipes_of_contributing_run_in_a_copy_of_the_package(tmp_path: Path) ->
     assert done.stdout.endswith("8 9 6\n")
 
 
-@pytest.mark.slow
-def test_files_and_commands_of_the_configuration_guide_run_in_any_folder(tmp_path: Path) -> None:
-    """A block that begins with a path is that file; the others are commands, run one after the other."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    for block in blocks(CONFIGURATION):
-        if named := re.match(r"# (\S+\.(?:py|yaml))\n", block.text):
-            (tmp_path / named[1]).parent.mkdir(exist_ok=True)
-            (tmp_path / named[1]).write_text(block.text, encoding="utf-8")
-        else:
-            assert block.language == "bash", f"{page_name(CONFIGURATION)}:{block.line}"
-            done = subprocess.run(
-                ["bash", "-ec", block.text], cwd=tmp_path, env={**os.environ, "PATH": path},
-                capture_output=True, text=True, timeout=TIMES_OUT,
-            )  # fmt: skip
-            assert done.returncode == 0, f"line {block.line}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-    graphs = {graph.relative_to(tmp_path).as_posix() for graph in tmp_path.rglob("*.zip")}
-    folders = ("first", "own", "smooth", "sweep/0", "sweep/1")
-    assert graphs == {"mine.zip", *(f"results/{folder}/trained_graph.zip" for folder in folders)}
-    assert len((tmp_path / "results" / "sweep" / "sweep.csv").read_text().splitlines()) == 3
-    assert (tmp_path / "results" / "own" / "report.html").is_file()
-
-
 def test_the_configuration_guide_has_every_setting_with_its_default() -> None:
     """`python -m tests.settings_table` prints the table."""
     page = CONFIGURATION.read_text(encoding="utf-8")
     assert page.endswith(f"\n\n{table()}\n")
 
 
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub and MkDocs make them alike."""
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    plain = [re.sub(r"[^\w\s-]", "", title.lower()).strip() for title in titles]
+    return {title.replace(" ", "-") for title in plain if not re.search(r"[ -]{2}", title)}
+
+
 @pytest.mark.parametrize("page", [*PAGES, CONTRIBUTING], ids=page_name)
-def test_links_and_pictures_are_there(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text)]
-    local = [target for target in targets if target and not re.match(r"[a-z]+:", target)]
-    missing = [target for target in local if not (page.parent / target).exists()]
+def test_links_pictures_and_anchors_are_there(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    missing = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        target, _, anchor = link.partition("#")
+        at = page.parent / target if target else page
+        if re.match(r"[a-z]+:", link):
+            continue
+        if not at.exists() or (anchor and anchor not in anchors(at)):
+            missing.append(link)
     assert not missing
+
+
+def messages() -> list[str]:
+    """Return the texts of the program, what is filled in as `…`."""
+    found = []
+    for path in sorted((REPOSITORY / "cuvis_ai").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.JoinedStr(values=parts):
+                    texts = [str(one.value) if isinstance(one, ast.Constant) else "…" for one in parts]
+                    found.append("".join(texts))
+                case ast.Constant(value=str(text)):
+                    found.append(re.sub(r"%[-\d.]*[a-z]", "…", text))
+    return found
+
+
+def test_every_message_that_troubleshooting_quotes_stands_in_the_program() -> None:
+    page = (REPOSITORY / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    quoted = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| `")]
+    texts = messages()
+    assert len(quoted) > 35
+    unknown = []
+    for cell in quoted:
+        marks = re.match(r"`+", cell)
+        assert marks
+        said = cell[marks.end() :].partition(marks[0])[0].strip()
+        wanted = re.compile(".*?".join(map(re.escape, said.split("…"))), re.DOTALL)
+        if not any(wanted.search(text) for text in texts):
+            unknown.append(said)
+    assert not unknown
+
+
+def test_the_installation_page_names_every_extra() -> None:
+    page = (REPOSITORY / "docs" / "install.md").read_text(encoding="utf-8")
+    cells = [line.split("|")[1] for line in page.partition("## Extras")[2].splitlines() if line[:3] == "| `"]
+    with (REPOSITORY / "pyproject.toml").open("rb") as file:
+        extras = set(tomllib.load(file)["project"]["optional-dependencies"])
+    assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == extras
 
 
 def test_readme_is_short() -> None:

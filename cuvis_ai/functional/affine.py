@@ -193,6 +193,11 @@ def pixel_lines(cube: CubeTensor) -> Float[Tensor, "g c n"] | None:
     """Return the batch's pixels as lines, a row a channel, a view; None if it lies otherwise.
 
     A contiguous cube is one line, one whose lines are interleaved by band (BIL) a line a row.
+
+    Example:
+        >>> cube = torch.zeros(2, 5, 3, 4)
+        >>> pixel_lines(cube).shape, pixel_lines(cube.to(memory_format=torch.channels_last))
+        (torch.Size([2, 5, 12]), None)
     """
     b, c, h, w = cube.shape
     if cube.is_contiguous(memory_format=torch.channels_last):

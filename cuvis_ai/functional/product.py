@@ -74,6 +74,11 @@ def line_product(
     """Return the product of the g · n pixels of lines on the CPU, a row a channel, without gradients.
 
     They are multiplied as they lie, since turning them into rows takes as long as the product.
+
+    Example:
+        >>> lines, weight = torch.tensor([[[3.0], [4.0]]]), torch.tensor([[1.0, 2.0]])
+        >>> line_product(lines, weight, center=torch.ones(2), bias=torch.zeros(1)).tolist()  # 1 · 2 + 2 · 3
+        [[8.0]]
     """
     c, n = lines.shape[1:]
     padded = _padded(weight)
