@@ -12,6 +12,7 @@ from itertools import chain
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from cuvis_ai.execution.calls import called
@@ -248,14 +249,18 @@ class Execution:
         opaque = any(structure_of(self.nodes[name]) is Structure.OPAQUE for name in self.topology.roots())
         return opaque and any(point != CUBE for point in wanted)
 
-    def _filled(self, cube: CubeTensor, valid: PixelMask) -> CubeTensor:
-        """Return the cube with the first node's center, or 0, at invalid pixels."""
+    def filler(self, channels: int) -> Float[Tensor, " c"]:
+        """Return the spectrum that stands for pixels without data: the first node's center, or 0."""
         root = self.nodes[self.topology.root]
         if isinstance(root, AffineNode) and root.structure is not Structure.OPAQUE and root.fitted:
             center = root.affine().center.detach()
-            if len(center) == cube.shape[1]:
-                return torch.where(valid[:, None], cube, center.to(cube.dtype)[:, None, None])
-        return torch.where(valid[:, None], cube, cube.new_zeros(()))
+            if len(center) == channels:
+                return center
+        return torch.zeros(channels, dtype=self.dtype, device=self.device)
+
+    def _filled(self, cube: CubeTensor, valid: PixelMask) -> CubeTensor:
+        spectrum = self.filler(cube.shape[1]).to(cube)
+        return torch.where(valid[:, None], cube, spectrum[:, None, None])
 
 
 class _Batch:

@@ -51,7 +51,11 @@ def _needed_by(execution: Execution, name: str) -> set[int] | None:
 def channels_read(execution: Execution) -> int | None:
     """Return how many channels the cube has, as the nodes that read it know; None if they do not."""
     known = [execution.nodes[name] for name in execution.topology.roots()]
-    counts = {node.affine().in_channels for node in known if isinstance(node, AffineNode) and node.fitted}
+    counts = {
+        node.affine().in_channels
+        for node in known
+        if isinstance(node, AffineNode) and node.structure is not Structure.OPAQUE and node.fitted
+    }
     return counts.pop() if len(counts) == 1 else None
 
 

@@ -88,18 +88,20 @@ def guided_filter(
         low = max(0, top - 2 * radius)
         seen = slice(low, top + rows + 2 * radius)
         flags = None if valid is None else valid[:, seen]
-        filtered = _filtered(cube[:, :, seen], guide[:, :, seen], flags, radius, eps)
+        filtered = filtered_at_once(cube[:, :, seen], guide[:, :, seen], flags, radius=radius, eps=eps)
         strips.append(filtered[:, :, top - low : top - low + rows])
     return strips[0] if len(strips) == 1 else torch.cat(strips, 2)
 
 
-def _filtered(
+def filtered_at_once(
     cube: Float[Tensor, "b 1 h w"],
     guide: Float[Tensor, "b g h w"],
     valid: PixelMask | None,
+    *,
     radius: int,
     eps: float,
 ) -> Float[Tensor, "b 1 h w"]:
+    """Return what `guided_filter` does, without strips: some forty images are in memory at a time."""
     # Apple's devices have no float64.
     exact = cube.dtype if cube.device.type == "mps" else torch.float64
     taps = [1.0] * (2 * radius + 1)

@@ -9,7 +9,9 @@ from cuvis_ai.html_table import facts_table
 from cuvis_ai.node.base import require_fitted
 from cuvis_ai.pipeline.evaluation.scene_evaluation import SceneEvaluation
 from cuvis_ai.pipeline.evaluation.score_sources import EvaluationArguments, evaluate_graph, options_of
+from cuvis_ai.pipeline.export.onnx_export import export
 from cuvis_ai.pipeline.graph_facts import graph_facts
+from cuvis_ai.pipeline.graph_members import NodeOrName
 from cuvis_ai.pipeline.module_like import ModuleLike
 from cuvis_ai.pipeline.prediction.scene_outputs import digest
 from cuvis_ai.pipeline.saving.sketch_file import read_sketches, write_sketches
@@ -75,6 +77,45 @@ class GraphOnData(ModuleLike):
             1.0
         """
         return evaluate_graph(self._members, self.bands, source, options_of(options))
+
+    def export_onnx(
+        self,
+        path: str | Path,
+        *,
+        input: Literal["float32", "uint16", "int16"] = "float32",
+        layout: Literal["nchw", "nhwc"] = "nchw",
+        outputs: Sequence[NodeOrName] | None = None,
+        no_data: float | None = None,
+    ) -> None:
+        """Write the fitted graph as an ONNX model, of free batch, height and width.
+
+        What ONNX Runtime makes of the stored probe and of a small scene has to be what the graph makes of
+        them. `cuvis-ai predict` takes the file in place of a zip. See docs/export.md.
+
+        Args:
+            path: the file; an old one is replaced at once.
+            input: the number type of the cube that enters, as the camera gives it.
+            layout: of cube and outputs: "nchw" (b, c, h, w), or "nhwc" (b, h, w, c), as files have them.
+            outputs: nodes, and "<node>_detected" for the mask of the scores above the stored threshold; None
+                takes the end nodes, with their masks where there is a threshold.
+            no_data: value that stands for no data in any band (0: in all of them). Such pixels become NaN, as
+                do those with a value that is not finite.
+
+        Raises:
+            NotFittedError: the statistical phase has not run.
+            GraphError: a node, which is named, cannot be exported, or the model computes otherwise than the
+                graph; no file was written.
+            ConfigError: an argument is impossible.
+            MissingExtraError: the extra `export` is not installed.
+
+        Example:
+            >>> graph.export_onnx("model.onnx", input="uint16", layout="nhwc", no_data=0)  # doctest: +SKIP
+        """
+        names = None if outputs is None else self._members.names_of(outputs)
+        export(
+            self._members, self.name, self.bands, path,
+            input=input, layout=layout, outputs=names, no_data=no_data,
+        )  # fmt: skip
 
     def fit_threshold(
         self,

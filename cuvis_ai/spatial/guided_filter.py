@@ -3,7 +3,7 @@
 from typing_extensions import override
 
 from cuvis_ai.errors import GraphError
-from cuvis_ai.functional.filters import guided_filter
+from cuvis_ai.functional.filters import filtered_at_once, guided_filter
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.base.arguments import is_whole, require
 from cuvis_ai.types import CubeTensor, MappedCube, PixelMask
@@ -59,3 +59,7 @@ class GuidedFilter(Node):
         return guided_filter(
             cube[:, :1], cube[:, 1:], None if everywhere else valid, radius=self.radius, eps=self.eps
         )
+
+    def recorded(self, cube: CubeTensor, valid: PixelMask | None) -> MappedCube:
+        """Return the same at once, for an exported model."""
+        return filtered_at_once(cube[:, :1], cube[:, 1:], valid, radius=self.radius, eps=self.eps)

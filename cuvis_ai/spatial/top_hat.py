@@ -54,4 +54,8 @@ class TopHat(Node):
     def forward(self, cube: CubeTensor, valid: PixelMask | None = None) -> MappedCube:
         """Return what stands out of the background; `valid` is False at pixels without data."""
         everywhere = valid is None or bool(valid.all())
-        return top_hat(cube, None if everywhere else valid, self.extent)
+        return self.recorded(cube, None if everywhere else valid)
+
+    def recorded(self, cube: CubeTensor, valid: PixelMask | None) -> MappedCube:
+        """Return the same without a look at the values of `valid`, for an exported model."""
+        return top_hat(cube, valid, self.extent)

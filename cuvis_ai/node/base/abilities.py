@@ -11,7 +11,7 @@ from torch import Tensor
 from cuvis_ai.functional.affine import Affine
 from cuvis_ai.node.base.node import Node
 from cuvis_ai.stats import WeightedMoments
-from cuvis_ai.types import CubeTensor, PixelMask
+from cuvis_ai.types import CubeTensor, MappedCube, PixelMask
 
 
 class Projection(NamedTuple):
@@ -117,6 +117,14 @@ class Anchored(Protocol):
 
     def drift(self) -> Float[Tensor, " m"]:
         """Return how far its coefficients are from those, in logits per deviation of each feature."""
+
+
+@runtime_checkable
+class Recorded(Protocol):
+    """A node whose `forward` looks at values or sizes, to be faster; an exported model has this instead."""
+
+    def recorded(self, cube: CubeTensor, valid: PixelMask | None) -> MappedCube:
+        """Return what `forward` does, by operations that are the same for all values and sizes."""
 
 
 def follower(node: Node) -> Follows | None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from cuvis_ai.errors import GraphError
 from cuvis_ai.execution.calls import called
@@ -22,6 +24,11 @@ _MOST_CHANNELS = 2**18
 
 _LARGEST_MAP = 2**22
 """Numbers in a composed map."""
+
+
+def ramp(channels: int) -> Float[Tensor, " c"]:
+    """Return the fixed input, a spectrum from −1 to 1, in float64."""
+    return torch.linspace(-1.0, 1.0, channels, dtype=torch.float64)
 
 
 def probe(execution: Execution) -> dict[str, Any] | None:
@@ -69,8 +76,8 @@ def _outputs(execution: Execution, root: AffineNode) -> dict[str, CubeTensor] | 
     the map upstream of a node that derives its statistics, whose size is known before.
     """
     center = root.affine().center.detach()
-    ramp = torch.linspace(-1.0, 1.0, len(center), dtype=torch.float64).to(center.device, center.dtype)
-    values, total = {SOURCE: ramp[None, :, None, None]}, 0
+    spectrum = ramp(len(center)).to(center.device, center.dtype)
+    values, total = {SOURCE: spectrum[None, :, None, None]}, 0
     with torch.no_grad():
         for name in execution.topology.order():
             point = execution.topology.input_of(name)
