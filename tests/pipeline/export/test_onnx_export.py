@@ -94,7 +94,7 @@ def test_a_chain_is_one_product_its_function_and_the_threshold(tmp_path: Path) -
     assert found == [
         *("Sub", "MatMul", "Add"),  # normalizer, PCA and whitening, composed
         *("Transpose", "Mul", "ReduceSum"),  # the squared length
-        *("Sub", "Mul", "Transpose"),  # the head
+        *("Sub", "Mul", "Add", "Transpose"),  # the head
         *("IsInf", "Where", "Greater"),  # NaN where a band is infinite; the mask
     ]
     assert (tmp_path / "model.onnx").stat().st_size < 4000
