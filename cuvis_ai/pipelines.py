@@ -18,12 +18,15 @@ from cuvis_ai.training.metrics import AnomalyDetectionMetrics
 from cuvis_ai.training.threshold import Threshold
 from cuvis_ai.types import CUBE
 
+FALSE_ALARM_RATE = 1e-3
+"""The share of normal pixels that the unsupervised detector takes for anomalies, unless given another."""
+
 EVERY = 2**20
 """More components than a cube has bands: at most as many as there are."""
 
 
 def unsupervised(
-    extent: int | None = 13, n_components: int | None = 32, false_alarm_rate: float = 1e-3
+    extent: int | None = 13, n_components: int | None = 32, false_alarm_rate: float = FALSE_ALARM_RATE
 ) -> Graph:
     """Return the graph that finds anomalies without labels; `graph.train(data)` fits it in three passes.
 

@@ -1,24 +1,46 @@
 """Anomalies in scenes without labels: the default detector is fitted to them and applied."""
 
+import json
 import logging
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Unpack
+from typing import Unpack, cast, get_type_hints
 
 from cuvis_ai.data.cube import open_cube
+from cuvis_ai.data.cube_array import CubeArray
+from cuvis_ai.data.folders import cube_name
 from cuvis_ai.data.scene_list import SceneList
 from cuvis_ai.errors import ConfigError, GraphError
+from cuvis_ai.pipeline.evaluation.detection_report import write_detection_report
+from cuvis_ai.pipeline.evaluation.evaluation_files import require_free, write_evaluation
+from cuvis_ai.pipeline.evaluation.scene_evaluation import SceneEvaluation
+from cuvis_ai.pipeline.evaluation.score_sources import evaluate_predictions
 from cuvis_ai.pipeline.graph import Graph
-from cuvis_ai.pipeline.prediction.graph_prediction import PredictionArguments, settings_of
+from cuvis_ai.pipeline.prediction.graph_prediction import PredictionArguments, TruthArguments, settings_of
 from cuvis_ai.pipeline.prediction.predictor import SCENE_ERRORS
 from cuvis_ai.pipeline.prediction.scene_files import find_scenes
-from cuvis_ai.pipeline.prediction.scene_outputs import ScenePrediction
+from cuvis_ai.pipeline.prediction.scene_outputs import ScenePrediction, facts_path
 from cuvis_ai.pipeline.prediction.settings import PredictionSettings
-from cuvis_ai.pipelines import unsupervised
+from cuvis_ai.pipelines import FALSE_ALARM_RATE, unsupervised
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
 
 logger = logging.getLogger(__name__)
+
+
+class DetectedScenes(list[ScenePrediction]):
+    """The scenes that a call of `detect` finished.
+
+    Attributes:
+        evaluation: what the scores of all its scenes are worth; None without masks.
+
+    Example:
+        >>> detect("scene.hdr", masks="mask.npy").evaluation.pooled.anomalies
+        4
+    """
+
+    evaluation: SceneEvaluation | None = None
 
 
 def detect(
@@ -30,7 +52,7 @@ def detect(
     together: bool = False,
     save: str | Path | None = None,
     **options: Unpack[PredictionArguments],
-) -> list[ScenePrediction]:
+) -> DetectedScenes:
     """Return the anomalies of scenes without labels: each scene is fitted, then scored.
 
     The detector is `cuvis_ai.pipelines.unsupervised`, whose scores are in units of their tail: a share
@@ -44,7 +66,8 @@ def detect(
         n_components: components that are kept at most; None for all, which helps with subpixel targets.
         together: whether one detector is fitted to all scenes, which must be of one sensor.
         save: the zip for the fitted graph of one scene, or of all together.
-        options: those of `graph.predict`.
+        options: those of `graph.predict`; with `masks` or `mask_key` the scores are also evaluated, and the
+            threshold stays the detector's.
 
     Raises:
         DatasetNotFoundError: a name names nothing.
@@ -58,17 +81,21 @@ def detect(
     """
     settings = settings_of(options)
     scenes = find_scenes(source)
+    folder = None if out is None else Path(out)
+    predicted = _without_masks(options)
+    if settings.truth is not None and folder is not None:
+        require_free(folder, overwrite=settings.overwrite or settings.goes_on)
     if save is not None and len(scenes) > 1 and not together:
         raise ConfigError(
             f"detect: expected one scene, or all together, for one saved graph, got {len(scenes)} scenes. "
             "Pass --together, or leave --save out."
         )
     groups = [scenes] if together else [[scene] for scene in scenes]
-    done, failed = [], {}
+    done, failed = DetectedScenes(), {}
     for group in groups:
         try:
             graph = _fitted(group, settings, extent, n_components)
-            done += graph.predict(group, out, **options)
+            done += graph.predict(group, out, **predicted)
         except SCENE_ERRORS as err:
             if len(groups) == 1 or isinstance(err, FileExistsError):
                 raise
@@ -77,6 +104,9 @@ def detect(
         else:
             if save is not None:
                 graph.save_to_file(save)
+    done.evaluation = _evaluated([scene for scene in scenes if scene not in failed], done, folder, settings)
+    if folder is not None:
+        _report(scenes, folder, done.evaluation, settings)
     if failed:
         reasons = "\n".join(f"  {path}: {err}" for path, err in failed.items())
         raise GraphError(
@@ -85,13 +115,60 @@ def detect(
     return done
 
 
+def _without_masks(options: PredictionArguments) -> PredictionArguments:
+    """The options of the prediction, whose threshold masks are not to change."""
+    rest = {name: value for name, value in options.items() if name not in get_type_hints(TruthArguments)}
+    return cast(PredictionArguments, rest)
+
+
+def _evaluated(
+    scenes: Sequence[Path],
+    done: Sequence[ScenePrediction],
+    folder: Path | None,
+    settings: PredictionSettings,
+) -> SceneEvaluation | None:
+    """What the scores of the finished scenes are worth, where there are masks."""
+    if settings.truth is None:
+        return None
+    new = {one.name: (one.scores, one.threshold) for one in done}
+    found = {scene: new.get(cube_name(scene)) or _earlier(folder, cube_name(scene)) for scene in scenes}
+    finished = {scene: one for scene, one in found.items() if one is not None}
+    thresholds = {threshold for _, threshold in finished.values()}
+    return evaluate_predictions(
+        {scene: scores for scene, (scores, _) in finished.items()},
+        settings.truth,
+        thresholds.pop() if len(thresholds) == 1 else None,  # else each scene has its own
+        (),
+        settings.reading.axes,
+    )
+
+
+def _earlier(folder: Path | None, name: str) -> tuple[CubeArray, float | None] | None:
+    """The map and the threshold of a scene that an earlier run finished."""
+    if folder is None or not facts_path(folder, name).exists():
+        return None
+    facts = json.loads(facts_path(folder, name).read_text(encoding="utf-8"))
+    return open_cube(folder / facts["files"][0]).values, facts["threshold"]
+
+
+def _report(
+    scenes: Sequence[Path], folder: Path, evaluation: SceneEvaluation | None, settings: PredictionSettings
+) -> None:
+    """Write the page about the finished scenes, and with masks the evaluation's files."""
+    if evaluation is not None:
+        write_evaluation(evaluation, folder, {"data": [str(scene) for scene in scenes]}, overwrite=True)
+    rate = FALSE_ALARM_RATE if settings.false_alarm_rate is None else settings.false_alarm_rate
+    path = write_detection_report(scenes, folder, evaluation, rate if settings.threshold is None else None)
+    logger.info("The report is %s", path)
+
+
 def _fitted(
     scenes: Sequence[Path], settings: PredictionSettings, extent: int | str | None, n_components: int | None
 ) -> Graph:
     pixels = _in_pixels(extent, scenes[0]) if isinstance(extent, str) else extent
     rate = settings.false_alarm_rate
-    graph = unsupervised(pixels, n_components, **({} if rate is None else {"false_alarm_rate": rate}))
-    once = TrainingConfig(trainer=TrainerConfig(max_epochs=0))
+    graph = unsupervised(pixels, n_components, FALSE_ALARM_RATE if rate is None else rate)
+    once = TrainingConfig(trainer=TrainerConfig(max_epochs=0, enable_progress_bar=sys.stdout.isatty()))
     graph.train(SceneList(scenes, **asdict(settings.reading)), once)
     return graph
 

@@ -4,8 +4,11 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
+
 from cuvis_ai.cli.command_line import parser_of
-from cuvis_ai.cli.scene_arguments import add_output_arguments, add_scene_arguments
+from cuvis_ai.cli.scene_arguments import add_output_arguments, add_scene_arguments, add_truth_arguments
+from cuvis_ai.pipeline.evaluation.evaluation_files import tables
 from cuvis_ai.scene_detection import detect
 
 
@@ -17,7 +20,8 @@ def run(arguments: Sequence[str]) -> None:
         cuvis-ai detect flight/*.hdr --out maps --extent 20m --together --save detector.zip
 
     The default detector is fitted to each scene, or to all --together, and applied: scores as a map in the
-    scene's grid, the mask, the connected detections, and a picture.
+    scene's grid, the mask, the connected detections, a picture, and a page about all scenes, report.html.
+    With --masks or --mask-key the scores are also evaluated; the threshold stays the detector's.
     """
     parser = parser_of("detect")
     add_scene_arguments(parser)
@@ -32,12 +36,17 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("--together", action="store_true", help="fit one detector to all scenes")
     parser.add_argument("--save", type=Path, help="zip for the fitted graph, for `cuvis-ai predict`")
     add_output_arguments(parser)
+    add_truth_arguments(parser, "also evaluate: ")
     parser.set_defaults(mask=True, detections=True)
     chosen = vars(parser.parse_args(arguments))
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("cuvis_ai.pipeline.prediction").setLevel(logging.INFO)
+    logging.getLogger("cuvis_ai.scene_detection").setLevel(logging.INFO)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    detect(chosen.pop("scenes"), chosen.pop("out"), **chosen)
+    found = detect(chosen.pop("scenes"), chosen.pop("out"), **chosen)
+    if found.evaluation is not None:
+        for table in tables(found.evaluation):
+            Console().print(table)
 
 
 def _extent(text: str) -> int | str:

@@ -40,7 +40,10 @@ def tables(evaluation: SceneEvaluation) -> Iterator[Table]:
 
 
 def _table(title: str, evaluation: SceneEvaluation, columns: Mapping[str, str], *, counts: bool) -> Table:
-    table = Table(title=Text(title, style="table.title"), title_justify="left", box=SIMPLE_HEAD)
+    table = Table(
+        title=Text(title, style="table.title"), title_justify="left", box=SIMPLE_HEAD, collapse_padding=True,
+        pad_edge=False,
+    )  # fmt: skip
     table.add_column("scene", overflow="fold")
     for heading in [*(("pixels", "anomalies") if counts else ()), *columns.values()]:
         table.add_column(heading, justify="right")
@@ -104,12 +107,20 @@ def write_evaluation(
     require_free(folder, overwrite=overwrite)
     files = [folder / JSON_NAME]
     write_whole(files[0], as_json(evaluation, facts or {}).encode())
+    for name, png in curve_pictures(evaluation).items():
+        files.append(folder / f"{name}.png")
+        write_whole(files[-1], png)
+    return files
+
+
+def curve_pictures(evaluation: SceneEvaluation) -> dict[str, bytes]:
+    """Return the pictures of the curves as PNG files by name; none where there is no curve."""
+    pictures = {}
     for name, figure in _pictures(evaluation).items():
         content = BytesIO()
         figure.savefig(content, format="png", metadata={"Software": None})
-        files.append(folder / f"{name}.png")
-        write_whole(files[-1], content.getvalue())
-    return files
+        pictures[name] = content.getvalue()
+    return pictures
 
 
 def require_free(folder: Path, *, overwrite: bool) -> None:

@@ -54,7 +54,7 @@ def draw_map(
     style.colour_bar(figure, image, axes[1], "score", **ends)
     if threshold is not None and low < threshold < high:
         figure.axes[-1].axhline(threshold, color=style.NORMAL, linewidth=2.0)
-    for number, one in enumerate(detections[:_NUMBERED], 1):
+    for number, one in reversed([*enumerate(detections[:_NUMBERED], 1)]):  # the strongest on top
         _number(axes, number, one)
     if reader.cube.georeference is not None:
         _scale_and_north(axes[0], reader.cube.georeference, scores.shape[1])
@@ -73,12 +73,12 @@ def _highest(scores: NDArray[np.float32], step: int) -> NDArray[np.float32]:
 
 
 def _number(axes: Sequence[Axes], number: int, one: Detection) -> None:
-    radius = max(one.box[2], one.box[3]) / 2 + 2.0
     for panel in axes[:2]:
         panel.plot(one.column, one.row, "o", mfc="none", mec=style.ANOMALY, mew=1.2, ms=10)
         panel.annotate(
-            str(number), (one.column + radius, one.row - radius), color="white", fontsize=9.0,
-            bbox={"boxstyle": "round,pad=0.15", "fc": style.ANOMALY, "ec": "none"}, annotation_clip=True,
+            str(number), (one.column, one.row), (6.0, 5.0), textcoords="offset points", color="white",
+            fontsize=9.0, bbox={"boxstyle": "round,pad=0.15", "fc": style.ANOMALY, "ec": "none"},
+            annotation_clip=True,
         )  # fmt: skip
 
 

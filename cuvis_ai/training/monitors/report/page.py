@@ -4,27 +4,23 @@ import base64
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from importlib.resources import files
 from itertools import pairwise
-
-from jinja2 import Environment, StrictUndefined
 
 from cuvis_ai.training.monitors.records import Drawn, flattened, numbered, readable
 from cuvis_ai.training.monitors.report import charts
 from cuvis_ai.training.monitors.report.diagram import layout
 from cuvis_ai.training.monitors.report.record import Record
+from cuvis_ai.training.monitors.report.rendering import rendered
 
 
 def page(record: Record) -> str:
     """Return the whole page, which needs nothing outside itself; what was recorded is shown as text."""
-    text = files("cuvis_ai.training.monitors.report").joinpath("page.html").read_text(encoding="utf-8")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     best = best_epoch(record)
     n_epochs = record.run.settings.get("trainer", {}).get("max_epochs")
     last = max((value.scalar.epoch for value in record.values), default=0)
-    return environment.from_string(text).render(
+    return rendered(
+        "page.html",
+        title=f"{record.run.name}: report",
         name=record.run.name,
         script=charts.script(),
         started=datetime.fromtimestamp(record.started).astimezone().strftime("%Y-%m-%d %H:%M"),
