@@ -8,32 +8,14 @@ import torch
 
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.errors import GraphError
-from cuvis_ai.execution.execution import Execution
-from cuvis_ai.functional.affine import Affine
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.pca import TrainablePCA
-from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph
-from cuvis_ai.stats import Structure
 from cuvis_ai.target.ace import ACE
-from cuvis_ai.training.config import TrainerConfig, TrainingConfig
 from cuvis_ai.types import CUBE
 from tests.cubes import Batches, as_batches, random_cubes
+from tests.execution.branched import STATISTICS_ONLY, Smooth, branched
 from tests.graphs import masks
-
-STATISTICS_ONLY = TrainingConfig(trainer=TrainerConfig(max_epochs=0, enable_progress_bar=False))
-
-
-class Smooth(Node):
-    """A node of a user's own: a spatial mean over 3 rows, counting its calls."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls = 0
-
-    def forward(self, cube: torch.Tensor) -> torch.Tensor:
-        self.calls += 1
-        return torch.nn.functional.avg_pool2d(cube, (3, 1), 1, (1, 0), count_include_pad=False)
 
 
 class Wrong(Node):
@@ -45,18 +27,6 @@ class Wrong(Node):
         if self.what == "shape":
             return cube.flatten(2)
         raise IndexError("dimension out of range")
-
-
-def branched() -> Graph:
-    graph = Graph()
-    norm = graph.add_node(MinMaxNormalizer(), name="norm")
-    pca = graph.add_node(TrainablePCA(3), parent=norm, name="pca")
-    smooth = graph.add_node(Smooth(), parent=norm, name="smooth")
-    graph.add_node(TrainablePCA(2), parent=smooth, name="smooth_pca")
-    graph.add_node(RXGlobal(), parent=[pca, norm, "smooth_pca"], name="rx")
-    graph.add_node(TrainablePCA(4), parent=[pca, norm], name="joint")
-    graph.train(Batches(as_batches(random_cubes(8))), STATISTICS_ONLY)
-    return graph
 
 
 def test_every_output_is_what_calling_the_nodes_in_turn_gives() -> None:
@@ -87,17 +57,6 @@ def test_what_is_not_read_is_not_computed() -> None:
     assert smooth.calls == 0
     graph.run(random_cubes(), outputs=["rx", "smooth_pca"])
     assert smooth.calls == 1
-
-
-def test_maps_are_composed_up_to_the_furthest_point_that_affine_maps_lead_from() -> None:
-    execution = branched()._members.execution
-    assert execution.base(("pca",)) == CUBE
-    assert execution.base(("pca", "norm")) == CUBE
-    assert execution.base(("pca",), Structure.CHANNELWISE) == ("pca",)
-    assert execution.base(("norm",), Structure.CHANNELWISE) == CUBE
-    assert execution.base(("smooth_pca",)) == ("smooth",)
-    assert execution.base(("rx",)) == ("rx",)
-    assert execution.base(("pca", "smooth")) == ("pca", "smooth")
 
 
 def test_several_ends_need_run_and_say_so() -> None:
@@ -173,26 +132,3 @@ def test_several_nodes_read_the_cube_in_one_pass_each_as_if_alone(tmp_path: Path
     loaded = Graph.load_from_file(tmp_path / "two.zip")
     assert repr(loaded) == repr(graph)
     torch.testing.assert_close(loaded(cubes).output, graph(cubes).output, rtol=0, atol=0, equal_nan=True)
-
-
-def test_fixed_weights_are_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    graph = branched()
-    cube, points = random_cubes(1), [("rx",), ("smooth_pca",)]
-    live = graph._members.execution
-    expected = live.evaluate(cube, points).values
-    calls: list[str] = []
-    affine = MinMaxNormalizer.affine
-
-    def counted(node: MinMaxNormalizer) -> Affine:
-        calls.append(node.name)
-        return affine(node)
-
-    monkeypatch.setattr(MinMaxNormalizer, "affine", counted)
-    fixed = Execution(graph.topology, live.nodes, fixed=True)
-    counts = []
-    for _ in range(2):
-        found = fixed.evaluate(cube, points).values
-        assert all(torch.equal(found[point], expected[point]) for point in points)
-        counts.append(len(calls))
-    assert counts[0] > 0
-    assert counts[1] == counts[0]
