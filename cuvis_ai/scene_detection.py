@@ -37,7 +37,7 @@ class DetectedScenes(list[ScenePrediction]):
 
     Example:
         >>> detect("scene.hdr", masks="mask.npy").evaluation.pooled.anomalies
-        4
+        1
     """
 
     evaluation: SceneEvaluation | None = None

@@ -37,8 +37,9 @@ class GraphOnData(ModuleLike):
         """Return the bands, thresholds, arguments and the nodes' facts of their fit, by name, in words.
 
         Example:
+            >>> from cuvis_ai.pipeline.graph import Graph
             >>> dict(Graph.load_from_file("detector.zip").facts())["context"]
-            '0 pixels around each'
+            '16 pixels around each'
         """
         return list(graph_facts(self._members, self.bands))
 
