@@ -18,7 +18,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.cli.command_line import main
+from cuvis_ai.pipeline.graph import Graph
 from tests.conftest import REPOSITORY
 from tests.data.files import write_envi
 from tests.lentils import write_lentils
@@ -240,6 +242,28 @@ def test_code_stands_in_fenced_blocks_of_a_known_language(page: Path) -> None:
     prose = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     # Four blanks after an empty line are code, too, unless they go on with a list.
     assert not re.findall(r"^(?![ \-*\d]).*\n\n {4,}\S.*", prose, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_commands_of_many_machines_fit_a_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes = [tmp_path / "monday.npy", tmp_path / "tuesday.npy"]
+    for seed, scene in enumerate(scenes):
+        np.save(scene, np.random.default_rng(seed).normal(size=(60, 50, 20)))
+    graph = Graph("rx")
+    graph.add_node(RXGlobal())
+    graph.save_to_file(tmp_path / "unfitted.zip")
+    monkeypatch.chdir(tmp_path)
+    page = REPOSITORY / "docs" / "many_scenes.md"
+    listed = [line for block in blocks(page) if block.language == "bash" for line in commands(block)]
+    (taken,) = (line for line in listed if "fit-shard" in line)
+    (merged,) = (line for line in listed if "cuvis-ai merge" in line)
+    for command in (*(taken.replace("$SLURM_ARRAY_TASK_ID", str(i)) for i in (1, 2)), merged):
+        assert main(shlex.split(command)[1:]) == 0, command
+    pixels = np.concatenate([np.load(scene).reshape(-1, 20) for scene in scenes])
+    fitted = Graph.load_from_file(tmp_path / "fitted.zip")
+    np.testing.assert_allclose(
+        fitted.nodes["rx_global"].cov, np.cov(pixels, rowvar=False), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_recipes_of_contributing_run_in_a_copy_of_the_package(tmp_path: Path) -> None:

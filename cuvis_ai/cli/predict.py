@@ -36,6 +36,10 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--device", default="cpu", help='where it is computed: "cpu", "cuda", "cuda:1", "mps"'
     )
+    parser.add_argument(
+        "--devices", type=int, default=1,
+        help="processes that share the work, each with an accelerator or with its part of the threads",
+    )  # fmt: skip
     chosen = vars(parser.parse_args(arguments))
     # A line a scene, also where there is no terminal for the bar.
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -9,14 +9,15 @@ Advance = Callable[[int, int], None]
 
 
 @contextlib.contextmanager
-def pixel_progress(n_scenes: int, n_pixels: int) -> Iterator[Advance]:
+def pixel_progress(n_scenes: int, n_pixels: int, *, show: bool = True) -> Iterator[Advance]:
     """Give what advances the bar, which is drawn on standard error if that is a terminal.
 
     Args:
         n_scenes: how many scenes there are.
         n_pixels: how many pixels they have together.
+        show: whether a bar is drawn at all.
     """
-    if not sys.stderr.isatty():
+    if not (show and sys.stderr.isatty()):
         yield lambda pixels, scenes: None
         return
     # rich takes a tenth of a second to import

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,29 @@ logger = logging.getLogger(__name__)
 
 SCENE_ERRORS = (CubeFormatError, GraphError, OSError, MemoryError)
 """What ends the prediction of one scene, but not that of the others."""
+
+
+class Share(NamedTuple):
+    """What a process did of the scenes that it was given."""
+
+    done: list[ScenePrediction]
+    """Those that it finished."""
+    failed: dict[Path, str]
+    """Why others could not be predicted."""
+
+    def all_done(self, scenes: Sequence[Path]) -> list[ScenePrediction]:
+        """Return what was finished.
+
+        Raises:
+            GraphError: some scenes could not be predicted; the others have been.
+        """
+        if not self.failed:
+            return self.done
+        reasons = "\n".join(f"  {path}: {err}" for path, err in self.failed.items())
+        raise GraphError(
+            f"predict: {len(self.failed)} of {len(scenes)} scenes failed, the others are done:\n"
+            f"{reasons}\nMend these, and run the same command again with --resume."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,13 +93,12 @@ class Predictor:
         reader.require_data()
         return self.scorer.refitted(self.refit, reader)
 
-    def to_folder(self, scenes: Sequence[Path], folder: Path) -> list[ScenePrediction]:
-        """Write the maps of scenes and return those that this process finished.
+    def prepare(self, scenes: Sequence[Path], folder: Path) -> None:
+        """Make the folder, and refuse, remove or leave what stands there.
 
         Raises:
             FileExistsError: maps of a scene stand in the folder and are neither replaced nor gone on from.
             ConfigError: the folder is one of the scenes' own.
-            GraphError: some scenes could not be predicted; the others have been.
         """
         if any(scene.parent.resolve() == folder.resolve() for scene in scenes):
             raise ConfigError(
@@ -85,26 +107,23 @@ class Predictor:
             )
         folder.mkdir(parents=True, exist_ok=True)
         self._clear(scenes, folder)
-        failed: dict[Path, Exception] = {}
+
+    def share(self, scenes: Sequence[Path], folder: Path, *, show_progress: bool = True) -> Share:
+        """Write the maps of scenes, as far as they are this process's share."""
+        failed: dict[Path, str] = {}
         jobs = list(self._jobs(scenes, folder, failed))
         done = []
-        with pixel_progress(len(scenes), sum(job.pixels for job in jobs)) as advance:
+        with pixel_progress(len(scenes), sum(job.pixels for job in jobs), show=show_progress) as advance:
             for job in jobs:
                 try:
                     if (prediction := job.run(advance)) is not None:
                         done.append(prediction)
                         logger.info("%s: %s", job.path, _summary(prediction))
                 except SCENE_ERRORS as err:
-                    failed[job.path] = err
+                    failed[job.path] = str(err)
                     logger.warning("%s: not predicted: %s", job.path, err)
                 advance(0, 1)
-        if failed:
-            reasons = "\n".join(f"  {path}: {err}" for path, err in failed.items())
-            raise GraphError(
-                f"predict: {len(failed)} of {len(scenes)} scenes failed, the others are done:\n"
-                f"{reasons}\nMend these, and run the same command again with --resume."
-            )
-        return done
+        return Share(done, failed)
 
     def _clear(self, scenes: Sequence[Path], folder: Path) -> None:
         """Refuse, remove or leave what stands in the folder."""
@@ -122,7 +141,7 @@ class Predictor:
                     "to replace them, --resume to do the rest only, or another folder."
                 )
 
-    def _jobs(self, scenes: Sequence[Path], folder: Path, failed: dict[Path, Exception]) -> Iterator["_Job"]:
+    def _jobs(self, scenes: Sequence[Path], folder: Path, failed: dict[Path, str]) -> Iterator["_Job"]:
         """Yield what there is to do for each scene: this process' share of the strips of all."""
         i, n = self.settings.shard
         counted = 0
@@ -135,8 +154,9 @@ class Predictor:
                 reader = self._reader(cube)
                 strips = self.scorer.strips(reader)
             except SCENE_ERRORS as err:
-                failed[path] = err
-                logger.warning("%s: not predicted: %s", path, err)
+                if counted % n == i - 1:  # one process says it
+                    failed[path] = str(err)
+                    logger.warning("%s: not predicted: %s", path, err)
                 counted += 1
                 continue
             own = [strip for at, strip in enumerate(strips, counted) if at % n == i - 1]
@@ -231,7 +251,8 @@ def _facts_of(path: Path, reader: SceneReader) -> dict[str, Any]:
 def _described(settings: PredictionSettings) -> dict[str, Any]:
     """The settings that make what is written another."""
     described = asdict(settings)
-    for name in ("shard", "overwrite", "resume", "truth"):  # the truth is in the threshold
+    # The truth is in the threshold.
+    for name in ("shard", "overwrite", "resume", "devices", "truth"):
         del described[name]
     return described
 

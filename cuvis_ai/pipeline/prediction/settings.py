@@ -42,6 +42,8 @@ class PredictionSettings:
     """How scenes are read."""
     shard: tuple[int, int] = (1, 1)
     """(i, n): this process does the i-th of n shares, counted from 1, of the strips of all scenes."""
+    devices: int = 1
+    """How many processes share the work: each has an accelerator of its own, or its part of the threads."""
     overwrite: bool = False
     """Whether to replace what an earlier run wrote."""
     resume: bool = False
@@ -55,6 +57,7 @@ class PredictionSettings:
                 f"`format` as one of {', '.join(WRITERS)}, got {self.format!r}": self.format not in WRITERS,
                 f"`min_pixels` of 1 or more, got {self.min_pixels}": self.min_pixels < 1,
                 f"`top` of 1 or more, got {self.top}": self.top is not None and self.top < 1,
+                f"`devices` of 1 or more, got {self.devices}": self.devices < 1,
                 f"`shard` as i/n with i from 1 to n, got {i}/{n}": not 1 <= i <= n,
                 **self.reading.problems(),
             },
