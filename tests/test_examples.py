@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from cuvis_ai.cli.configured_run import run_config
 from cuvis_ai.data.lentils_anomaly import LentilsAnomaly
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.pipelines import unsupervised
-from cuvis_ai.training.threshold import Threshold
+from cuvis_ai.training.threshold import Threshold, stored_threshold
 from tests.conftest import REPOSITORY
 from tests.lentils import write_lentils
 from tests.test_docs import run_script
@@ -113,9 +114,12 @@ def test_detect_is_the_unsupervised_pipeline(run: Run, tmp_path: Path) -> None:
     assert list(graph.topology.parents.items()) == list(ready.topology.parents.items())
     for name, node in ready.nodes.items():
         assert repr(graph.nodes[name]) == repr(node)
-    assert graph.leaves["threshold"].value == pytest.approx(ready.leaves["threshold"].value, rel=1e-5)
+    expected = ready.leaves["threshold"].value
+    assert float(graph.nodes["calibrated"].threshold) == pytest.approx(expected, rel=1e-6)
     found = values_of(tmp_path / "outputs" / "artifacts")
-    assert {"anomaly_auroc", "score_mean", "threshold"} <= found.keys()
+    assert {"anomaly_auroc", "score_mean"} <= found.keys()
+    rated = run("detect", "data=lentils", "nodes.calibrated.false_alarm_rate=1e-2").nodes["calibrated"]
+    assert stored_threshold(rated, ()) == pytest.approx(math.log(10), rel=1e-6)  # that a mask is made with
     assert run("detect", "data=lentils", "nodes.top_hat.extent=21").nodes["rx"].extent == 21
 
 
