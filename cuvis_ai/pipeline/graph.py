@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
+import torch
 from torch import Tensor
 
+from cuvis_ai.data.cube_batch import is_cube_source
 from cuvis_ai.errors import GraphError
 from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.leaf.reading import Evaluation
@@ -18,6 +20,7 @@ from cuvis_ai.pipeline.evaluation.score_sources import with_normal_quantile
 from cuvis_ai.pipeline.graph_input import GraphInput, InputGate, PixelFlags
 from cuvis_ai.pipeline.graph_members import AnyLeaf, AnyNode, NodeOrName
 from cuvis_ai.pipeline.graph_on_data import GraphOnData
+from cuvis_ai.pipeline.needed_part import needed_part
 from cuvis_ai.pipeline.prediction.graph_prediction import PredictionArguments, predict, settings_of
 from cuvis_ai.pipeline.prediction.scene_outputs import ScenePrediction
 from cuvis_ai.pipeline.saving import graph_file
@@ -212,7 +215,8 @@ class Graph(GraphOnData):
             NotFittedError: the statistical phase has not run.
         """
         end = self.topology.end()
-        batch, evaluation = self._evaluate(cube, [(end,)], valid, self._gate(wavelengths, match_bands))
+        gate = self._gate(wavelengths, match_bands, end_alone=is_cube_source(cube))
+        batch, evaluation = self._evaluate(cube, [(end,)], valid, gate)
         found = {} if evaluation.valid is None else {"valid": evaluation.valid}
         labels = batch.get("labels") if labels is None else labels
         return GraphOutput(evaluation.masked((end,)), labels, {**(metadata or {}), **found})
@@ -260,13 +264,13 @@ class Graph(GraphOnData):
         refit = self._engine("refit").refitted if settings.refit else None
         return predict(self._members, self.name, self.bands, source, out, settings, refit)
 
-    def _gate(self, wavelengths: Sequence[float] | Tensor | None, match_bands: bool) -> InputGate:
-        return InputGate(
-            bands=self.bands,
-            execution=self._members.execution,
-            wavelengths=wavelengths,
-            match_bands=match_bands,
-        )
+    def _gate(
+        self, wavelengths: Sequence[float] | Tensor | None, match_bands: bool, *, end_alone: bool = False
+    ) -> InputGate:
+        execution, bands = self._members.execution, self.bands
+        if end_alone and not (torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())):
+            execution, bands = needed_part(execution, bands)  # a copy, which hands no gradients on
+        return InputGate(bands=bands, execution=execution, wavelengths=wavelengths, match_bands=match_bands)
 
     def _evaluate(
         self, cube: GraphInput, points: Sequence[Point], valid: PixelFlags | None, gate: InputGate
@@ -274,7 +278,7 @@ class Graph(GraphOnData):
         for point in points:
             self._members.node(point[0])
         batch = gate.batch(cube, valid=valid)
-        return batch, self._members.execution.evaluate(batch["cube"], points, batch.get("valid"))
+        return batch, gate.execution.evaluate(batch["cube"], points, batch.get("valid"))
 
     def save_to_file(self, path: str | Path) -> None:
         """Write structure, hyper-parameters and weights to a zip file; an old file is replaced at once."""

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from cuvis_ai.data.loading.pixels import Window
 from cuvis_ai.execution.execution import Execution
-from cuvis_ai.execution.needed_channels import channels_read, needed_channels, sliced
 from cuvis_ai.node.base import structure_of
+from cuvis_ai.pipeline.needed_part import needed_part
 from cuvis_ai.pipeline.scene_reader import SceneReader
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 from cuvis_ai.stats import Structure
@@ -135,11 +135,8 @@ def scorer_of(
         bands: those of training.
         all_bands: whether it is to be given all of them.
     """
-    halo, needed = execution.halo((end,)), None if all_bands else needed_channels(execution)
-    total = None if needed is None else channels_read(execution)
-    unlike = bands.wavelengths is not None and len(bands.wavelengths) != total
-    nodes = execution.nodes
-    if not (needed is None or total is None or unlike):
-        nodes, bands = sliced(execution, needed, total).nodes, bands.of_needed(needed, total)
-    fixed = Execution(execution.topology, nodes, fixed=True)
+    halo = execution.halo((end,))
+    if not all_bands:
+        execution, bands = needed_part(execution, bands)
+    fixed = Execution(execution.topology, execution.nodes, fixed=True)
     return Scorer(execution=fixed, end=end, halo=halo), bands

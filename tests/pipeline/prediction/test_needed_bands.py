@@ -79,3 +79,28 @@ def test_the_nearest_bands_are_those_of_the_chosen_ones(chooser: Graph) -> None:
     assert bands.nearest([395.0, 480.0, 590.0, 930.0]) == [0, 2, 3]
     with pytest.raises(GraphError, match=r"got none for \[900\.0\]"):
         bands.nearest([395.0, 590.0, 2000.0])
+
+
+def test_a_graph_that_is_called_with_a_file_reads_the_needed_bands_alone(
+    chooser: Graph, tmp_path: Path
+) -> None:
+    expected = scores(chooser, tmp_path / "train" / "a.hdr")
+    holes = cube()
+    holes[3, 4, 1] = np.nan  # in no band that is needed
+    for name, nm, values in (("b", NM, holes), ("c", [400, 600, 900], cube()[:, :, [0, 2, 5]])):
+        write_envi(tmp_path / f"{name}.hdr", values, wavelength=listed(nm), **UNITS)
+        found = chooser(tmp_path / f"{name}.hdr")
+        np.testing.assert_allclose(found.output[0, 0], expected, rtol=1e-6)
+        assert "valid" not in found.metadata
+    # A node that sees all bands is given all of them.
+    inside = chooser.run(tmp_path / "train" / "a.hdr", ["min_max_normalizer"])
+    assert inside["min_max_normalizer"].shape[1] == 6
+
+
+def test_gradients_reach_the_weights_of_a_graph_that_is_called_with_a_file(
+    chooser: Graph, tmp_path: Path
+) -> None:
+    selector = chooser.nodes["soft_channel_selector"]
+    selector.prepare_for_train()  # type: ignore[operator]  # a node
+    found = chooser(tmp_path / "train" / "a.hdr").output
+    assert found.requires_grad == any(p.requires_grad for p in chooser.parameters())
