@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from cuvis_ai.band_study import BandStudy, StudyRow, study_bands
+from cuvis_ai.band_study import BandStudy, StudyRow, chosen_detector, study_bands
 from cuvis_ai.cli.command_line import parser_of
 from cuvis_ai.cli.scene_arguments import add_scene_arguments
 from cuvis_ai.pipeline.scene_masks import MaskOptions
@@ -18,7 +18,7 @@ def run(arguments: Sequence[str]) -> None:
     """Say which k bands a camera needs for what scenes show, and what is lost with them.
 
     Example:
-        cuvis-ai select-bands scene.mat --mask-key map --k 5,10,15,30 --out bands
+        cuvis-ai select-bands scene.mat --mask-key map --k 5,10,15,30 --out bands --save bands.zip
         cuvis-ai select-bands flight/*.hdr --masks truth
         cuvis-ai select-bands scene.hdr
 
@@ -44,9 +44,12 @@ def run(arguments: Sequence[str]) -> None:
         help="value of masks that means an anomaly (default: all but 0); repeatable",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, help="folder for bands.csv and bands.png")
+    parser.add_argument(
+        "--save", type=Path, help="zip for RX on the marked bands, which `cuvis-ai predict` reads alone"
+    )
     chosen = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    out = chosen.pop("out", None)
+    out, save = chosen.pop("out", None), chosen.pop("save", None)
     truth = {key: chosen.pop(key) for key in ("mask", "masks", "mask_key", "anomaly_labels") if key in chosen}
     masks = MaskOptions(**truth) if any(truth.values()) else None
     study = study_bands(chosen.pop("scenes"), chosen.pop("k"), masks=masks, **chosen)
@@ -58,6 +61,9 @@ def run(arguments: Sequence[str]) -> None:
             console.print(f"{mark} {row.k} bands: {_bands(row)}", highlight=False, soft_wrap=True)
     for path in study.write(out) if out is not None else ():
         console.print(str(path), markup=False, highlight=False)
+    if save is not None:
+        chosen_detector(study).save_to_file(save)
+        console.print(str(save), markup=False, highlight=False)
 
 
 def _table(study: BandStudy) -> Table:

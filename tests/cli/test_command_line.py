@@ -58,7 +58,6 @@ def test_modules_without_run_are_no_commands() -> None:
         "hydra-run",
         "output-folder",
         "scene-arguments",
-        "shown-facts",
         "sweep",
     } == modules - commands().keys()
 
