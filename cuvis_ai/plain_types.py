@@ -88,9 +88,12 @@ def argument_misfits(
 ) -> list[str]:
     """Return what is wrong with keyword arguments, by the annotations of what is called with them."""
     try:
-        parameters = inspect.signature(made, eval_str=True).parameters
+        signature = inspect.signature(made, eval_str=True).parameters
     except NameError:  # an annotation of a user's class that is imported for type checkers alone
         return []
+    # A class whose base is a protocol takes any, and needs none, unless it has a constructor of its own.
+    any_number = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = {name: one for name, one in signature.items() if one.kind not in any_number}
     found = [f"{where}: `{name}`: no such argument." for name in arguments if name not in parameters]
     for name, parameter in parameters.items():
         if name in arguments:

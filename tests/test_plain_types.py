@@ -18,6 +18,7 @@ from cuvis_ai.node.base import Node
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.plain_types import argument_misfits, misfit
 from cuvis_ai.training.losses import OrthogonalityLoss, WeightedMultiLoss
+from cuvis_ai.training.monitors import Monitor
 from tests.cases import NODES
 from tests.found import final_classes
 
@@ -77,6 +78,16 @@ def test_arguments_are_judged_by_their_annotations() -> None:
         "node: `size`: missing.",
         "node: `names`: expected a list, got 1.",
     ]
+
+
+def test_a_class_of_a_protocol_needs_no_argument() -> None:
+    """Python shows its constructor as (*args, **kwargs); a monitor of a configuration may be such a class."""
+
+    class Bare(Monitor):
+        pass
+
+    assert argument_misfits({}, Bare, "monitor") == []
+    assert argument_misfits({"args": 1}, Bare, "monitor") == ["monitor: `args`: no such argument."]
 
 
 # Constructors.

@@ -7,7 +7,12 @@ from pathlib import Path
 from rich.console import Console
 
 from cuvis_ai.cli.command_line import parser_of
-from cuvis_ai.cli.scene_arguments import add_output_arguments, add_scene_arguments, add_truth_arguments
+from cuvis_ai.cli.scene_arguments import (
+    add_allow,
+    add_output_arguments,
+    add_scene_arguments,
+    add_truth_arguments,
+)
 from cuvis_ai.pipeline.evaluation.evaluation_files import tables
 from cuvis_ai.scene_detection import detect
 
@@ -37,12 +42,14 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("--save", type=Path, help="zip for the fitted graph, for `cuvis-ai predict`")
     add_output_arguments(parser)
     add_truth_arguments(parser, "also evaluate: ")
+    add_allow(parser)
     parser.set_defaults(mask=True, detections=True)
     chosen = vars(parser.parse_args(arguments))
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("cuvis_ai.pipeline.prediction").setLevel(logging.INFO)
     logging.getLogger("cuvis_ai.scene_detection").setLevel(logging.INFO)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    del chosen["allow"]  # its formats are known by now
     found = detect(chosen.pop("scenes"), chosen.pop("out"), **chosen)
     if found.evaluation is not None:
         for table in tables(found.evaluation):

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cuvis_ai.cli.command_line import parser_of
-from cuvis_ai.cli.scene_arguments import add_scene_arguments, add_truth_arguments
+from cuvis_ai.cli.scene_arguments import add_allow, add_scene_arguments, add_truth_arguments
 from cuvis_ai.errors import ConfigError
 from cuvis_ai.pipeline.evaluation.evaluation_files import require_free, tables, write_evaluation
 from cuvis_ai.pipeline.evaluation.score_sources import evaluate_maps
@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--match-bands", action="store_true", help="take each scene's bands nearest to those of training"
     )
-    parser.add_argument("--allow", action="append", default=[], help="a package of your own nodes")
+    add_allow(parser)
     parser.add_argument(
         "--device", default="cpu", help='where it is computed: "cpu", "cuda", "cuda:1", "mps"'
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cuvis_ai.cli.command_line import parser_of
-from cuvis_ai.cli.scene_arguments import add_scene_arguments, share
+from cuvis_ai.cli.scene_arguments import add_allow, add_scene_arguments, share
 from cuvis_ai.data.scene_list import SceneList
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.pipeline.prediction.scene_files import find_scenes
@@ -25,7 +25,7 @@ def run(arguments: Sequence[str]) -> None:
         "--shard", type=share, default=(1, 1), metavar="I/N", help="take the I-th of N shares, from 1"
     )
     parser.add_argument("--out", type=Path, required=True, help="file of the statistics")
-    parser.add_argument("--allow", action="append", default=[], help="a package of your own nodes")
+    add_allow(parser)
     chosen = vars(parser.parse_args(arguments))
     graph = Graph.load_from_file(chosen.pop("graph"), allow=chosen.pop("allow"))
     shard, out, scenes = (chosen.pop(name) for name in ("shard", "out", "scenes"))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cuvis_ai.cli.command_line import parser_of
+from cuvis_ai.cli.scene_arguments import add_allow
 from cuvis_ai.pipeline.graph import Graph
 
 
@@ -19,7 +20,7 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("graph", type=Path, help="the zip that the shares were taken with")
     parser.add_argument("parts", type=Path, nargs="+", metavar="PART", help="the files of all shares")
     parser.add_argument("--out", type=Path, required=True, help="zip for the fitted graph")
-    parser.add_argument("--allow", action="append", default=[], help="a package of your own nodes")
+    add_allow(parser)
     chosen = parser.parse_args(arguments)
     graph = Graph.load_from_file(chosen.graph, allow=chosen.allow)
     left = graph.fit_from(chosen.parts)

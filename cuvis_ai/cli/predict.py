@@ -5,7 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cuvis_ai.cli.command_line import parser_of
-from cuvis_ai.cli.scene_arguments import add_output_arguments, add_scene_arguments, add_truth_arguments
+from cuvis_ai.cli.scene_arguments import (
+    add_allow,
+    add_output_arguments,
+    add_scene_arguments,
+    add_truth_arguments,
+)
 from cuvis_ai.pipeline.graph import Graph
 
 
@@ -32,7 +37,7 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--refit", action="store_true", help="fit the statistics to each scene; the threshold stays"
     )
-    parser.add_argument("--allow", action="append", default=[], help="a package of your own nodes")
+    add_allow(parser)
     parser.add_argument(
         "--device", default="cpu", help='where it is computed: "cpu", "cuda", "cuda:1", "mps"'
     )

@@ -1,8 +1,10 @@
 """Arguments that commands on scenes share: which scenes, how they are read, what is written of them."""
 
-from argparse import ArgumentParser, BooleanOptionalAction
+from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction
 from pathlib import Path
 
+from cuvis_ai.data.format_search import allow_formats
+from cuvis_ai.errors import ConfigError
 from cuvis_ai.pipeline.prediction.writers import WRITERS
 
 
@@ -47,6 +49,22 @@ def add_truth_arguments(parser: ArgumentParser, purpose: str = "") -> None:
         "--ignore-label", type=float, action="append", default=[], dest="ignore_labels",
         help="value of masks that means unknown: these pixels do not count; repeatable",
     )  # fmt: skip
+
+
+def add_allow(parser: ArgumentParser) -> None:
+    """Add the packages whose code may run: classes that a graph names, and formats of scenes."""
+    parser.add_argument(
+        "--allow", action="append", default=[], type=_with_its_formats, metavar="PACKAGE",
+        help="a package of your own, or a plug-in, whose nodes and formats may be used; repeatable",
+    )  # fmt: skip
+
+
+def _with_its_formats(package: str) -> str:
+    try:
+        allow_formats([package])
+    except ConfigError as err:
+        raise ArgumentTypeError(str(err)) from err
+    return package
 
 
 def add_output_arguments(parser: ArgumentParser) -> None:

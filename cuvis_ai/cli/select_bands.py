@@ -10,7 +10,7 @@ from rich.table import Table
 
 from cuvis_ai.band_study import BandStudy, StudyRow, chosen_detector, study_bands
 from cuvis_ai.cli.command_line import parser_of
-from cuvis_ai.cli.scene_arguments import add_scene_arguments
+from cuvis_ai.cli.scene_arguments import add_allow, add_scene_arguments
 from cuvis_ai.pipeline.scene_masks import MaskOptions
 
 
@@ -30,6 +30,7 @@ def run(arguments: Sequence[str]) -> None:
     """
     parser = parser_of("select-bands")
     add_scene_arguments(parser)
+    add_allow(parser)
     parser.add_argument(
         "--k", type=_counts, default=[5, 10, 15, 30], metavar="N,N,…", help="numbers of bands"
     )
@@ -48,6 +49,7 @@ def run(arguments: Sequence[str]) -> None:
         "--save", type=Path, help="zip for RX on the marked bands, which `cuvis-ai predict` reads alone"
     )
     chosen = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
+    del chosen["allow"]  # its formats are known by now
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     out, save = chosen.pop("out", None), chosen.pop("save", None)
     truth = {key: chosen.pop(key) for key in ("mask", "masks", "mask_key", "anomaly_labels") if key in chosen}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cuvis_ai.cli.command_line import parser_of
+from cuvis_ai.cli.scene_arguments import add_allow
 from cuvis_ai.data.cube import open_cube
 from cuvis_ai.errors import escaped
 from cuvis_ai.pipeline.graph import Graph
@@ -23,7 +24,7 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("file", type=Path, help="a zip that graph.save_to_file wrote, or a scene")
     parser.add_argument("--key", help="the cube's array in a file of several")
     parser.add_argument("--axes", help='order of the axes of arrays, such as "chw"')
-    parser.add_argument("--allow", action="append", default=[], help="a package of your own nodes")
+    add_allow(parser)
     chosen = parser.parse_args(arguments)
     if chosen.file.suffix.lower() == ".zip":
         graph = Graph.load_from_file(chosen.file, allow=chosen.allow)

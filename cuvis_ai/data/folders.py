@@ -4,7 +4,7 @@ import logging
 import re
 from pathlib import Path
 
-from cuvis_ai.data.format_search import FORMATS
+from cuvis_ai.data.format_search import known_formats
 from cuvis_ai.data.mask_pictures import SUFFIXES as PICTURES
 from cuvis_ai.data.sources.name_order import by_number
 from cuvis_ai.errors import ConfigError, DatasetNotFoundError
@@ -19,7 +19,6 @@ logger = logging.getLogger(__name__)
 
 _REFERENCE = re.compile(r"(?<![a-z])(white|dark|whitedark)[ _-]?ref(erence)?(?![a-z])")
 """What the names of a scanner's recordings of its shutter and of a white tile have in them."""
-_CUBE_SUFFIXES = tuple(suffix for known in FORMATS for suffix in known.suffixes)
 
 
 def require_folder(folder: Path, where: str, advice: str) -> Path:
@@ -84,11 +83,12 @@ def find_cubes(folder: Path) -> list[Path]:
 
     So are a scanner's references, such as `DARKREF_a.hdr` and `WHITEREF_a.hdr` beside `a.hdr`.
     """
+    suffixes = cube_suffixes()
     found = sorted(
         (
             path
             for path in folder.iterdir()
-            if path.suffix.lower() in _CUBE_SUFFIXES
+            if path.suffix.lower() in suffixes
             and not path.name.startswith(".")
             and not cube_name(path).endswith(MASK_ENDING)
         ),
@@ -104,12 +104,17 @@ def find_cubes(folder: Path) -> list[Path]:
     return [path for path in found if path not in references]
 
 
+def cube_suffixes() -> tuple[str, ...]:
+    """Return the endings, in lower case, of files that are taken for cubes in a folder."""
+    return tuple(suffix for known in known_formats() for suffix in known.suffixes)
+
+
 def cube_name(path: Path) -> str:
     """Return a cube's name: its file name without endings (`a` for `a.npy` and for `a.dat.hdr`)."""
     inner = Path(path.stem)
     suffixes = (path.suffix.lower(), inner.suffix.lower())
     named_twice = any(
-        suffixes[0] in known.suffixes and suffixes[1] in known.data_suffixes for known in FORMATS
+        suffixes[0] in known.suffixes and suffixes[1] in known.data_suffixes for known in known_formats()
     )
     return inner.stem if named_twice else inner.name
 
@@ -119,5 +124,5 @@ def find_mask(cube: Path, folders: list[Path]) -> Path | None:
     name = cube_name(cube)
     stems = [cube.parent / f"{name}{MASK_ENDING}"]
     stems += [folder / stem for folder in folders for stem in (name, f"{name}{MASK_ENDING}")]
-    candidates = (Path(f"{stem}{suffix}") for stem in stems for suffix in (*PICTURES, *_CUBE_SUFFIXES))
+    candidates = (Path(f"{stem}{suffix}") for stem in stems for suffix in (*PICTURES, *cube_suffixes()))
     return next((path for path in candidates if path.exists()), None)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from lightning.pytorch import Callback, LightningDataModule
 
+from cuvis_ai.data.format_search import allow_formats
 from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.node.base import Node
@@ -22,6 +23,7 @@ from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.pipeline.saving.class_path import CODE_KEYS, resolve
 from cuvis_ai.pipeline.saving.wrapped_module import ARGUMENTS, MODULE, made
 from cuvis_ai.plain_types import argument_misfits, misfit
+from cuvis_ai.plugins import MONITORS, NODES
 from cuvis_ai.training.config import TrainingConfig
 from cuvis_ai.training.monitors import Monitor
 from cuvis_ai.training.setting_rules import unknown_key
@@ -37,6 +39,8 @@ _SETTINGS: dict[str, Any] = {
 KNOWN_KEYS = (*PARTS, *_SETTINGS)
 _SECRET = re.compile(r"(^|_)(key|token|password|secret|credentials?)$", re.IGNORECASE)
 _CALLBACKS = ("lightning.pytorch.callbacks",)
+_OFFERED: dict[type[Any], str] = {Node: NODES, Monitor: MONITORS}
+"""Where plug-ins offer classes of these kinds by name."""
 
 
 class Built(NamedTuple):
@@ -54,7 +58,8 @@ def build(config: Mapping[str, Any], allow: Sequence[str] = ()) -> Built:
         config: keys `graph`, `nodes`, `loss_leaves`, `metric_leaves`, `visualization_leaves`,
             `monitoring`, `datamodule`, `training`; `output_dir`, `save_to` and `ckpt_path` are for the
             caller.
-        allow: packages besides `cuvis_ai` whose classes may be named; it never counts in a configuration,
+        allow: packages besides `cuvis_ai` whose classes may be named, plug-ins by their names, and whose
+            formats are read; it never counts in a configuration,
             which would allow itself what it likes.
 
     Raises:
@@ -83,6 +88,8 @@ def build(config: Mapping[str, Any], allow: Sequence[str] = ()) -> Built:
     problems += _code_keys(config)
     if of_allow := _problems_of_allow(config.get("allow"), allow):
         problems, allow = [*problems, *of_allow], ()
+    with _collecting(problems):
+        allow_formats(allow)
     graph = Graph(name)
     complete = _add_nodes(graph, parts["nodes"], allow, problems)
     for group in LEAF_KEYS:
@@ -228,7 +235,7 @@ def _made(where: str, description: Any, base: type[Any], allow: Sequence[str]) -
     arguments, target = _without(description, "_target_", None, Any)
     if target is None:
         raise ConfigError("expected a mapping with `_target_: package.module.Class`.")
-    cls = resolve(target, (base,), allow)
+    cls = resolve(target, (base,), allow, group=_OFFERED.get(base))
     known = inspect.signature(cls).parameters
     problems = [_unknown(f"{where}.", key, known) for key in arguments if key not in known]
     if not problems:

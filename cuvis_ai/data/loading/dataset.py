@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from cuvis_ai.data.band_selection import BandSelection
 from cuvis_ai.data.cube import Cube, open_cube
+from cuvis_ai.data.format_search import allow_formats, allowed_packages
 from cuvis_ai.data.loading.collate import Sample
 from cuvis_ai.data.loading.pixels import Window, read_window, why_invalid
 from cuvis_ai.data.loading.sampler import Repeated
@@ -90,6 +91,15 @@ class CubeDataset(Dataset[Sample]):
         other = copy(self)
         other.context = pixels
         return other
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state with the plug-ins that a worker process needs, too, where it is not forked."""
+        return {**vars(self), "_allowed": allowed_packages()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state in a worker process."""
+        allow_formats(state.pop("_allowed"))
+        vars(self).update(state)
 
     def __len__(self) -> int:
         return len(self.items)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cuvis_ai.data.folders import cube_name, find_cubes
-from cuvis_ai.data.format_search import FORMATS
+from cuvis_ai.data.format_search import known_formats
 from cuvis_ai.data.sources.name_order import by_number
 from cuvis_ai.errors import ConfigError, DatasetNotFoundError
 
@@ -61,11 +61,11 @@ def _named(path: Path) -> Sequence[Path]:
 
 
 def _is_store(path: Path) -> bool:
-    return any((path / name).is_file() for one in FORMATS for name in one.folder_files)
+    return any((path / name).is_file() for one in known_formats() for name in one.folder_files)
 
 
 def _is_cube(path: Path) -> bool:
     """Whether a pattern means this file: an ENVI header's data file is not a second scene."""
     if path.is_dir():
         return _is_store(path)
-    return any(path.suffix.lower() in one.suffixes for one in FORMATS)
+    return any(path.suffix.lower() in one.suffixes for one in known_formats())

@@ -30,6 +30,7 @@ from cuvis_ai.pipeline.saving.class_path import class_path, resolve
 from cuvis_ai.pipeline.saving.wrapped_module import made, written
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 from cuvis_ai.plain_types import argument_misfits, misfit
+from cuvis_ai.plugins import NODES
 
 FORMAT = 1
 HOMES = (
@@ -251,7 +252,8 @@ def _built(manifest: _Manifest, weights: dict[str, Tensor], allow: Sequence[str]
 
 def _made(kind: str, entry: Mapping[str, Any], base: type[Any], allow: Sequence[str]) -> Any:
     where, arguments = f"{kind} `{entry['name']}`", entry["arguments"]
-    cls = resolve(entry["class"], (base,), allow, ours=HOMES, closed=CLOSED)
+    group = NODES if base is Node else None
+    cls = resolve(entry["class"], (base,), allow, ours=HOMES, closed=CLOSED, group=group)
     arguments = made(cls, arguments, allow, where)
     if misfits := argument_misfits(arguments, cls, where):
         raise ArchiveError(" ".join(misfits))

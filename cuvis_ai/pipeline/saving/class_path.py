@@ -1,9 +1,9 @@
 """Class paths: how files and configurations name a class, and which classes they may name.
 
-A path is `module:Class`, or Hydra's `module.Class`. Accepted is a class that is *defined* in that
-module, or that the module names in its `__all__`, in `cuvis_ai` or a package that the caller allows, and
-that derives from a base that the caller expects. A mere prefix test would not do:
-`lightning.…model_checkpoint.torch.load` has an allowed prefix.
+A path is `module:Class`, or Hydra's `module.Class`, or the name of a plug-in (`cuvis_ai.plugins`).
+Accepted is a class that is *defined* in that module, or that the module names in its `__all__`, in `cuvis_ai`
+or a package that the caller allows, and that derives from a base that the caller expects. A mere prefix
+test would not do: `lightning.…model_checkpoint.torch.load` has an allowed prefix.
 """
 
 import importlib
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cuvis_ai.errors import ConfigError
+from cuvis_ai.plugins import path_of, within
 
 CODE_KEYS = ("_partial_", "_args_", "_recursive_", "_convert_")
 """Keys by which Hydra makes objects in other ways than by calling a class; no configuration may hold them."""
@@ -36,15 +37,17 @@ def resolve(
     *,
     ours: Sequence[str] = ("cuvis_ai",),
     closed: Sequence[str] = (),
+    group: str | None = None,
 ) -> type[Any]:
     """Return the class that a path names.
 
     Args:
-        path: `module:Class` or `module.Class`.
+        path: `module:Class` or `module.Class`, or the name of a plug-in.
         bases: the class must derive from one of these.
         allow: packages besides `cuvis_ai`.
         ours: packages and modules of `cuvis_ai` in which to look.
         closed: packages and modules in these in which not to look.
+        group: of entry points, in which an allowed package may offer the class by a name; None: in none.
 
     Raises:
         ConfigError: the path is malformed, outside the allowed packages (nothing is imported then),
@@ -56,11 +59,13 @@ def resolve(
         )
     if len(path) > _LONGEST:
         raise ConfigError(f"class path: expected at most {_LONGEST} characters, got {len(path)}.")
+    if group is not None and path.isidentifier():
+        path = path_of(path, group, allow)
     module_name, class_name = _split(path)
     if not all(part.isidentifier() for part in (*module_name.split("."), class_name)):
         raise ConfigError(f"class path {path!r}: expected the form 'package.module.Class'.")
     allowed = (*ours, *allow)
-    if not _within(module_name, allowed) or _within(module_name, closed):
+    if not within(module_name, allowed) or within(module_name, closed):
         package = module_name.partition(".")[0]
         hint = "" if package == "cuvis_ai" else f" If you trust that package, pass allow=[{package!r}]."
         raise ConfigError(f"class path {path!r}: expected a class of {', '.join(allowed)}.{hint}")
@@ -87,7 +92,3 @@ def _split(path: str) -> tuple[str, str]:
     written = f"{module_name}:{class_name}"
     module_name, _, class_name = _MOVED.get(written, written).partition(":")
     return module_name, class_name
-
-
-def _within(module_name: str, packages: Sequence[str]) -> bool:
-    return any(f"{module_name}.".startswith(f"{package}.") for package in packages)

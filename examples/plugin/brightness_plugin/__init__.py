@@ -1,0 +1,1 @@
+"""A node, a file format and a monitor for cuvis_ai."""
