@@ -10,7 +10,9 @@ from hydra._internal import hydra as hydra_commands
 from hydra._internal import utils as hydra_program
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.core_plugins import basic_launcher
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra.core import utils as hydra_jobs
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
@@ -28,6 +30,7 @@ from cuvis_ai.errors import ConfigError
 _TRUSTED = ("pkg://hydra.", "pkg://hydra_plugins.", "structured://")
 """Sources of Hydra and its installed plug-ins."""
 _FROM_SEARCH_PATH = "hydra.searchpath"
+_configure_log = hydra_jobs.configure_log
 
 
 def guard() -> None:
@@ -40,6 +43,8 @@ def guard() -> None:
     """
     hydra_commands.ConfigLoaderImpl = GuardedLoader  # type: ignore[attr-defined]  # imported there
     hydra_program.run_and_report = _called
+    for module in (hydra_commands, hydra_jobs, basic_launcher):
+        module.configure_log = configure_log  # type: ignore[attr-defined]  # defined in the second alone
     if hydra_program.get_args_parser().parse_known_args()[0].experimental_rerun is not None:
         raise ConfigError(
             "--experimental-rerun: expected a configuration in YAML, got a pickle, which could run code. Run "
@@ -52,6 +57,19 @@ def _called(func: Any) -> Any:
         return func()
     except HydraException as err:
         raise ConfigError(str(err)) from err
+
+
+def configure_log(log_config: Any, verbose_config: Any = False) -> None:
+    """Set up the log of a run or a job as its configuration says."""
+    try:
+        _configure_log(log_config, verbose_config)
+    except Exception as err:  # the standard library ends in whatever error a wrong key leads it to
+        cause = f": {err.__cause__}" if err.__cause__ else ""
+        said = f"{type(err).__name__}: {err}".removesuffix(": ").rstrip(".")
+        raise ConfigError(
+            "`hydra.job_logging`, `hydra.hydra_logging` and `hydra.verbose`: expected settings that Python's "
+            f"`logging.config` takes, with levels such as INFO, got {said}{cause}. Correct them."
+        ) from err
 
 
 def _mistyped(err: Exception) -> str | None:

@@ -205,6 +205,62 @@ def test_errors_of_yaml_and_hydra_are_ours(name: str, folder: Path) -> None:
     refusal(folder, RAW[name])
 
 
+LOGS = {
+    "{root: {level: LOUD}}": "Unknown level: 'LOUD'",
+    "{version: 2, root: {}}": "Unsupported version: 2",
+    "{version: 1, root: {handlers: [none]}}": "Unable to add handler 'none'",
+    "{version: 1, root: {}, handlers: {x: {class: logging.StreamHandler, level: [1]}}}": "handler 'x'",
+    "{version: 1, root: {}, loggers: {x: {level: quiet}}}": "Unknown level: 'quiet'",
+    "{version: 1, root: {}, formatters: {x: {format: '%(name'}}}": "formatter 'x'",
+    "{version: 1, handlers: {}}": "KeyError: 'root'",
+}
+"""Settings of the log in a file, and what is said of them."""
+
+
+def test_settings_of_the_log_that_python_refuses_end_in_our_error(tmp_path: Path) -> None:
+    """In a process of its own, since they would change the log of this one."""
+    program = f"""
+import yaml
+from omegaconf import OmegaConf
+from cuvis_ai.cli.guarded_hydra import configure_log
+from cuvis_ai.errors import ConfigError
+
+for text in {[*LOGS]!r}:
+    try:
+        configure_log(OmegaConf.create({{"version": 1}} | yaml.safe_load(text)))
+    except ConfigError as err:
+        print(err)
+configure_log(OmegaConf.create({{"version": 1, "root": {{"level": "WARNING"}}}}))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    messages = done.stdout.splitlines()
+    assert len(messages) == len(LOGS)
+    for message, said in zip(messages, LOGS.values(), strict=True):
+        assert message.startswith("`hydra.job_logging`, `hydra.hydra_logging`")
+        assert said in message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [(), ("--multirun",)])
+@pytest.mark.parametrize("part", ["job_logging", "hydra_logging"])
+def test_the_command_ends_with_a_message_on_its_log(
+    part: str, arguments: tuple[str, ...], folder: Path
+) -> None:
+    text = f"defaults: [phase1_config, _self_]\nhydra: {{{part}: {{root: {{level: LOUD}}}}}}\n"
+    (folder / "loud.yaml").write_text(text)
+    program = Path(sys.executable).with_name("cuvis-ai")
+    done = subprocess.run(
+        [program, "train", "--config-dir", str(folder), "--config-name", "loud", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("cuvis-ai: `hydra.job_logging`, ")
+    assert "Unknown level: 'LOUD'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
