@@ -22,16 +22,16 @@ from cuvis_ai.execution.batch_gate import checked_batch
 from cuvis_ai.leaf.reading import Evaluation
 from cuvis_ai.training.config import TrainingConfig
 from cuvis_ai.training.engine.annealing import Annealing
-from cuvis_ai.training.engine.batches import CountedBatches, check_monitored_values, statistics_batches
+from cuvis_ai.training.engine.batches import CountedBatches, statistics_batches
 from cuvis_ai.training.engine.epoch import Losses, logged, n_valid
 from cuvis_ai.training.engine.evaluation_epoch import EvaluationEpoch
-from cuvis_ai.training.engine.facts import dataset_facts, weights_and_gradients
+from cuvis_ai.training.engine.facts import weights_and_gradients
 from cuvis_ai.training.engine.learning_rate import LearningRate
 from cuvis_ai.training.engine.loss_means import LossMeans
 from cuvis_ai.training.engine.optimizers import optimizer_of, prepare_nodes
 from cuvis_ai.training.engine.parts import Parts
 from cuvis_ai.training.engine.pictures import Pictures
-from cuvis_ai.training.engine.resumption import Resumption, checked_bands
+from cuvis_ai.training.engine.resumption import Resumption
 from cuvis_ai.training.engine.same_run import description, loading_of
 from cuvis_ai.training.engine.signals import Signals
 from cuvis_ai.training.engine.statistics import fit_statistics
@@ -108,10 +108,6 @@ class GraphModule(LightningModule):
         if stage != "fit":
             return
         source = cast(CountedBatches, self.trainer.datamodule)  # type: ignore[attr-defined]  # set by a connector
-        check_monitored_values(self.trainer, source)
-        self.run["bands"] = checked_bands(source.inner, self.parts, self.resumption)
-        if self.recorder.active:
-            self.recorder.facts("data set", dataset_facts(source.inner))
         device = self.trainer.strategy.root_device
         self.nodes.to(device)
         self.leaves.to(device)

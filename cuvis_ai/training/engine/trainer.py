@@ -24,7 +24,7 @@ from cuvis_ai.training.engine.batches import (
     sized_and_filled,
 )
 from cuvis_ai.training.engine.epoch import Losses
-from cuvis_ai.training.engine.facts import outline_of, run_settings
+from cuvis_ai.training.engine.facts import run_settings
 from cuvis_ai.training.engine.finite_gradients import FiniteGradients
 from cuvis_ai.training.engine.lightning_module import GraphModule
 from cuvis_ai.training.engine.lightning_trainer import (
@@ -33,6 +33,7 @@ from cuvis_ai.training.engine.lightning_trainer import (
     make_trainer,
     may_stop_early,
 )
+from cuvis_ai.training.engine.opening import Opening
 from cuvis_ai.training.engine.parts import Parts
 from cuvis_ai.training.engine.pictures import Pictures
 from cuvis_ai.training.engine.resume import (
@@ -102,19 +103,19 @@ def train(
     module = GraphModule(parts, losses, pictures, recorder, config, resumption=resumption)
     if max_epochs and trainer.is_global_zero:
         check_checkpoint_folders(config.trainer)
-    recorder.setup(_run_facts(parts, config, datamodule, resumption))
-    recorder.graph(outline_of(parts.execution, parts.leaves))
+    opening = Opening(module, lambda: _run_facts(parts, config, datamodule, resumption))
     complete = False
     try:
         with _own_dtype(parts), module.signals.handled(trainer):
-            _run(trainer, module, source, resumption)
+            _run(trainer, module, source, opening)
         if resumption is not None and trainer.global_step == resumption.step:
             # Lightning then ends without its hooks.
             logger.info("The checkpoint is of the end of the run: nothing was left to train")
             parts.execution.refresh_followers()
         complete = True
     finally:
-        recorder.close(failed=not complete, holds=_held_at_end(trainer, module) if complete else "")
+        if opening.done:
+            recorder.close(failed=not complete, holds=_held_at_end(trainer, module) if complete else "")
         if not complete and trainer.is_global_zero and trainer.global_step:
             log_way_back(config.trainer, epoch=trainer.current_epoch)
     return trainer
@@ -195,9 +196,9 @@ def split_loader(parts: Parts, datamodule: LightningDataModule, split: str) -> A
     return loader
 
 
-def _run(
-    trainer: Trainer, module: GraphModule, source: CountedBatches, resumption: Resumption | None
-) -> None:
+def _run(trainer: Trainer, module: GraphModule, source: CountedBatches, opening: Opening) -> None:
+    resumption = module.resumption
+    trainer.callbacks.insert(0, opening)  # type: ignore[attr-defined]  # set by a connector
     if module.verdict.points:
         trainer.callbacks.insert(0, module.verdict)  # type: ignore[attr-defined]  # set by a connector
     if module.config.trainer.validate_start and resumption is None:

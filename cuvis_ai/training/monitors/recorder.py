@@ -5,14 +5,14 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cuvis_ai.errors import ConfigError
 from cuvis_ai.leaf.bases import Picture
-from cuvis_ai.training.monitors.protocol import Monitor
+from cuvis_ai.training.monitors.protocol import Monitor, WritesFiles
 from cuvis_ai.training.monitors.records import (
     Drawn,
     Ending,
@@ -65,6 +65,16 @@ class Recorder:
     def active(self) -> bool:
         """Whether anybody receives what is recorded."""
         return bool(self.monitors)
+
+    def try_folders(self) -> None:
+        """Try the folders of monitors that write files; nothing is moved.
+
+        Raises:
+            ConfigError: one cannot be written to.
+        """
+        for monitor in self.monitors:
+            if issubclass(type(monitor), WritesFiles):  # an instance may have any name by __getattr__
+                cast(WritesFiles, monitor).try_folder()
 
     def setup(self, run: Run) -> None:
         """Open all monitors.

@@ -42,7 +42,9 @@ class NoRoomFrom(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.current_epoch == self.epoch:
-            self.monkeypatch.setattr("cuvis_ai.whole_file.os", SimpleNamespace(fsync=self.full))
+            self.monkeypatch.setattr(
+                "cuvis_ai.whole_file.os", SimpleNamespace(**{**vars(os), "fsync": self.full})
+            )
 
     def full(self, descriptor: int) -> None:
         assert os.fstat(descriptor).st_size
