@@ -136,8 +136,7 @@ def test_a_folder_that_cannot_be_written_to_is_said_before_data_are_read(
     ):
         graph.train(datamodule, settings(1))
     assert datamodule.sets["train"].reads == 0
-    [ending] = kept.of("close")
-    assert ending.failed
+    assert not [*kept.of("setup"), *kept.of("close")]
 
 
 def test_a_checkpoint_folder_that_cannot_be_written_to_is_said_before_data_are_read(tmp_path: Path) -> None:
