@@ -272,13 +272,17 @@ def test_recipes_of_contributing_run_in_a_copy_of_the_package(tmp_path: Path) ->
         REPOSITORY / "cuvis_ai", tmp_path / "cuvis_ai", ignore=shutil.ignore_patterns("__pycache__")
     )
     recipes = [block for block in blocks(CONTRIBUTING) if block.language == "python"]
-    script = ""
+    write_lentils(tmp_path / "Lentils", n_cubes=5, height=12, width=16)  # as conftest.py does for examples
+    script = "import doctest, importlib\n"
     for block in recipes:
         if path := re.match(r"# (\S+\.py)\n", block.text):
             file = tmp_path / path[1]
             assert not file.exists()
             file.parent.mkdir(exist_ok=True)
             file.write_text(block.text, encoding="utf-8")
+            if ">>>" in block.text:
+                module = path[1].removesuffix(".py").replace("/", ".")
+                script += f"assert doctest.testmod(importlib.import_module('{module}')) == (0, {block.text.count('>>>')})\n"
         else:
             script += block.text
     (tmp_path / "use.py").write_text(script, encoding="utf-8")

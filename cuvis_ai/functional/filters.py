@@ -101,7 +101,14 @@ def filtered_at_once(
     radius: int,
     eps: float,
 ) -> Float[Tensor, "b 1 h w"]:
-    """Return what `guided_filter` does, without strips: some forty images are in memory at a time."""
+    """Return what `guided_filter` does, without strips: some forty images are in memory at a time.
+
+    Example:
+        >>> image = torch.rand(1, 1, 6, 6)
+        >>> whole = filtered_at_once(image, image, None, radius=1, eps=0.01)
+        >>> torch.allclose(whole, guided_filter(image, image, None, radius=1, eps=0.01), atol=1e-6)
+        True
+    """
     # Apple's devices have no float64.
     exact = cube.dtype if cube.device.type == "mps" else torch.float64
     taps = [1.0] * (2 * radius + 1)

@@ -110,7 +110,11 @@ class GraphOnData(ModuleLike):
             MissingExtraError: the extra `export` is not installed.
 
         Example:
-            >>> graph.export_onnx("model.onnx", input="uint16", layout="nhwc", no_data=0)  # doctest: +SKIP
+            >>> from cuvis_ai.pipeline.graph import Graph
+            >>> graph = Graph.load_from_file("detector.zip")
+            >>> graph.export_onnx("model.onnx", input="uint16", layout="nhwc", no_data=0)
+            >>> Path("model.onnx").is_file()
+            True
         """
         names = None if outputs is None else self._members.names_of(outputs)
         export(
