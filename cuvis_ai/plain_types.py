@@ -1,4 +1,4 @@
-"""Whether a value has the type that an annotation names: of a file's records, and of constructors' arguments.
+"""Whether a value has the type that an annotation names: of a file's records, and of arguments.
 
 Knows what JSON can hold: numbers, strings, booleans, None, lists and dicts of these, in typed dicts,
 sequences, literals and unions; paths and modules besides. Numbers have to be finite unless said otherwise.
@@ -10,14 +10,15 @@ import os
 import reprlib
 import sys
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
-from cuvis_ai.errors import ConfigError
+from cuvis_ai.errors import ConfigError, GraphError
 
 
 def _is_integer(value: Any) -> bool:
@@ -68,7 +69,11 @@ def misfit(value: object, annotation: Any, where: str, *, finite: bool = True) -
     if origin in (list, tuple, Sequence):
         if not isinstance(value, Sequence) or isinstance(value, str | bytes):
             return _said(where, "a list", value)
+        if origin is tuple and ... not in options and len(value) != len(options):
+            return _said(where, f"{len(options)} values", value)
         return _first(inner(item, options[0], f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is Iterable:  # what is gone through once cannot be looked at before
+        return _said(where, "a list", value) if isinstance(value, str) or not np.iterable(value) else None
     if origin in (dict, Mapping):
         if not isinstance(value, dict):
             return _said(where, "a mapping", value)
@@ -135,6 +140,43 @@ def check_arguments(cls: type[Any], *, strict: bool = True) -> None:
     cls.__init__ = constructor
 
 
+def check_methods(cls: type[Any]) -> None:
+    """Let a class's public methods refuse arguments that are not of their annotated types.
+
+    An annotation in quotes names what type checkers alone know, a value of a `Literal`, or one that has to be
+    finite: those the method judges, beside its other values.
+    """
+    for name, member in list(vars(cls).items()):
+        if name.startswith("_") and name != "__call__":
+            continue
+        if isinstance(member, classmethod):
+            setattr(cls, name, classmethod(_checking(member.__func__)))
+        elif inspect.isfunction(member):
+            setattr(cls, name, _checking(member))
+
+
+def _checking(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method that raises a `GraphError` for arguments of other types."""
+    signature = inspect.signature(method)
+    where = "graph" if method.__name__ == "__call__" else method.__name__
+
+    @functools.wraps(method)
+    def checking(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        for name, value in bound.arguments.items():
+            parameter = signature.parameters[name]
+            unjudged = isinstance(parameter.annotation, str) or (
+                get_origin(parameter.annotation) is Literal and isinstance(value, str)
+            )
+            if unjudged or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                continue
+            if problem := _misfit_of(value, parameter, where, False):
+                raise GraphError(problem)
+        return method(*args, **kwargs)
+
+    return checking
+
+
 def _checked(
     cls: type[Any], args: tuple[Any, ...], kwargs: dict[str, Any], strict: bool
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -150,7 +192,7 @@ def _checked(
         if judged or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         problem = _misfit_of(value, parameter, cls.__name__, strict)
-        if problem and isinstance(value, np.generic | np.ndarray | Tensor):
+        if problem and (isinstance(value, np.generic | np.ndarray) or _is_dense(value)):
             bound.arguments[name] = value.tolist()
             problem = _misfit_of(bound.arguments[name], parameter, cls.__name__, strict) and problem
         if parameter.annotation is bool and not problem:
@@ -159,6 +201,11 @@ def _checked(
     if problems:
         raise ConfigError("\n".join(problems))
     return bound.args, bound.kwargs
+
+
+def _is_dense(value: object) -> bool:
+    """Whether a value is a tensor with numbers in memory."""
+    return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
 
 
 def _record_misfit(value: object, fields: Mapping[str, Any], where: str) -> str | None:

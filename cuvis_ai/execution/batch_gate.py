@@ -62,6 +62,7 @@ def pixel_flags(key: str, value: object, cube: Tensor) -> PixelMask:
     b, _, h, w = cube.shape
     if not isinstance(value, Tensor):
         raise GraphError(f"{key}: expected a torch tensor (b, h, w), got {type(value).__name__}.")
+    _require_values(key, value)
     if tuple(value.shape) not in ((b, h, w), (b, 1, h, w), (b, h, w, 1)):
         raise GraphError(
             f"{key}: expected one flag a pixel, ({b}, {h}, {w}) for the cube {tuple(cube.shape)}, got shape "
@@ -81,6 +82,13 @@ def pixel_flags(key: str, value: object, cube: Tensor) -> PixelMask:
     return flags != 0
 
 
+def _require_values(key: str, tensor: Tensor) -> None:
+    """Raise a `GraphError` unless a tensor holds a value for each of its places, in memory."""
+    if tensor.layout != torch.strided or tensor.is_meta:
+        got = f"one on the device {tensor.device}" if tensor.is_meta else f"the layout {tensor.layout}"
+        raise GraphError(f"{key}: expected a dense tensor, got {got}. Convert or read it first.")
+
+
 def check_cube(cube: object, dtype: torch.dtype) -> None:
     """Raise a `GraphError` unless `cube` is a batch of cubes (b, c, h, w) of the graph's dtype."""
     if not isinstance(cube, Tensor):
@@ -88,6 +96,7 @@ def check_cube(cube: object, dtype: torch.dtype) -> None:
             f"cube: expected a torch tensor (b, c, h, w), got {type(cube).__name__}. "
             f"For an array (h, w, c) use torch.from_numpy(array).permute(2, 0, 1)[None]."
         )
+    _require_values("cube", cube)
     if cube.ndim != 4:
         hint = "Add the batch axis with cube[None]." if cube.ndim == 3 else "Remove or merge the other axes."
         raise GraphError(

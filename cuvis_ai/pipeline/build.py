@@ -90,7 +90,7 @@ def build(config: Mapping[str, Any], allow: Sequence[str] = ()) -> Built:
         problems, allow = [*problems, *of_allow], ()
     with _collecting(problems):
         allow_formats(allow)
-    graph = Graph(name)
+    graph = Graph(str(name))
     complete = _add_nodes(graph, parts["nodes"], allow, problems)
     for group in LEAF_KEYS:
         _add_leaves(graph, group, parts[group], allow, problems, attach=complete)

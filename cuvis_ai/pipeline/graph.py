@@ -130,13 +130,9 @@ class Graph(GraphOnData):
             GraphError: the data do not fit the graph, or there are none.
             ConfigError: a setting is impossible, a folder cannot be written to, or a checkpoint not read.
         """
-        # Lightning takes seconds to import.
-        from lightning.pytorch import LightningDataModule
-
         if not self.topology.parents:
             raise GraphError(f"graph `{self.name}`: nothing to train. Add a node first.")
-        if not isinstance(datamodule, LightningDataModule):
-            raise GraphError(f"train: expected a LightningDataModule, got {type(datamodule).__name__}.")
+        self._engine().require_data_module("train", datamodule)
         for monitor in (config := TrainingConfig.of(training_config)).monitor_plugins:
             self.register_monitor(monitor)
         done: Trainer = self._engine().train(self._parts(), datamodule, config, ckpt_path)

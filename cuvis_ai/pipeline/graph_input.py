@@ -124,9 +124,9 @@ class InputGate:
 
 def _as_tensor(flags: object, cube: Tensor) -> Any:
     """Return flags on the cube's device, those of a single cube (h, w) with its batch axis."""
-    if isinstance(flags, np.ndarray):
+    if isinstance(flags, np.ndarray) and flags.dtype.kind in "biuf":
         flags = torch.from_numpy(np.ascontiguousarray(np.ma.filled(flags, 0)))
-    if not isinstance(flags, Tensor):
+    if not isinstance(flags, Tensor) or flags.is_meta:
         return flags
     single = flags.ndim == 2 and len(cube) == 1
     return (flags[None] if single else flags).to(cube.device)

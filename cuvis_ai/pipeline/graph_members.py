@@ -172,6 +172,11 @@ class Members:
         """Return a member's name."""
         if isinstance(member, str):
             return member
+        given: object = member
+        if not isinstance(given, Node | Leaf):
+            raise GraphError(
+                f"expected a node or leaf of this graph, or its name, got {type(given).__name__}."
+            )
         known = {id(m): name for modules in (self.nodes, self.leaves) for name, m in modules.items()}
         if id(member) not in known:
             raise GraphError(f"{member.label} is not in this graph. Add it first.")

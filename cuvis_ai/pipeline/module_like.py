@@ -6,15 +6,21 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from cuvis_ai.errors import escaped
+from cuvis_ai.errors import GraphError, escaped
 from cuvis_ai.execution.needed_channels import needed_channels
 from cuvis_ai.pipeline import structure
 from cuvis_ai.pipeline.graph_members import Members
+from cuvis_ai.plain_types import check_arguments, check_methods
 from cuvis_ai.training.monitors import Monitor
 
 
 class ModuleLike:
     """Nodes and leaves with the methods that users know from `nn.Module`."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        check_arguments(cls)
+        check_methods(cls)
 
     def __init__(self) -> None:
         self.name = ""
@@ -43,9 +49,19 @@ class ModuleLike:
         return needed_channels(self._members.execution)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Move or convert nodes and leaves, as `nn.Module.to`."""
-        self.nodes.to(*args, **kwargs)
-        self.leaves.to(*args, **kwargs)
+        """Move or convert nodes and leaves, as `nn.Module.to`.
+
+        Raises:
+            GraphError: this machine or torch has no such device, or the dtype is none of floating point.
+        """
+        try:
+            torch.empty(0).to(*args, **kwargs)
+            self.nodes.to(*args, **kwargs)
+            self.leaves.to(*args, **kwargs)
+        except (RuntimeError, TypeError, AssertionError) as err:  # of torch without CUDA, the last
+            raise GraphError(
+                f"to: expected a device that is here, or a floating-point dtype, got: {err}"
+            ) from err
         return self
 
     def eval(self) -> Self:
@@ -88,3 +104,6 @@ class ModuleLike:
     def mermaid(self) -> str:
         """Return the graph as Mermaid text, which GitHub and many editors draw."""
         return escaped(structure.mermaid(self.topology, self._members.in_order()))
+
+
+check_methods(ModuleLike)

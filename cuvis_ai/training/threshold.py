@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from cuvis_ai.anomaly.tail import TailCalibrator
-from cuvis_ai.errors import GraphError, NotFittedError
+from cuvis_ai.errors import ConfigError, GraphError, NotFittedError
 from cuvis_ai.functional.detection import at_false_alarm_rate, best_f1
 from cuvis_ai.functional.thresholds import above_mean
 from cuvis_ai.leaf.bases import Metric, require_score
 from cuvis_ai.leaf.reading import Observation, Read, Sketches, Truth
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.base.arguments import require
+from cuvis_ai.node.base.state import set_state
 from cuvis_ai.stats import ScoreDistribution
 from cuvis_ai.types import CubeTensor
 
@@ -86,7 +87,11 @@ class Threshold(Metric):
 
     @value.setter
     def value(self, value: float) -> None:
-        self.stored = torch.full_like(self.stored, float(value))
+        try:
+            number = float(value)
+        except (TypeError, ValueError) as err:
+            raise ConfigError(f"{self.label}: value: expected a number, got {value!r}.") from err
+        set_state(self, stored=torch.tensor([number], dtype=torch.float64))
 
     @override
     def check_parent(self, parent: Node, channels: int | None) -> None:

@@ -158,3 +158,34 @@ def test_state_and_history_are_saved(tmp_path: Path) -> None:
     assert torch.equal(again.history, selector.history)
     assert again.history[:, 0].tolist() == [-1, 3]
     assert float(again.temperature) == pytest.approx(5 * 0.9**3)
+
+
+WRITTEN = {
+    "NaN": torch.tensor([0.0, float("nan"), 1.0, 2.0]),
+    "whole": torch.arange(4),
+    "a column": torch.zeros(4, 1),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_logits_that_cannot_be_ranked_are_refused(name: str) -> None:
+    selector = SoftChannelSelector(2)
+    selector.logits.data = WRITTEN[name]
+    for use in (
+        selector.get_selected_channels,
+        selector.get_selection_probabilities,
+        selector.compute_entropy,
+        selector.affine,
+    ):
+        with pytest.raises(GraphError, match="logits: expected one floating-point number a channel"):
+            use()
+
+
+def test_impossible_arguments_of_methods() -> None:
+    selector = SoftChannelSelector(2)
+    selector.logits.data = torch.tensor([0.0, 3.0, 1.0, 2.0])
+    for k in (0, -1, 5):
+        with pytest.raises(ConfigError, match="k: expected 1 to 4"):
+            selector.get_top_k_channels(k)
+    with pytest.raises(ConfigError, match="epoch: expected a whole number, 0 or more"):
+        selector.update_temperature(-1)

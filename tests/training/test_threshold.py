@@ -165,3 +165,11 @@ def test_the_threshold_of_a_false_alarm_rate_is_the_normal_pixels_quantile() -> 
     values_of(graph, as_batches(random_cubes(8)), as_batches(cubes, mask=mask))
     normal = graph(cubes).output[:, 0][~mask]
     assert int((normal > threshold.value).sum()) == int(0.05 * len(normal))
+
+
+@pytest.mark.parametrize("value", [None, "high", [1.0, 2.0]])
+def test_a_value_that_is_no_number_is_refused(value: Any) -> None:
+    threshold = Threshold("value", 3.0)
+    with pytest.raises(ConfigError, match="value: expected a number"):
+        threshold.value = value
+    assert threshold.value == 3.0

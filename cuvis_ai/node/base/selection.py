@@ -14,6 +14,7 @@ from cuvis_ai.functional.band_choice import correlations, falling
 from cuvis_ai.functional.band_starts import annealed
 from cuvis_ai.functional.soft_selection import entropy, hard_weights, selection_matrix, selection_weights
 from cuvis_ai.functional.split_precision import joined
+from cuvis_ai.node.base.arguments import is_whole, require
 from cuvis_ai.node.base.node import AffineNode, FittedNode, require_fitted
 from cuvis_ai.stats import Moments
 
@@ -60,8 +61,14 @@ class Selection(FittedNode, AffineNode):
         return self.get_top_k_channels()
 
     def get_top_k_channels(self, k: int | None = None) -> Int[Tensor, " k"]:
-        """Return the k channels of the greatest weights, by default `n_select`."""
-        require_fitted(self)
+        """Return the k channels of the greatest weights, by default `n_select`.
+
+        Raises:
+            ConfigError: k is no number of channels.
+        """
+        self._require_logits()
+        c = len(self.logits)
+        require(k is None or (is_whole(k) and 1 <= k <= c), f"{self.label}: k", f"1 to {c}", k)
         return falling(self.logits.detach())[: self.n_select if k is None else k]
 
     @property
@@ -77,7 +84,7 @@ class Selection(FittedNode, AffineNode):
         Args:
             hard: which; None: as they are used, hard unless `hard=False` or within a step before T_min.
         """
-        require_fitted(self)
+        self._require_logits()
         if hard is None:
             hard = self.hard and (self.settled or not self.annealing)
         return self._weights(hard).to(self.logits)
@@ -130,6 +137,7 @@ class Selection(FittedNode, AffineNode):
 
     def update_temperature(self, epoch: int, max_epochs: int | None = None) -> None:
         """Set T to that of an epoch, counted from 0; with `temperature_decay=None` of `max_epochs`."""
+        require(is_whole(epoch) and epoch >= 0, f"{self.label}: epoch", "a whole number, 0 or more", epoch)
         self.temperature.fill_(self.temperature_at(epoch, max_epochs))
 
     def temperature_at(self, epoch: int, max_epochs: int | None = None) -> float:
@@ -152,6 +160,17 @@ class Selection(FittedNode, AffineNode):
         last = self.history[-1:, 2:].flatten().tolist()
         return sorted(last) != sorted(self.get_selected_channels().tolist())
 
+    def _require_logits(self) -> None:
+        """Raise an error unless the logits, which users may write, are numbers that can be ranked."""
+        require_fitted(self)
+        logits = self.logits.detach()
+        if logits.ndim != 1 or not logits.is_floating_point() or bool(logits.isnan().any()):
+            raise GraphError(
+                f"{self.label}: logits: expected one floating-point number a channel, none NaN, got "
+                f"{logits.dtype} of shape {tuple(logits.shape)}{' with NaN' * bool(logits.isnan().any())}. "
+                "Write others, or call `graph.reset()` to have them fitted."
+            )
+
     def _check_fits(self, channels: int) -> None:
         if self.n_select > channels:
             raise GraphError(
@@ -168,7 +187,7 @@ class Selection(FittedNode, AffineNode):
 
     @override
     def affine(self) -> Affine:
-        require_fitted(self)
+        self._require_logits()
         channels = len(self.logits)
         soft = not self.hard or (self.annealing and not self.settled)
         order = torch.sort(self._positions(channels), stable=True).indices

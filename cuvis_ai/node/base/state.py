@@ -13,14 +13,19 @@ UNFITTED = torch.Size([0])
 def set_state(module: nn.Module, **state: Tensor) -> None:
     """Set buffers or parameters, of any shape, in their own dtype, on their own device; and their rests."""
     for name, value in {**_rests(module, state), **state}.items():
-        if parametrize.is_parametrized(module, name):
-            parametrize.remove_parametrizations(module, name)
-        old = getattr(module, name)
-        new = value.detach().to(old.device, old.dtype).contiguous().clone()
-        if isinstance(old, nn.Parameter):
-            module.register_parameter(name, nn.Parameter(new, requires_grad=old.requires_grad))
-        else:
-            module.register_buffer(name, new)
+        _set(module, name, value)
+
+
+@torch.inference_mode(False)  # what is made within Lightning's validation could not be written to afterwards
+def _set(module: nn.Module, name: str, value: Tensor) -> None:
+    if parametrize.is_parametrized(module, name):
+        parametrize.remove_parametrizations(module, name)
+    old = getattr(module, name)
+    new = value.detach().to(old.device, old.dtype).contiguous().clone()
+    if isinstance(old, nn.Parameter):
+        module.register_parameter(name, nn.Parameter(new, requires_grad=old.requires_grad))
+    else:
+        module.register_buffer(name, new)
 
 
 REST = "_rest"

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from cuvis_ai.data.folders import cube_name, find_cubes
 from cuvis_ai.data.format_search import known_formats
@@ -23,7 +26,11 @@ def find_scenes(given: str | Path | Iterable[str | Path]) -> list[Path]:
         DatasetNotFoundError: one names nothing.
         ConfigError: two scenes have one name, so that their maps would overwrite each other.
     """
-    several = [given] if isinstance(given, str | Path) else list(given)
+    several: list[Any] = list(given) if np.iterable(given) and not isinstance(given, str) else [given]
+    if wrong := [one for one in several if not isinstance(one, str | Path)]:
+        raise ConfigError(
+            f"expected scenes as paths or names, one or a list of them, got {type(wrong[0]).__name__}."
+        )
     found = list(dict.fromkeys(path for one in several for path in _named(Path(one).expanduser())))
     if not found:
         raise DatasetNotFoundError("expected at least one scene, got none. Name a file, folder or pattern.")

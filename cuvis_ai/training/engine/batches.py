@@ -28,6 +28,12 @@ class ReadsContext(Protocol):
         """Let loaders that are made from now on add so many pixels on each side, as far as the scene goes."""
 
 
+def require_data_module(where: str, datamodule: object) -> None:
+    """Raise a `GraphError` that says where, unless it is Lightning's data module."""
+    if not isinstance(datamodule, LightningDataModule):
+        raise GraphError(f"{where}: expected a LightningDataModule, got {type(datamodule).__name__}.")
+
+
 @contextmanager
 def context_read(datamodule: LightningDataModule, pixels: int) -> Iterator[None]:
     """Let loaders that are made inside add so many pixels around tiles, if the data module can."""

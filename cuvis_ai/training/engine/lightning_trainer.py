@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from cuvis_ai.errors import ConfigError
 from cuvis_ai.training.config import TrainerConfig
@@ -59,6 +59,10 @@ def ends_between_validations(config: TrainerConfig) -> bool:
 @config_errors()
 def make_trainer(config: TrainerConfig, *, max_epochs: int) -> Trainer:
     """Return a Lightning trainer that writes nothing unless a callback asks for it."""
+    if strange := [one for one in config.callbacks if not isinstance(one, Callback)]:
+        raise ConfigError(
+            f"TrainerConfig: callbacks: expected Lightning callbacks, got {type(strange[0]).__name__}."
+        )
     callbacks = [*config.callbacks, *last_epoch_keeper(config.callbacks)]
     if config.enable_progress_bar:
         callbacks.append(EpochProgressBar())

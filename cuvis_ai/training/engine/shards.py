@@ -13,7 +13,7 @@ from cuvis_ai.leaf.reading import Truth
 from cuvis_ai.node.base import reset
 from cuvis_ai.node.base.abilities import reweighting
 from cuvis_ai.stats.sketch_record import Plain, as_record, from_record
-from cuvis_ai.training.engine.batches import shard_batches
+from cuvis_ai.training.engine.batches import require_data_module, shard_batches
 from cuvis_ai.training.engine.parts import Parts
 from cuvis_ai.training.engine.planner import context_of, fit_point, from_sketches, plan, sketch_of
 from cuvis_ai.training.engine.statistics import checked_stream, finalize_node, observe_nodes
@@ -57,6 +57,7 @@ def take_sketches(
         raise ConfigError(f"sketch: expected `shard` as (i, n) with i from 1 to n, got {shard}.")
     execution = parts.execution
     fits = next_pass(execution)
+    require_data_module("sketch", datamodule)
     datamodule.setup("fit")
     parts.check_data(datamodule, None)
     loader = shard_batches(datamodule, i - 1, n, context_of(execution, fits, ()))

@@ -21,6 +21,7 @@ from cuvis_ai.training.engine.batches import (
     CountedBatches,
     any_rank_has_batches,
     context_read,
+    require_data_module,
     sized_and_filled,
 )
 from cuvis_ai.training.engine.epoch import Losses
@@ -187,6 +188,7 @@ def split_loader(parts: Parts, datamodule: LightningDataModule, split: str) -> A
     stages = {"train": "fit", "val": "validate", "test": "test"}
     if split not in stages:
         raise ConfigError(f"evaluate: expected a split of {', '.join(stages)}, got {split!r}.")
+    require_data_module("evaluate", datamodule)
     datamodule.setup(stages[split])
     parts.check_data(datamodule, None)
     with context_read(datamodule, _context(parts)):

@@ -145,3 +145,8 @@ def test_monitor_plugins_are_registered(tmp_path: Path) -> None:
     graph.train(Batches(as_batches(random_cubes(4)), as_batches(random_cubes(2))), config)
     assert list(graph.monitors) == [monitor]
     assert monitor.path.is_file()
+
+
+def test_what_is_no_callback_is_refused_by_its_type() -> None:
+    with pytest.raises(ConfigError, match="callbacks: expected Lightning callbacks, got int"):
+        make_trainer(TrainerConfig(callbacks=[3]), max_epochs=1)  # type: ignore[list-item]
