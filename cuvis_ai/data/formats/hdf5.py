@@ -11,6 +11,7 @@ import numpy as np
 
 from cuvis_ai.data.sources.contents import Array, CubeContents
 from cuvis_ai.data.sources.cube_format import CubeFormat
+from cuvis_ai.data.sources.hdf5_heaps import check_heaps
 from cuvis_ai.data.sources.hdf5_reach import check_reach, linked, numbers
 from cuvis_ai.data.sources.mat5 import dense
 from cuvis_ai.data.sources.member_contents import cube_contents
@@ -62,6 +63,7 @@ def members(path: Path) -> dict[str, Member]:
             advice = command.format(name=path.name)
             raise CubeFormatError(f"{path}: expected {expected}. Convert it with `{advice}`.")
     h5py = import_extra("h5py", "hdf5", f"reading {path}")
+    check_heaps(path)
     try:
         with h5py.File(path, "r") as file:
             found = _Found(path, h5py, file)
