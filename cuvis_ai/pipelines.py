@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from cuvis_ai.anomaly.branch_logit_head import BranchLogitHead
 from cuvis_ai.anomaly.robust_rx import RobustRX
-from cuvis_ai.anomaly.tail import TAIL_SHARE, TailCalibrator, tail_threshold
+from cuvis_ai.anomaly.tail import TailCalibrator
+from cuvis_ai.functional.thresholds import TAIL_SHARE, tail_threshold
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.pipeline.graph import Graph

@@ -1,6 +1,5 @@
 """Calibration of scores by the tail of their distribution."""
 
-import math
 from typing import ClassVar
 
 import torch
@@ -8,20 +7,13 @@ from torch import Tensor
 from typing_extensions import override
 
 from cuvis_ai.functional.affine import Affine, centred
+from cuvis_ai.functional.thresholds import TAIL_SHARE, tail_threshold
 from cuvis_ai.node.base import AffineNode, FittedNode, check_channels
 from cuvis_ai.node.base.arguments import require
 from cuvis_ai.stats import ScoreDistribution, Sketch, Structure
 
-TAIL_SHARE = 0.1
-"""The share of the scores, the highest, to which an exponential tail is fitted."""
-
 TAIL_END = 0.98
 """The quantile from which on scores only count as larger: there the anomalies are."""
-
-
-def tail_threshold(false_alarm_rate: float) -> float:
-    """Return the calibrated score above which a share of the pixels is, ln(.1 / rate); for rates below .1."""
-    return math.log(TAIL_SHARE / false_alarm_rate)
 
 
 class TailCalibrator(FittedNode, AffineNode):

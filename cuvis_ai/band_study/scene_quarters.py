@@ -13,9 +13,10 @@ from torch import Tensor
 
 from cuvis_ai.data.band_selection import BandSelection
 from cuvis_ai.data.cube import Cube
-from cuvis_ai.data.cube_batch import opened, window_batch
+from cuvis_ai.data.cube_batch import window_batch
 from cuvis_ai.data.loading.pixels import Window
 from cuvis_ai.data.mask_sources import MaskSource
+from cuvis_ai.data.opened_cube import opened
 from cuvis_ai.data.options import ReadingOptions
 from cuvis_ai.functional.affine import pixels_of
 from cuvis_ai.functional.detection import Ranking, ranking

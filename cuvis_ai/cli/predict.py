@@ -4,14 +4,13 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from cuvis_ai.cli.command_line import parser_of
+from cuvis_ai.cli.command_line import loaded, parser_of
 from cuvis_ai.cli.scene_arguments import (
     add_allow,
     add_output_arguments,
     add_scene_arguments,
     add_truth_arguments,
 )
-from cuvis_ai.pipeline.graph import Graph
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -23,10 +22,10 @@ def run(arguments: Sequence[str]) -> None:
 
     Scenes may be larger than memory. For each, the scores are written as a map in the scene's own grid, and a
     picture; with --mask and --detections what is above the threshold. A run that was ended at any moment goes
-    on with --resume.
+    on with --resume. An exported model, model.onnx, is run by ONNX Runtime and needs no torch.
     """
     parser = parser_of("predict")
-    parser.add_argument("graph", type=Path, help="a zip that graph.save_to_file wrote")
+    parser.add_argument("graph", type=Path, help="a zip that graph.save_to_file wrote, or an exported .onnx")
     add_scene_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder of the maps; not the scenes' own")
     add_output_arguments(parser)
@@ -48,6 +47,5 @@ def run(arguments: Sequence[str]) -> None:
     chosen = vars(parser.parse_args(arguments))
     # A line a scene, also where there is no terminal for the bar.
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    logging.getLogger("cuvis_ai.training").setLevel(logging.WARNING)  # of the fits to each scene
-    graph = Graph.load_from_file(chosen.pop("graph"), allow=chosen.pop("allow")).to(chosen.pop("device"))
-    graph.predict(chosen.pop("scenes"), chosen.pop("out"), **chosen)
+    path = chosen.pop("graph")
+    loaded("model_run" if path.suffix == ".onnx" else "graph_run").predict(path, chosen)

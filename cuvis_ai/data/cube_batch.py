@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvis_ai.data.band_selection import BandSelection
-from cuvis_ai.data.cube import Cube, log_doubts, open_cube
+from cuvis_ai.data.cube import Cube
 from cuvis_ai.data.folders import cube_name
 from cuvis_ai.data.loading.collate import Sample, collate_cubes
 from cuvis_ai.data.loading.pixels import Window, read_window, why_invalid
-from cuvis_ai.data.memory_cube import is_memory_cube, memory_cube
+from cuvis_ai.data.opened_cube import opened
 from cuvis_ai.data.options import ReadingOptions, SceneArguments, refuse
 from cuvis_ai.errors import ConfigError, CubeFormatError
 from cuvis_ai.plain_types import argument_misfits
@@ -57,28 +57,6 @@ def read_batch(
     refuse("read_batch", reading.problems())
     cube = opened(source, reading, key)
     return cube_batch(cube, BandSelection.of(cube, reading), reading)
-
-
-def is_cube_source(value: object) -> bool:
-    """Return whether a value is what `read_batch` takes."""
-    return isinstance(value, str | Path) or is_memory_cube(value)
-
-
-def opened(source: Any, reading: ReadingOptions, key: str | None = None) -> Cube:
-    """Return the cube of a file or in memory, what is assumed about it logged.
-
-    Raises:
-        DatasetNotFoundError: there is no such file.
-        CubeFormatError: it cannot be read as a cube.
-        ConfigError: `source` is nothing of the kind, or an opened cube is to have other axes.
-    """
-    if isinstance(source, str | Path):
-        cube = open_cube(source, key, axes=reading.axes, wavelengths=reading.wavelengths)
-    else:
-        cube = memory_cube(source, reading)
-    if not isinstance(source, Cube):
-        log_doubts(cube, reading.overruling())
-    return cube
 
 
 def cube_batch(cube: Cube, bands: BandSelection, reading: ReadingOptions) -> Batch:

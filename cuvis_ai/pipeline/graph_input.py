@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cuvis_ai.data.cube import Cube
-from cuvis_ai.data.cube_batch import is_cube_source, opened
 from cuvis_ai.data.masks import read_mask
+from cuvis_ai.data.opened_cube import is_cube_source, opened
 from cuvis_ai.data.options import ReadingOptions
 from cuvis_ai.data.sources.number_list import listed
 from cuvis_ai.errors import GraphError
 from cuvis_ai.execution.batch_gate import FLAGS, check_cube, pixel_flags, with_cube
 from cuvis_ai.execution.execution import Execution
+from cuvis_ai.pipeline.scene_batch import scene_batch
 from cuvis_ai.pipeline.scene_reader import SceneReader
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 from cuvis_ai.types import Batch
@@ -112,7 +113,7 @@ class InputGate:
         reading = ReadingOptions(wavelengths=wavelengths)
         reader = SceneReader.of(opened(source, reading), self.bands, reading, match_bands=self.match_bands)
         reader.require_data()
-        batch = reader.batch(reader.whole)
+        batch = scene_batch(reader, reader.whole)
         return cast(Batch, {key: self._moved(value) for key, value in batch.items()})
 
     def _moved(self, value: Any) -> Any:

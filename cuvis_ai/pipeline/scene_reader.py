@@ -1,4 +1,4 @@
-"""A scene of which the bands that a graph needs are read, whole or window by window."""
+"""A scene of which the bands that a graph needs are read, whole or window by window. It needs no torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,18 +9,16 @@ from numpy.typing import NDArray
 
 from cuvis_ai.data.band_selection import BandSelection
 from cuvis_ai.data.cube import Cube
-from cuvis_ai.data.cube_batch import window_batch
-from cuvis_ai.data.loading.pixels import Window, bands_without_data, why_invalid
+from cuvis_ai.data.loading.pixels import Window, bands_without_data, read_window, why_invalid
 from cuvis_ai.data.options import ReadingOptions
 from cuvis_ai.data.sources.number_list import listed
 from cuvis_ai.errors import CubeFormatError, GraphError
 from cuvis_ai.pipeline.trained_bands import TrainedBands
-from cuvis_ai.types import Batch
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SceneReader:
-    """Reads windows of one cube as batches of one, with the bands of training in their order."""
+    """Reads windows of one cube with the bands of training, in their order."""
 
     cube: Cube
     """The opened cube."""
@@ -61,20 +59,14 @@ class SceneReader:
         """All of the scene."""
         return Window(0, 0, *self.cube.shape[:2])
 
-    def batch(self, window: Window, *, as_stored: bool = False) -> Batch:
-        """Return a window as a batch of one on the CPU; it may have no valid pixel.
-
-        With `as_stored` its cube lies in memory as in the file, else channels-last.
+    def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+        """Return a window's pixels (h, w, c), and where they are valid; None: everywhere.
 
         Raises:
             CubeFormatError: it cannot be read.
         """
-        batch = window_batch(self.cube, window, self.bands, self.reading, as_stored=as_stored)
-        if self.order is not None:
-            order = list(self.order)
-            batch["cube"] = batch["cube"][:, order]
-            batch["wavelengths"] = batch["wavelengths"][order]  # without them, nothing is matched
-        return batch
+        pixels, valid = read_window(self.cube, window, self.bands, self.reading)
+        return (pixels if self.order is None else pixels[..., list(self.order)]), valid
 
     def require_data(self) -> None:
         """Raise an error that names the bands, or the mask, without which no pixel is valid, if so it is.

@@ -1,15 +1,18 @@
-"""Which bands a graph was trained on, and whether a cube has the same."""
+"""Which bands a graph was trained on, and whether a cube has the same. It needs no torch."""
 
 import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from cuvis_ai.errors import GraphError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TOLERANCE_NM = 1.0
 """Band centres further apart than this, or than half the way to the next band, are different bands."""
@@ -68,7 +71,7 @@ class TrainedBands:
                 )
         return {"wavelengths": json.dumps(given.wavelengths), "indices": json.dumps(given.indices)}
 
-    def check(self, wavelengths: Sequence[float] | Tensor | None, where: str) -> None:
+    def check(self, wavelengths: "Sequence[float] | Tensor | None", where: str) -> None:
         """Raise a `GraphError` that shows both lists, unless the wavelengths are those of training.
 
         Nothing is checked where either is not known.
@@ -82,13 +85,13 @@ class TrainedBands:
             + ("." if self.indices is None else ", or select the files' bands `graph.bands.indices`.")
         )
 
-    def _are_those_of_training(self, wavelengths: Iterable[float] | Tensor) -> bool:
+    def _are_those_of_training(self, wavelengths: "Iterable[float] | Tensor") -> bool:
         """Whether bands have the wavelengths of training, as far as these are known."""
         if self.wavelengths is None:
             return True
         given, wanted = _nm(wavelengths), _nm(self.wavelengths)
-        reach = self._reach().clamp(max=TOLERANCE_NM)
-        return len(given) == len(wanted) and bool(((given - wanted).abs() <= reach).all())
+        reach = np.minimum(self._reach(), TOLERANCE_NM)
+        return len(given) == len(wanted) and bool((np.abs(given - wanted) <= reach).all())
 
     def of_needed(self, needed: Sequence[int], total: int) -> "TrainedBands":
         """Return these bands with the note which of them a graph needs, of how many."""
@@ -151,7 +154,7 @@ class TrainedBands:
         self.check([wavelengths[i] for i in good] if wavelengths is not None else None, where)
         return list(good)
 
-    def matched(self, cube: Tensor, wavelengths: Sequence[float] | Tensor | None) -> Tensor:
+    def matched(self, cube: "Tensor", wavelengths: "Sequence[float] | Tensor | None") -> "Tensor":
         """Return the cube's bands that are nearest to those of training, in their order.
 
         Raises:
@@ -159,7 +162,7 @@ class TrainedBands:
         """
         return cube[:, self.nearest(wavelengths)]
 
-    def nearest(self, wavelengths: Iterable[float] | Tensor | None) -> list[int]:
+    def nearest(self, wavelengths: "Iterable[float] | Tensor | None") -> list[int]:
         """Return, for each band of training, which of these wavelengths is the nearest; each is taken once.
 
         Raises:
@@ -175,12 +178,12 @@ class TrainedBands:
             list(range(len(self.wavelengths)) if self.needed is None else self.needed),
         )
         wanted, reach = _nm(self.wavelengths)[needed], self._reach()[needed]
-        distance = (wanted[:, None] - given).abs()
+        distance = np.abs(wanted[:, None] - given)
         # Such that the distances sum to the least.
         bands, partners = linear_sum_assignment(distance)
-        missing = torch.ones(len(wanted), dtype=torch.bool)
+        missing = np.ones(len(wanted), dtype=bool)
         missing[bands] = distance[bands, partners] > reach[bands]
-        if bool(missing.any()):
+        if missing.any():
             raise GraphError(
                 f"match_bands: expected for each band of training one of its own within half the way to the "
                 f"next, got none for {_listed(wanted[missing].tolist())}. The cube has "
@@ -188,17 +191,17 @@ class TrainedBands:
             )
         return [int(partner) for partner in partners]
 
-    def _reach(self) -> Tensor:
+    def _reach(self) -> NDArray[np.float64]:
         """Return half the distance from each band to the nearest other wavelength, in nm."""
         centres = _nm(self.wavelengths or ())
-        distance = (centres[:, None] - centres).abs()
-        distance[distance == 0] = torch.inf
-        half = distance.amin(1) / 2 if len(centres) else centres
-        return torch.where(half.isinf(), TOLERANCE_NM, half)
+        distance = np.abs(centres[:, None] - centres)
+        distance[distance == 0] = np.inf
+        half = distance.min(1) / 2 if len(centres) else centres
+        return np.where(np.isinf(half), TOLERANCE_NM, half)
 
 
-def _nm(wavelengths: Iterable[float] | Tensor) -> Tensor:
-    return torch.tensor([float(nm) for nm in wavelengths], dtype=torch.float64)
+def _nm(wavelengths: "Iterable[float] | Tensor") -> NDArray[np.float64]:
+    return np.array([float(nm) for nm in wavelengths], dtype=np.float64)
 
 
 def _listed(wavelengths: Sequence[float]) -> str:

@@ -9,6 +9,7 @@ from cuvis_ai.data.cube import read_cube
 from cuvis_ai.data.loading.pixels import Window
 from cuvis_ai.data.options import ReadingOptions
 from cuvis_ai.errors import CubeFormatError, GraphError
+from cuvis_ai.pipeline.scene_batch import scene_batch
 from cuvis_ai.pipeline.scene_reader import SceneReader
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 from tests.data.files import write_envi
@@ -24,7 +25,7 @@ def reader(path: Path, trained: TrainedBands, **options: object) -> SceneReader:
 def test_a_window_has_the_bands_of_training_in_their_order(tmp_path: Path) -> None:
     write_envi(tmp_path / "a.hdr", CUBE, wavelength=NM, wavelength_units="nm")
     trained = TrainedBands.of([601.0, 402.0], None)
-    batch = reader(tmp_path / "a.hdr", trained, match_bands=True).batch(Window(1, 2, 3, 2))
+    batch = scene_batch(reader(tmp_path / "a.hdr", trained, match_bands=True), Window(1, 2, 3, 2))
     np.testing.assert_array_equal(batch["cube"][0].permute(1, 2, 0), CUBE[1:4, 2:4, [2, 0]])
     assert batch["wavelengths"].tolist() == [600.0, 400.0]
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from cuvis_ai.data.band_selection import BandSelection
 from cuvis_ai.data.cube import Cube
 from cuvis_ai.data.cube_array import CubeArray
-from cuvis_ai.data.cube_batch import is_cube_source, opened, window_batch
+from cuvis_ai.data.cube_batch import window_batch
 from cuvis_ai.data.folders import cube_name, find_cubes
 from cuvis_ai.data.loading.pixels import Window
+from cuvis_ai.data.opened_cube import is_cube_source, opened
 from cuvis_ai.data.options import ReadingOptions, SceneArguments, refuse
 from cuvis_ai.data.sources.decoding import decoding
 from cuvis_ai.errors import ConfigError, GraphError
@@ -30,8 +31,9 @@ from cuvis_ai.pipeline.evaluation.scene_evaluation import (
 from cuvis_ai.pipeline.graph_members import Members
 from cuvis_ai.pipeline.prediction.scene_files import find_scenes
 from cuvis_ai.pipeline.prediction.scene_outputs import facts_path
-from cuvis_ai.pipeline.prediction.scorer import STRIP_BYTES, Scorer, scorer_of
+from cuvis_ai.pipeline.prediction.scorer import Scorer, scorer_of
 from cuvis_ai.pipeline.prediction.settings import PredictionSettings
+from cuvis_ai.pipeline.prediction.strip_scorer import STRIP_BYTES
 from cuvis_ai.pipeline.scene_masks import MaskOptions, masks_of
 from cuvis_ai.pipeline.scene_reader import SceneReader
 from cuvis_ai.pipeline.trained_bands import TrainedBands

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from cuvis_ai.anomaly.tail import TAIL_SHARE, TailCalibrator, tail_threshold
+from cuvis_ai.anomaly.tail import TailCalibrator
 from cuvis_ai.errors import ConfigError, GraphError
+from cuvis_ai.functional.thresholds import tail_threshold
 from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.node.base import Node
 from cuvis_ai.training.threshold import stored_threshold
@@ -55,10 +56,5 @@ def _of_rate(node: Node, rate: float) -> float:
         raise GraphError(
             f"{node.label}: expected scores with a calibrated tail for a false-alarm rate, got others. "
             "End the graph with `TailCalibrator`, or pass a threshold, or `masks`, which set one."
-        )
-    if not 0 < rate < TAIL_SHARE:
-        raise ConfigError(
-            f"false-alarm rate: expected above 0 and below {TAIL_SHARE:g}, where the tail is fitted, got "
-            f"{rate:g}. Pass a threshold for larger ones."
         )
     return tail_threshold(rate)

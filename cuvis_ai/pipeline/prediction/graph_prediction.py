@@ -1,18 +1,14 @@
 """What `graph.predict` does with a graph's members."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, get_type_hints
 
-from cuvis_ai.data.cube_batch import is_cube_source
 from cuvis_ai.data.options import ReadingOptions, SceneArguments
-from cuvis_ai.errors import ConfigError
 from cuvis_ai.pipeline.graph_members import Members
 from cuvis_ai.pipeline.prediction.alarm_threshold import alarm_threshold
 from cuvis_ai.pipeline.prediction.predictor import Predictor
 from cuvis_ai.pipeline.prediction.processes import in_processes
-from cuvis_ai.pipeline.prediction.scene_files import find_scenes
 from cuvis_ai.pipeline.prediction.scene_outputs import ScenePrediction, digest
 from cuvis_ai.pipeline.prediction.scorer import Refit, scorer_of
 from cuvis_ai.pipeline.prediction.settings import PredictionSettings
@@ -115,16 +111,4 @@ def predict(
         settings=settings,
         refit=refit,
     )
-    if out is None and settings.devices > 1:
-        raise ConfigError(
-            "predict: expected a folder for the maps of several processes, got none. Pass `out=`."
-        )
-    in_memory = is_cube_source(source) and not isinstance(source, str | Path)
-    if in_memory:
-        return [predictor.in_memory(source)]
-    scenes = find_scenes(source)
-    if out is None:
-        return [predictor.in_memory(scene) for scene in scenes]
-    predictor.prepare(scenes, Path(out))
-    share = predictor.share if settings.devices == 1 else partial(in_processes, predictor)
-    return share(scenes, Path(out)).all_done(scenes)
+    return predictor.predictions(source, out, in_processes)

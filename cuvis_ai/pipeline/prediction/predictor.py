@@ -2,29 +2,31 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cuvis_ai.data.cube import log_doubts, open_cube
-from cuvis_ai.data.cube_batch import opened
 from cuvis_ai.data.folders import cube_name
 from cuvis_ai.data.loading.pixels import Window
+from cuvis_ai.data.opened_cube import is_cube_source, opened
 from cuvis_ai.errors import ConfigError, CubeFormatError, GraphError
+from cuvis_ai.pipeline.prediction.done_share import Share
 from cuvis_ai.pipeline.prediction.journal import Journal, lock_of
 from cuvis_ai.pipeline.prediction.pixel_progress import Advance, pixel_progress
+from cuvis_ai.pipeline.prediction.scene_files import find_scenes
 from cuvis_ai.pipeline.prediction.scene_outputs import (
     ScenePrediction,
     facts_path,
     interpreted,
     write_outputs,
 )
-from cuvis_ai.pipeline.prediction.scorer import Refit, Scorer
 from cuvis_ai.pipeline.prediction.settings import PredictionSettings
+from cuvis_ai.pipeline.prediction.strip_scorer import StripScorer
 from cuvis_ai.pipeline.scene_reader import SceneReader
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 
@@ -34,31 +36,11 @@ SCENE_ERRORS = (CubeFormatError, GraphError, OSError, MemoryError)
 """What ends the prediction of one scene, but not that of the others."""
 
 
-class Share(NamedTuple):
-    """What a process did of the scenes that it was given."""
-
-    done: list[ScenePrediction]
-    """Those that it finished."""
-    failed: dict[Path, str]
-    """Why others could not be predicted."""
-
-    def all_done(self, scenes: Sequence[Path]) -> list[ScenePrediction]:
-        """Return what was finished.
-
-        Raises:
-            GraphError: some scenes could not be predicted; the others have been.
-        """
-        if not self.failed:
-            return self.done
-        reasons = "\n".join(f"  {path}: {err}" for path, err in self.failed.items())
-        raise GraphError(
-            f"predict: {len(self.failed)} of {len(scenes)} scenes failed, the others are done:\n"
-            f"{reasons}\nMend these, and run the same command again with --resume."
-        )
+AnyScorer = TypeVar("AnyScorer", bound=StripScorer[Any])
 
 
 @dataclass(frozen=True, kw_only=True)
-class Predictor:
+class Predictor(Generic[AnyScorer]):
     """A graph as scenes need it.
 
     Attributes:
@@ -70,12 +52,39 @@ class Predictor:
         refit: fits statistics to each scene; None: they stay as they are.
     """
 
-    scorer: Scorer
+    scorer: AnyScorer
     bands: TrainedBands
     threshold: float | None
     graph: Mapping[str, Any]
     settings: PredictionSettings
-    refit: Refit | None
+    refit: Callable[..., Any] | None = None
+
+    def predictions(
+        self,
+        source: Any,
+        out: str | Path | None,
+        in_processes: "Callable[[Predictor[AnyScorer], Sequence[Path], Path], Share]",
+    ) -> list[ScenePrediction]:
+        """Return the predictions of scenes, written to a folder if one is given.
+
+        Args:
+            source: scenes as `find_scenes` takes them; or one cube in memory.
+            out: the folder.
+            in_processes: does the work in several processes, if so many `devices` are asked for.
+        """
+        if out is None and self.settings.devices > 1:
+            raise ConfigError(
+                "predict: expected a folder for the maps of several processes, got none. Pass `out=`."
+            )
+        if is_cube_source(source) and not isinstance(source, str | Path):
+            return [self.in_memory(source)]
+        scenes = find_scenes(source)
+        if out is None:
+            return [self.in_memory(scene) for scene in scenes]
+        self.prepare(scenes, Path(out))
+        alone = self.settings.devices == 1
+        share = self.share(scenes, Path(out)) if alone else in_processes(self, scenes, Path(out))
+        return share.all_done(scenes)
 
     def in_memory(self, source: Any) -> ScenePrediction:
         """Return the prediction of one scene, from a file or from memory, written nowhere."""
@@ -86,7 +95,7 @@ class Predictor:
         scores = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return interpreted(cube_name(cube.path), scores, reader, self.threshold, self.settings)
 
-    def scorer_of(self, reader: SceneReader) -> Scorer:
+    def scorer_of(self, reader: SceneReader) -> AnyScorer:
         """Return what scores a scene."""
         if self.refit is None:
             return self.scorer
@@ -176,7 +185,7 @@ class Predictor:
 class _Job:
     """One scene, and the strips of it that this process does."""
 
-    predictor: Predictor
+    predictor: Predictor[Any]
     path: Path
     reader: SceneReader
     strips: Sequence[Window]
@@ -221,7 +230,7 @@ class _Job:
             journal.remove()
         return prediction
 
-    def _at_once(self, scorer: Scorer, facts: Path, advance: Advance) -> ScenePrediction | None:
+    def _at_once(self, scorer: StripScorer[Any], facts: Path, advance: Advance) -> ScenePrediction | None:
         """Predict a scene of one strip, which no other process shares, without a journal."""
         ((_, scores),) = scorer.scores(self.reader, self.own)
         advance(self.pixels, 0)

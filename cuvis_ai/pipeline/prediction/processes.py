@@ -15,12 +15,14 @@ from cuvis_ai.data.folders import cube_name
 from cuvis_ai.errors import GraphError
 from cuvis_ai.execution.execution import Execution
 from cuvis_ai.node.base import freeze
-from cuvis_ai.pipeline.prediction.predictor import Predictor, Share
+from cuvis_ai.pipeline.prediction.done_share import Share
+from cuvis_ai.pipeline.prediction.predictor import Predictor
+from cuvis_ai.pipeline.prediction.scorer import Scorer
 
 logger = logging.getLogger(__name__)
 
 
-def in_processes(predictor: Predictor, scenes: Sequence[Path], folder: Path) -> Share:
+def in_processes(predictor: Predictor[Scorer], scenes: Sequence[Path], folder: Path) -> Share:
     """Write the maps of scenes, a share in each of several new processes.
 
     Raises:
@@ -56,7 +58,7 @@ def in_processes(predictor: Predictor, scenes: Sequence[Path], folder: Path) -> 
     )
 
 
-def _sendable(predictor: Predictor) -> Predictor:
+def _sendable(predictor: Predictor[Scorer]) -> Predictor[Scorer]:
     """Return a predictor that another process can be given: parametrized weights cannot be."""
     execution = predictor.scorer.execution
     nodes = copy.deepcopy(dict(execution.nodes))  # together, since some refer to others
@@ -66,7 +68,7 @@ def _sendable(predictor: Predictor) -> Predictor:
     return replace(predictor, scorer=replace(predictor.scorer, execution=fixed))
 
 
-def _with_share(predictor: Predictor, process: int) -> Predictor:
+def _with_share(predictor: Predictor[Scorer], process: int) -> Predictor[Scorer]:
     """Return the predictor of a process: its part of this share."""
     settings = predictor.settings
     (i, n), m = settings.shard, settings.devices
@@ -107,7 +109,7 @@ class _Lines(logging.Handler):
 
 def _work(
     sender: Connection,
-    predictor: Predictor,
+    predictor: Predictor[Scorer],
     scenes: Sequence[Path],
     folder: Path,
     device: torch.device,

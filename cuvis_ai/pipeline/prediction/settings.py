@@ -1,11 +1,14 @@
 """`PredictionSettings`: what is written of each scene, and how a run goes on where one stood."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from cuvis_ai.data.options import ReadingOptions, refuse
 from cuvis_ai.errors import ConfigError
 from cuvis_ai.pipeline.prediction.writers import WRITERS
-from cuvis_ai.pipeline.scene_masks import MaskOptions
+
+if TYPE_CHECKING:
+    from cuvis_ai.pipeline.scene_masks import MaskOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +31,7 @@ class PredictionSettings:
     """Score above which a pixel is detected, in place of the graph's stored threshold."""
     false_alarm_rate: float | None = None
     """Share of normal pixels above the threshold: those of `truth`, or as the calibrated tail expects."""
-    truth: MaskOptions | None = None
+    truth: "MaskOptions | None" = None
     """Where masks are that say which pixels are normal, for `false_alarm_rate`."""
     min_pixels: int = 1
     """Smaller detections are left out."""

@@ -45,7 +45,7 @@ def test_a_scene_is_evaluated_in_strips_as_a_whole(
     graph: Graph, scenes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = graph.evaluate_scenes(scenes, mask_key="map")
-    monkeypatch.setattr("cuvis_ai.pipeline.prediction.scorer.STRIP_BYTES", 4 * 25 * 4 * 3)
+    monkeypatch.setattr("cuvis_ai.pipeline.prediction.strip_scorer.STRIP_BYTES", 4 * 25 * 4 * 3)
     strips = graph.evaluate_scenes(scenes, mask_key="map")
     for one, other in zip((whole.pooled, *whole.scenes), (strips.pooled, *strips.scenes), strict=True):
         assert one.confusions == other.confusions

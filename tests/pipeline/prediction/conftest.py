@@ -9,7 +9,7 @@ from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.data.scene_tiles import SceneTiles
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.pipeline.graph import Graph
-from cuvis_ai.pipeline.prediction import scorer
+from cuvis_ai.pipeline.prediction import strip_scorer
 from cuvis_ai.spatial.smoothing import LogSmooth
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
 from tests.data.files import write_envi
@@ -55,4 +55,4 @@ def graph(scene: Path) -> Graph:
 @pytest.fixture
 def short_strips(monkeypatch: pytest.MonkeyPatch) -> None:
     """Strips of eight rows of the scene."""
-    monkeypatch.setattr(scorer, "STRIP_BYTES", 4 * 24 * 4 * 12)
+    monkeypatch.setattr(strip_scorer, "STRIP_BYTES", 4 * 24 * 4 * 12)

@@ -18,9 +18,9 @@ from tests.pipeline.prediction.conftest import FIELDS, values
 PROGRAM = """
 import os, signal, sys
 from cuvis_ai.pipeline.graph import Graph
-from cuvis_ai.pipeline.prediction import scorer
+from cuvis_ai.pipeline.prediction import strip_scorer
 
-scorer.STRIP_BYTES = 4 * 24 * 4 * 12
+strip_scorer.STRIP_BYTES = 4 * 24 * 4 * 12
 graph, scenes, out, *moments = sys.argv[1:]
 sync, counted = os.fsync, 0
 

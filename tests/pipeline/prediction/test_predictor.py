@@ -102,7 +102,7 @@ def test_a_full_disk_loses_no_finished_scene(
     format: str,
 ) -> None:
     if in_strips:
-        monkeypatch.setattr("cuvis_ai.pipeline.prediction.scorer.STRIP_BYTES", 4 * 24 * 4 * 12)
+        monkeypatch.setattr("cuvis_ai.pipeline.prediction.strip_scorer.STRIP_BYTES", 4 * 24 * 4 * 12)
     # Its map has four times as many bytes as that of a.
     write_envi(scene.with_name("b.hdr"), np.concatenate([values(seed) for seed in range(4)]), **FIELDS)
     graph.predict(scene, tmp_path / "alone", format=format, picture=False)

@@ -7,7 +7,7 @@ import pytest
 from cuvis_ai.data.cube import read_cube
 from cuvis_ai.data.options import ReadingOptions
 from cuvis_ai.pipeline.graph import Graph
-from cuvis_ai.pipeline.prediction import scorer
+from cuvis_ai.pipeline.prediction import scorer, strip_scorer
 from cuvis_ai.pipeline.scene_reader import SceneReader
 
 
@@ -16,7 +16,7 @@ def test_a_strip_with_its_context_takes_the_bytes_or_as_many_rows_as_its_context
     graph: Graph, scene: Path, monkeypatch: pytest.MonkeyPatch, halo: int, rows: int
 ) -> None:
     # Twelve rows of 24 columns and four bands of float32.
-    monkeypatch.setattr(scorer, "STRIP_BYTES", 12 * 24 * 4 * 4)
+    monkeypatch.setattr(strip_scorer, "STRIP_BYTES", 12 * 24 * 4 * 4)
     reader = SceneReader.of(read_cube(scene), graph.bands, ReadingOptions())
     made = scorer.Scorer(execution=graph._members.execution, end="log_smooth", halo=halo)
     strips = made.strips(reader)
