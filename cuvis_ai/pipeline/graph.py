@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 import torch
 from torch import Tensor
 
-from cuvis_ai.data.cube_batch import is_cube_source
+from cuvis_ai.data.opened_cube import is_cube_source
 from cuvis_ai.errors import GraphError
 from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.leaf.reading import Evaluation

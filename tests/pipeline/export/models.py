@@ -8,7 +8,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from cuvis_ai.node.base import Node
 from cuvis_ai.pipeline.graph import Graph
+from tests.cubes import Batches, as_batches, random_cubes
+from tests.graphs import STATISTICS_ONLY, graph_of
 
 onnxruntime = pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")
@@ -62,3 +65,19 @@ def assert_agrees(path: Path, graph: Graph, cube: torch.Tensor, valid: torch.Ten
         got = run(path, fed(path, cube, valid))
         for name in names:
             assert_alike(got[name], wanted[name].numpy())
+
+
+CUBE = random_cubes(2, h=23, w=17, seed=5)
+VALID = torch.rand(2, 23, 17, generator=torch.Generator().manual_seed(3)) < 0.9
+
+
+def trained(graph: Graph) -> Graph:
+    cubes = random_cubes(4, h=20, w=30)
+    mask = torch.rand(4, 20, 30, generator=torch.Generator().manual_seed(1)) < 0.05
+    cubes = cubes + 4 * mask[:, None]  # so that anomalies score higher
+    graph.train(Batches(as_batches(cubes, mask=mask), as_batches(cubes, mask=mask)), STATISTICS_ONLY)
+    return graph
+
+
+def chain(*nodes: Node) -> Graph:
+    return trained(graph_of(*nodes))

@@ -1,8 +1,6 @@
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +15,6 @@ from cuvis_ai.functional.affine import pixels_of
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.node.selector import SoftChannelSelector
-from cuvis_ai.node.torch import TorchNode
 from cuvis_ai.normalization.normalization import MinMaxNormalizer, StandardNormalizer
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.pipeline.trained_bands import TrainedBands
@@ -26,33 +23,20 @@ from cuvis_ai.spatial.smoothing import LogSmooth
 from cuvis_ai.target.ace import ACE
 from cuvis_ai.training.threshold import Threshold
 from tests.cases import NODES, NodeCase
-from tests.cubes import Batches, as_batches, random_cubes
+from tests.cubes import random_cubes
 from tests.graphs import STATISTICS_ONLY, BoxMean, autoencoder, data, graph_of, scoring
 from tests.pipeline.export.models import (
+    CUBE,
+    VALID,
     assert_agrees,
     assert_alike,
-    by_openvino,
     by_runtime,
-    fed,
+    chain,
     onnx,
     operators,
+    trained,
 )
 from tests.test_laws import fitted
-
-CUBE = random_cubes(2, h=23, w=17, seed=5)
-VALID = torch.rand(2, 23, 17, generator=torch.Generator().manual_seed(3)) < 0.9
-
-
-def trained(graph: Graph, **others: Any) -> Graph:
-    cubes = random_cubes(4, h=20, w=30)
-    mask = torch.rand(4, 20, 30, generator=torch.Generator().manual_seed(1)) < 0.05
-    cubes = cubes + 4 * mask[:, None]  # so that anomalies score higher
-    graph.train(Batches(as_batches(cubes, mask=mask), as_batches(cubes, mask=mask)), STATISTICS_ONLY)
-    return graph
-
-
-def chain(*nodes: Node) -> Graph:
-    return trained(graph_of(*nodes))
 
 
 @pytest.mark.parametrize("case", NODES, ids=str)
@@ -85,22 +69,6 @@ def test_every_chain_agrees_in_both_runtimes(name: str, tmp_path: Path) -> None:
     assert_agrees(tmp_path / "model.onnx", graph, CUBE, VALID)
 
 
-def test_a_chain_is_one_product_its_function_and_the_threshold(tmp_path: Path) -> None:
-    graph = scoring()
-    graph.add_leaf_node(Threshold("value", 1.0), parent="head")
-    trained(graph).export_onnx(tmp_path / "model.onnx", layout="nhwc")
-    found = operators(tmp_path / "model.onnx")
-    assert found.count("MatMul") == 1
-    assert found == [
-        *("Sub", "MatMul", "Add"),  # normalizer, PCA and whitening, composed
-        *("Transpose", "Mul", "ReduceSum"),  # the squared length
-        *("Sub", "Mul", "Add", "Transpose"),  # the head
-        *("IsInf", "Where", "Greater"),  # NaN where a band is infinite; the mask
-    ]
-    assert (tmp_path / "model.onnx").stat().st_size < 4000
-
-
-@pytest.mark.slow
 def test_windows_are_standard_operators_of_free_named_sizes(tmp_path: Path) -> None:
     trained(unsupervised(5)).export_onnx(tmp_path / "model.onnx", layout="nhwc")
     assert {"Pad", "Slice", "Max", "Min"} <= set(operators(tmp_path / "model.onnx"))
@@ -116,38 +84,6 @@ def test_windows_are_standard_operators_of_free_named_sizes(tmp_path: Path) -> N
         "calibrated": ["b", "h", "w", 1],
         "calibrated_detected": ["b", "h", "w", 1],
     }
-
-
-@pytest.mark.parametrize("input", ["float32", "uint16", "int16"])
-@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
-@pytest.mark.parametrize("pixels", ["alone", "windows"])
-def test_layouts_number_types_and_no_data(input: Any, layout: Any, pixels: str, tmp_path: Path) -> None:
-    counts = (1000 + 50 * random_cubes(3, h=12, w=9)).round()
-    nodes = [RXGlobal(), LogSmooth()] if pixels == "windows" else [RXGlobal()]
-    graph = graph_of(*nodes)
-    graph.train(Batches(as_batches(counts)), STATISTICS_ONLY)
-    cube = counts.clone()
-    cube[0, :, 2, 3] = 0  # in all bands: no data
-    cube[1, 2, 4, 5] = 0  # in one band: measured
-    graph.export_onnx(tmp_path / "model.onnx", input=input, layout=layout, no_data=0)
-    valid = torch.ones(3, 12, 9, dtype=torch.bool)
-    valid[0, 2, 3] = False
-    expected = graph(cube, valid=valid).output.numpy()
-    assert np.isnan(expected).sum() == 1
-    feed = fed(tmp_path / "model.onnx", cube, torch.ones_like(valid))
-    feed["cube"] = (cube.numpy() if layout == "nchw" else cube.permute(0, 2, 3, 1).numpy()).astype(input)
-    for run in (by_runtime, by_openvino):
-        [got] = run(tmp_path / "model.onnx", feed).values()
-        assert_alike(got if layout == "nchw" else np.moveaxis(got, 3, 1), expected)
-
-
-def test_a_no_data_value_other_than_zero_counts_in_any_band(tmp_path: Path) -> None:
-    graph = trained(scoring())
-    graph.export_onnx(tmp_path / "model.onnx", no_data=-9999, outputs=["head", "norm"])
-    cube = CUBE.clone()
-    cube[0, 3, 2, 1] = -9999
-    got = by_runtime(tmp_path / "model.onnx", {"cube": cube.numpy()})
-    assert {name: int(np.isnan(one).sum()) for name, one in got.items()} == {"head": 1, "norm": 7}
 
 
 @pytest.mark.parametrize("value", [float("nan"), -float("inf")])
@@ -185,27 +121,6 @@ def test_outputs_are_chosen_and_several_ends_are_all_given(tmp_path: Path) -> No
     assert_agrees(tmp_path / "some.onnx", graph, CUBE, VALID)
 
 
-def test_the_model_says_what_it_is(tmp_path: Path) -> None:
-    graph = scoring()
-    graph.add_leaf_node(Threshold("value", 2.5), parent="head")
-    trained(graph)
-    graph.name, graph.bands = "mine", TrainedBands.of(range(400, 470, 10), range(1, 8))
-    graph.export_onnx(tmp_path / "model.onnx", layout="nhwc", no_data=0, input="uint16")
-    said = {one.key: one.value for one in onnx.load(tmp_path / "model.onnx").metadata_props}
-    assert (said.pop("graph"), said.pop("layout")) == ("mine", "nhwc")
-    told = {key: json.loads(value) for key, value in said.items()}
-    assert told["wavelengths"] == [400, 410, 420, 430, 440, 450, 460]
-    assert told["units"] == {"wavelengths": "nm"}
-    assert told["band_indices"] == [1, 2, 3, 4, 5, 6, 7]
-    assert told["no_data"] == 0
-    assert told["outputs"]["head"]["threshold"] == 2.5
-    assert [node["name"] for node in told["nodes"]] == ["norm", "pca", "rx", "head"]
-    assert told["nodes"][1]["parents"] == ["norm"]
-    assert told["nodes"][1]["class"] == "cuvis_ai.node.pca:TrainablePCA"
-    assert told["nodes"][1]["arguments"]["n_components"] == 3
-    assert told["versions"]["torch"] == torch.__version__
-
-
 def test_double_precision_and_a_reading_of_the_weights_change_nothing(tmp_path: Path) -> None:
     graph = trained(scoring())
     before = {key: value.clone() for key, value in graph.state_dict().items()}
@@ -240,21 +155,6 @@ class Branching(Node):
         return cube if float(cube.max()) > 3 else -cube
 
 
-class Drawing(Node):
-    """One that depends on chance."""
-
-    def forward(self, cube: torch.Tensor) -> torch.Tensor:
-        return cube + torch.tensor(np.random.default_rng().random())
-
-
-class Reshaping(Node):
-    """One that depends on the number of pixels in its operations, not in what they mean."""
-
-    def forward(self, cube: torch.Tensor) -> torch.Tensor:
-        b, c, h, w = cube.shape
-        return cube.reshape(b, c, h * w).mul(2.0).reshape(b, c, h, w)
-
-
 @pytest.mark.parametrize("node", [Scaled, BoxMean], ids=lambda one: one.__name__)
 def test_nodes_of_ones_own_are_exported(node: type[Node], tmp_path: Path) -> None:
     graph = chain(MinMaxNormalizer(), node())
@@ -262,36 +162,11 @@ def test_nodes_of_ones_own_are_exported(node: type[Node], tmp_path: Path) -> Non
     assert_agrees(tmp_path / "model.onnx", graph, CUBE, VALID)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "node",
-    [
-        Reshaping(),
-        TorchNode(torch.nn.Sequential(torch.nn.BatchNorm2d(7), torch.nn.GELU()), {}),
-    ],
-    ids=["reshape", "batch-norm"],
-)
-def test_what_cannot_be_recorded_is_traced_by_torch(node: Node, tmp_path: Path) -> None:
-    graph = chain(MinMaxNormalizer(), node)
-    graph.export_onnx(tmp_path / "model.onnx")
-    graph.eval()
-    assert_agrees(tmp_path / "model.onnx", graph, CUBE, VALID)
-    assert_agrees(tmp_path / "model.onnx", graph, CUBE[:1, :, :3, :2], VALID[:1, :3, :2])
-
-
 def test_a_node_that_cannot_be_exported_is_named_and_nothing_is_written(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     with pytest.raises(GraphError, match=r"Branching `n1`: cannot be exported: "):
         chain(MinMaxNormalizer(), Branching()).export_onnx(path)
     assert not path.exists()
-
-
-def test_a_model_that_computes_otherwise_than_the_graph_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "model.onnx"
-    path.write_bytes(b"old")
-    with pytest.raises(GraphError, match=r"`n1`: expected the graph's output within 0\.0001"):
-        chain(MinMaxNormalizer(), Drawing()).export_onnx(path)
-    assert path.read_bytes() == b"old"
 
 
 def test_arguments_that_are_impossible(tmp_path: Path) -> None:
