@@ -5,6 +5,7 @@ records, on rank 0 alone.
 """
 
 from cuvis_ai.training.monitors.dummy import DummyMonitor
+from cuvis_ai.training.monitors.logger_monitor import LoggerMonitor
 from cuvis_ai.training.monitors.protocol import Monitor
 from cuvis_ai.training.monitors.recorder import Recorder
 from cuvis_ai.training.monitors.records import (
@@ -26,6 +27,7 @@ __all__ = [
     "DummyMonitor",
     "Ending",
     "Histogram",
+    "LoggerMonitor",
     "Monitor",
     "Outline",
     "OutlineNode",

@@ -1,5 +1,6 @@
 """One row a monitor: how it is made in a folder, what it holds there, and how its values are read back."""
 
+import csv
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +8,14 @@ from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from cuvis_ai.training.monitors import DummyMonitor, Monitor, ReportMonitor, TensorBoardMonitor, WandBMonitor
+from cuvis_ai.training.monitors import (
+    DummyMonitor,
+    LoggerMonitor,
+    Monitor,
+    ReportMonitor,
+    TensorBoardMonitor,
+    WandBMonitor,
+)
 from cuvis_ai.training.monitors.report.record import read_record
 from tests.wandb_files import history, offline_records
 
@@ -60,8 +68,24 @@ def _of_record(folder: Path) -> Values:
     return {(one.name, one.step): one.value for one in scalars}
 
 
+def _of_csv(folder: Path) -> Values:
+    texts = [path.read_text() for path in folder.glob("csv/run/version_*/metrics.csv")]
+    rows = [row for text in texts for row in csv.DictReader(text.splitlines())]
+    return {
+        (name, int(row["step"])): float(value)
+        for row in rows
+        for name, value in row.items()
+        if name != "step" and value
+    }
+
+
 MONITORS = [
     MonitorCase(monitor=DummyMonitor, make=DummyMonitor, read=_of_files, argument="output_dir"),
+    MonitorCase(
+        monitor=LoggerMonitor,
+        make=lambda folder: LoggerMonitor("CSVLogger", {"save_dir": str(folder / "csv"), "name": "run"}),
+        read=_of_csv,
+    ),
     MonitorCase(
         monitor=ReportMonitor, make=ReportMonitor, read=_of_record, argument="output_dir", package="plotly"
     ),
