@@ -372,7 +372,12 @@ def test_data_group_builds(group: str) -> None:
     made = build(composed("demo", f"data={group}")).datamodule
     assert (
         type(made).__name__
-        == {"indian_pines": "IndianPines", "lentils": "LentilsAnomaly", "folder": "CubeFolder"}[group]
+        == {
+            "indian_pines": "IndianPines",
+            "lentils": "LentilsAnomaly",
+            "folder": "CubeFolder",
+            "scene": "SceneTiles",
+        }[group]
     )
 
 
