@@ -55,12 +55,13 @@ format: $(STAMP) ## rewrite the code in the project's format
 bench: $(STAMP) ## measure beside NumPy, scikit-learn, Spectral Python and PyTorch by hand; prints one table
 	$(BIN)/python benchmarks/table.py
 
-fuzz: $(STAMP) ## 50,000 mutated archives, 5,000 checkpoints, 3,000 input files a format, 5,000 configurations, 20 kills; offending ones go to outputs/fuzz/
+fuzz: $(STAMP) ## 50,000 mutated archives, 5,000 checkpoints, 3,000 input files a format, 5,000 configurations, 10,000 files of statistics, 20 kills; offending ones go to outputs/fuzz/
 	$(BIN)/python -m fuzz.archives --workers $(WORKERS)
 	$(BIN)/python -m fuzz.checkpoints --workers $(WORKERS)
 	$(BIN)/python -m fuzz.inputs --workers $(WORKERS)
 	$(BIN)/python -m fuzz.kills
 	$(BIN)/python -m fuzz.configurations
+	$(BIN)/python -m fuzz.sketches --workers $(WORKERS)
 
 docs: $(STAMP) ## serve the documentation, with the API reference, on http://127.0.0.1:8000
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'

@@ -77,7 +77,8 @@ def read_sketches(paths: Sequence[Path], graph: str) -> tuple[list[dict[str, Pla
             )
     counts = {header["shard"][1] for header, _ in found}
     shares = sorted(header["shard"][0] for header, _ in found)
-    if len(counts) != 1 or shares != list(range(1, max(counts) + 1)):
+    # Their number first: a file may say any.
+    if counts != {len(shares)} or shares != list(range(1, len(shares) + 1)):
         raise GraphError(
             f"fit_from: expected each share of one division once, got {shares} of {sorted(counts)}. Name the "
             "files of all shares."
