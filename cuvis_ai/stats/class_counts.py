@@ -7,7 +7,7 @@ import torch
 from typing_extensions import override
 
 from cuvis_ai.functional.affine import Affine
-from cuvis_ai.stats.sketch import PixelFlags, PixelTruth, Sketch, Structure
+from cuvis_ai.stats.sketch import PixelFlags, PixelTruth, Sketch, Structure, selected
 from cuvis_ai.types import PixelMatrix
 
 
@@ -38,12 +38,13 @@ class ClassCounts(Sketch):
     ) -> None:
         if truth is None:
             return
-        counted = torch.isfinite(pixels).all(1)
-        if valid is not None:
-            counted = counted & valid
         self.channels = pixels.shape[1]
-        self.count += int(counted.sum())
-        self.positive += int((truth.to(counted.device) > 0)[counted].sum())
+        positive = selected(truth, valid) > 0
+        chosen = selected(pixels, valid)
+        if not bool(chosen.sum().isfinite()):  # a look at each value takes far longer
+            positive = positive.to(chosen.device)[torch.isfinite(chosen).all(1)]
+        self.count += len(positive)
+        self.positive += int(positive.sum())
 
     @override
     def merge(self, other: Self) -> Self:
