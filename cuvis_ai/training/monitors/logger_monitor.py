@@ -33,6 +33,8 @@ class LoggerMonitor(Monitor):
         >>> from cuvis_ai.pipeline.graph import Graph
         >>> graph = Graph("rx")
         >>> graph.register_monitor(LoggerMonitor("CSVLogger", {"save_dir": "outputs", "name": "rx"}))
+        >>> [monitor.logger for monitor in graph.monitors]
+        ['CSVLogger']
     """
 
     _active: "Logger"
