@@ -218,6 +218,7 @@ LEFT = {
         "results/sweep/sweep.csv",
         "results/own/report.html",
     ),
+    "docs/export.md": ("maps/scene_detections.geojson",),
     "docs/lentils.md": ("maps/lentils_010_detections.csv",),
     "docs/tutorials/phase4_channel_selection.md": ("outputs/trained_graph.zip",),
 }
