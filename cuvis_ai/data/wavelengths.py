@@ -38,6 +38,15 @@ _UNDECLARED = ("", "unknown", "none", "undefined")
 _NO_WAVELENGTHS = ("index", "band", "band number")
 
 
+def _conversion(name: str) -> Callable[[Nanometres], Nanometres] | None:
+    """Return how values of a unit become nm; its symbol may follow, as in "nanometers (nm)"."""
+    word, _, symbol = name.replace("[", "(").partition("(")
+    known = [
+        _UNITS.get(one) or _UNITS.get(one.removesuffix("s")) for one in (word.strip(), symbol.strip(" )]"))
+    ]
+    return known[0] or known[1]
+
+
 def nanometres(values: Sequence[float], units: str | None, where: str) -> Nanometres | None:
     """Return band centres in nm.
 
@@ -61,7 +70,7 @@ def nanometres(values: Sequence[float], units: str | None, where: str) -> Nanome
     name = (units or "").strip().lower()
     if name in _NO_WAVELENGTHS:
         return None
-    convert = _UNITS.get(name) or _UNITS.get(name.removesuffix("s"))
+    convert = _conversion(name)
     if convert is None:
         factor, guess = (1.0, "nm") if centres.max(initial=0.0) > 100 else (1e3, "µm")
         declared = (

@@ -49,7 +49,8 @@ def read(path: Path, key: str | None) -> CubeContents:
     """
     if key is not None:
         raise CubeFormatError(
-            f"{path}: an ENVI file holds one cube without a name, got key={key!r}. Leave key= out."
+            f"{path}: expected no key=, as an ENVI file holds one cube without a name, got {key!r}. "
+            "Leave it out."
         )
     header_path = _header_of(path)
     header = EnviHeader(header_path, header_fields(header_path))

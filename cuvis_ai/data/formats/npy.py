@@ -31,7 +31,8 @@ def read(path: Path, key: str | None) -> CubeContents:
         return cube_contents(path, members(path), key)
     if key is not None:
         raise CubeFormatError(
-            f"{path}: a .npy file holds one array without a name, got key={key!r}. Leave key= out."
+            f"{path}: expected no key=, as a .npy file holds one array without a name, got {key!r}. "
+            "Leave it out."
         )
     with path.open("rb") as file:
         shape, fortran, dtype = _header(path, file)

@@ -127,14 +127,19 @@ class _Told:
         return Validity(no_data=tuple(dict.fromkeys(self._no_data(meant))), least=least, most=most)
 
     def scaling(self) -> Scaling:
-        """CF's `scale_factor`, `add_offset` and `units`, which are written in small letters."""
-        gain, offset = (_number(self.attributes.get(name)) for name in ("scale_factor", "add_offset"))
+        """What the array's factor, offset and `units` say."""
+        gain, offset = self._gain_and_offset()
         unit = _attribute(self.attributes, ("units",))
-        return Scaling(
-            gain=(1.0 if gain is None else gain,),
-            offset=(0.0 if offset is None else offset,),
-            unit=unit if isinstance(unit, str) else None,
+        return Scaling(gain=(gain,), offset=(offset,), unit=unit if isinstance(unit, str) else None)
+
+    def _gain_and_offset(self) -> tuple[float, float]:
+        """CF's `scale_factor` and `add_offset`; NEON's `Scale_Factor` is what values were multiplied by."""
+        gain, offset, divisor = (
+            _number(self.attributes.get(name)) for name in ("scale_factor", "add_offset", "Scale_Factor")
         )
+        if gain is None and divisor:
+            gain = 1 / divisor
+        return 1.0 if gain is None else gain, offset or 0.0
 
     def _no_data(self, meant: "np.dtype[Any] | None") -> Iterator[float]:
         for name in _NO_DATA:
@@ -157,11 +162,9 @@ class _Told:
     def _stored(self, limit: Any, meant: "np.dtype[Any] | None") -> float:
         """A limit in stored numbers: of real type beside scaled integers, it is in scaled units."""
         dtype = self.members[self.key].dtype
-        scale, offset = (
-            _number(_attribute(self.attributes, (name,))) for name in ("scale_factor", "add_offset")
-        )
-        if dtype is not None and dtype.kind in "iu" and np.asarray(limit).dtype.kind == "f" and scale:
-            return (float(limit) - (offset or 0.0)) / scale
+        gain, offset = self._gain_and_offset()
+        if dtype is not None and dtype.kind in "iu" and np.asarray(limit).dtype.kind == "f" and gain:
+            return (float(limit) - offset) / gain
         return self._as_meant(limit, meant)
 
     def _as_meant(self, number: Any, meant: "np.dtype[Any] | None") -> float:

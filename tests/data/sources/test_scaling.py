@@ -51,9 +51,10 @@ def geotiff(path: Path) -> Path:
         (lambda path: envi(path, reflectance_scale_factor="10000"), COUNTS / 10000),
         (lambda path: envi(path, data_gain_values="{0.5,0.25,2,4,1}", data_offset_values="{3,3,3,3,3}"), COUNTS * np.array(GAINS) + 3),
         (lambda path: netcdf(path, scale_factor=0.0001, add_offset=-0.1), COUNTS * 0.0001 - 0.1),
+        (lambda path: netcdf(path, Scale_Factor=10000.0), COUNTS / 10000),
         (geotiff, COUNTS * np.array(GAINS) + 1),
     ],
-    ids=["reflectance", "gains", "CF", "GeoTIFF"],
+    ids=["reflectance", "gains", "CF", "NEON", "GeoTIFF"],
 )  # fmt: skip
 def test_declared_scale_factors_are_applied_when_asked(tmp_path: Path, write: Any, expected: Any) -> None:
     path = write(tmp_path / "a")
