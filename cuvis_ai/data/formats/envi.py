@@ -50,7 +50,7 @@ def read(path: Path, key: str | None) -> CubeContents:
     if key is not None:
         raise CubeFormatError(
             f"{path}: expected no key=, as an ENVI file holds one cube without a name, got {key!r}. "
-            "Leave it out."
+            "Leave key= out."
         )
     header_path = _header_of(path)
     header = EnviHeader(header_path, header_fields(header_path))

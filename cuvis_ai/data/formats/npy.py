@@ -32,7 +32,7 @@ def read(path: Path, key: str | None) -> CubeContents:
     if key is not None:
         raise CubeFormatError(
             f"{path}: expected no key=, as a .npy file holds one array without a name, got {key!r}. "
-            "Leave it out."
+            "Leave key= out."
         )
     with path.open("rb") as file:
         shape, fortran, dtype = _header(path, file)

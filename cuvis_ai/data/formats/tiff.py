@@ -47,7 +47,7 @@ def read(path: Path, key: str | None) -> CubeContents:
     if key is not None:
         raise CubeFormatError(
             f"{path}: expected no key=, as a TIFF file holds one cube without a name, got {key!r}. "
-            "Leave it out."
+            "Leave key= out."
         )
     with _opened(path) as file:
         if file.count == 1 and file.subdatasets:
