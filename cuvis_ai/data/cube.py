@@ -1,6 +1,7 @@
 """`Cube` and `read_cube`, for files of every format."""
 
 import logging
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from cuvis_ai.data.cube_array import CubeArray
-from cuvis_ai.data.format_search import format_of
+from cuvis_ai.data.format_search import format_of, known_formats
 from cuvis_ai.data.header_facts import header_facts
 from cuvis_ai.data.sources.axes import ORDERS, OrderedSource, axis_order
 from cuvis_ai.data.sources.contents import CubeContents, Validity
 from cuvis_ai.data.sources.decoding import decoding
 from cuvis_ai.data.sources.georeference import Georeference
 from cuvis_ai.data.sources.scaling import Scaling
+from cuvis_ai.data.sources.urls import url_of
 from cuvis_ai.data.wavelengths import Nanometres, nanometres
 from cuvis_ai.errors import ConfigError, CubeFormatError, DatasetNotFoundError, import_extra
 from cuvis_ai.html_table import facts_table
@@ -104,7 +106,7 @@ class Cube:
 
 
 def read_cube(
-    path: str | Path,
+    path: str | os.PathLike[str],
     key: str | int | None = None,
     *,
     axes: str | None = None,
@@ -118,7 +120,8 @@ def read_cube(
     as faulty, are logged as warnings.
 
     Args:
-        path: the file, or a zarr store's folder.
+        path: the file, or a zarr store's folder; or, as text, the URL of a zarr store ("https://…/a.zarr",
+            "s3://…"), which fsspec opens with the package that it names for the protocol.
         key: the array's name in a file of several, or the number of a .cu3s session's measurement; None:
             the only array with 3 axes.
         axes: the order of the array's axes, as its writer saw them, such as "chw": h rows, w columns, c
@@ -155,21 +158,40 @@ def log_doubts(cube: Cube, overruled: Collection[str] = ()) -> None:
 
 
 def open_cube(
-    path: str | Path,
+    path: str | os.PathLike[str],
     key: str | int | None = None,
     *,
     axes: str | None = None,
     wavelengths: Sequence[float] | None = None,
 ) -> Cube:
     """Return a cube as `read_cube` does, its doubts unlogged: for one of many files of a data set."""
-    path = Path(path)
+    url, path = url_of(path), Path(path)
     if axes not in (None, *ORDERS):
         raise ConfigError(f"`axes`: expected one of {', '.join(ORDERS)}, got {axes!r}. Name each axis once.")
+    if url is not None:
+        contents = _contents_of_url(url, None if key is None else str(key))
+        return cube_of(contents, path, axes=axes, wavelengths=wavelengths)
     if not path.exists():
         raise DatasetNotFoundError(f"{path}: expected a cube, got no such file or folder. Correct the path.")
     with decoding(path):
         contents = format_of(path).read(path, None if key is None else str(key))
     return cube_of(contents, path, axes=axes, wavelengths=wavelengths)
+
+
+def _contents_of_url(url: str, key: str | None) -> CubeContents:
+    """Return what a file behind a URL says; errors name it as the user wrote it."""
+    suffix = Path(url.partition("?")[0]).suffix.lower()
+    remote = {ending: one.read_url for one in known_formats() for ending in one.suffixes if one.read_url}
+    if suffix not in remote:
+        raise CubeFormatError(
+            f"{url}: expected a URL that ends in {', '.join(remote)}, got one of a format that is read from "
+            "local files alone. Copy the file to this machine first."
+        )
+    try:
+        with decoding(Path(url)):
+            return remote[suffix](url, key)
+    except CubeFormatError as err:
+        raise CubeFormatError(str(err).replace(str(Path(url)), url)) from err
 
 
 def cube_of(

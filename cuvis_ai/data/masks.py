@@ -1,6 +1,7 @@
 """Anomaly masks and label images from files of many formats."""
 
 import logging
+import os
 import warnings
 from collections.abc import Collection
 from pathlib import Path
@@ -14,6 +15,7 @@ from cuvis_ai.data.format_search import format_of
 from cuvis_ai.data.sources.contents import Array
 from cuvis_ai.data.sources.decoding import decoding
 from cuvis_ai.data.sources.members import Member, chosen_key
+from cuvis_ai.data.sources.urls import require_path
 from cuvis_ai.data.sparse_masks import sparse_members
 from cuvis_ai.errors import ConfigError, CubeFormatError, DatasetNotFoundError, import_extra
 
@@ -21,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 def read_mask(
-    path: str | Path,
+    path: str | os.PathLike[str],
     shape: tuple[int, int],
     *,
     key: str | None = None,
@@ -48,6 +50,7 @@ def read_mask(
         CubeFormatError: it cannot be read as a mask, or has another shape.
         ConfigError: a value is anomalous and ignored.
     """
+    require_path(path, "a mask")
     path = Path(path)
     by_value = anomalous is not None or bool(ignored)
     labels, coloured = _labels(path, shape, key, indices=by_value)

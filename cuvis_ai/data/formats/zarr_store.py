@@ -17,24 +17,28 @@ from cuvis_ai.data.sources.cube_format import CubeFormat
 from cuvis_ai.data.sources.decoding import UndecodableError
 from cuvis_ai.data.sources.member_contents import cube_contents
 from cuvis_ai.data.sources.members import Member, is_numeric, upright
-from cuvis_ai.errors import CubeFormatError, import_extra
+from cuvis_ai.errors import CubeFormatError, DatasetNotFoundError, MissingExtraError, import_extra
 
 _log = logging.getLogger(__name__)
 _CHUNKS_AT_ONCE = 2
 """Chunks in memory while a block is read; zarr's own 10 take three times the memory, not less time."""
 
 
-def read(path: Path, key: str | None) -> CubeContents:
+def read(path: Path | str, key: str | None) -> CubeContents:
     """Return the cube in a zarr store: the array itself, or an array of the group.
+
+    Args:
+        path: a folder or a zip; or a URL, as text, which zarr opens through fsspec.
+        key: the array's name in the store.
 
     Raises:
         CubeFormatError: it holds no array of 3 axes, or several and no key.
         MissingExtraError: zarr is not installed.
     """
-    return cube_contents(path, members(path), key)
+    return cube_contents(Path(path), members(path), key)
 
 
-def members(path: Path) -> dict[str, Member]:
+def members(path: Path | str) -> dict[str, Member]:
     """Return the numeric arrays by their path in the store; a store that is one array has the key ""."""
     zarr = import_extra("zarr", "zarr", f"reading {path}")
     with _opened(path) as root:
@@ -94,9 +98,12 @@ def _no_data(node: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path | str) -> Iterator[Any]:
     """Open a store's group or array, and close it if it is zipped."""
     zarr = import_extra("zarr", "zarr", f"reading {path}")
+    if isinstance(path, str):
+        yield _remote(zarr, path)
+        return
     if path.is_file() and not zipfile.is_zipfile(path):
         raise CubeFormatError(f"{path}: expected a zarr store, a folder or zipped, got another file.")
     try:
@@ -110,6 +117,22 @@ def _opened(path: Path) -> Iterator[Any]:
         raise CubeFormatError(f"{path}: expected a zarr store, got: {err}.") from err
 
 
+def _remote(zarr: Any, url: str) -> Any:
+    """Return a store's group or array behind a URL.
+
+    Raises:
+        DatasetNotFoundError: there is none, or the server does not answer.
+        MissingExtraError: fsspec, or what it needs for this protocol, is not installed.
+    """
+    import_extra("fsspec", "zarr", f"reading {url}")
+    try:
+        return zarr.open(url, mode="r")
+    except ImportError as err:
+        raise MissingExtraError(f"{url}: expected a package that fsspec reads it with, got: {err}") from err
+    except (OSError, ValueError) as err:  # aiohttp's errors of connections are OSErrors
+        raise DatasetNotFoundError(f"{url}: expected a zarr store, got: {err}. Correct the URL.") from err
+
+
 def _check_names(path: Path) -> None:
     """Raise an error for a zip of a group that is a member of itself: one without a name."""
     with zipfile.ZipFile(path) as archive:
@@ -118,7 +141,7 @@ def _check_names(path: Path) -> None:
         raise UndecodableError(f"expected members with names, got {wrong[:3]}.")
 
 
-def _load(path: Path, key: str, *box: slice) -> Array:
+def _load(path: Path | str, key: str, *box: slice) -> Array:
     """Return a box of one array, as it is stored; chunks that it touches are decoded once."""
     zarr = import_extra("zarr", "zarr", f"reading {path}")
     with zarr.config.set({"async.concurrency": _CHUNKS_AT_ONCE}), _opened(path) as root:
@@ -127,6 +150,7 @@ def _load(path: Path, key: str, *box: slice) -> Array:
 
 FORMAT = CubeFormat(
     read=read,
+    read_url=read,
     members=members,
     suffixes=(".zarr",),
     other_suffixes=(".zip",),

@@ -9,6 +9,7 @@ import numpy as np
 from cuvis_ai.data.folders import cube_name, find_cubes
 from cuvis_ai.data.format_search import known_formats
 from cuvis_ai.data.sources.name_order import by_number
+from cuvis_ai.data.sources.urls import require_path
 from cuvis_ai.errors import ConfigError, DatasetNotFoundError
 
 _PATTERN = frozenset("*?[")
@@ -24,6 +25,7 @@ def find_scenes(given: str | Path | Iterable[str | Path]) -> list[Path]:
 
     Raises:
         DatasetNotFoundError: one names nothing.
+        CubeFormatError: one is a URL.
         ConfigError: two scenes have one name, so that their maps would overwrite each other.
     """
     several: list[Any] = list(given) if np.iterable(given) and not isinstance(given, str) else [given]
@@ -31,6 +33,8 @@ def find_scenes(given: str | Path | Iterable[str | Path]) -> list[Path]:
         raise ConfigError(
             f"expected scenes as paths or names, one or a list of them, got {type(wrong[0]).__name__}."
         )
+    for one in several:
+        require_path(one, "a scene")
     found = list(dict.fromkeys(path for one in several for path in _named(Path(one).expanduser())))
     if not found:
         raise DatasetNotFoundError("expected at least one scene, got none. Name a file, folder or pattern.")

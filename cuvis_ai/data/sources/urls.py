@@ -1,0 +1,36 @@
+"""URLs in place of paths: what counts as one, and the error where only a path will do.
+
+A URL counts where the user gives it as text. Paths that come out of files, folders and configurations are
+`Path`s, which are never taken for URLs, so that no file makes this project open a connection.
+"""
+
+import os
+import re
+
+from cuvis_ai.errors import CubeFormatError
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://\S+")
+
+
+def url_of(path: str | os.PathLike[str]) -> str | None:
+    """Return the URL that a text is; None for a path.
+
+    Example:
+        >>> url_of("s3://bucket/scene.zarr"), url_of("scene.zarr")
+        ('s3://bucket/scene.zarr', None)
+    """
+    return path if isinstance(path, str) and _URL.fullmatch(path) else None
+
+
+def require_path(path: str | os.PathLike[str], what: str) -> None:
+    """Raise a `CubeFormatError` for a URL where only a path will do.
+
+    Args:
+        path: as the user gave it.
+        what: is read from there: "a mask".
+    """
+    if url_of(path) is not None:
+        raise CubeFormatError(
+            f"{path}: expected {what} as a local path, got a URL. Copy the file to this machine first; "
+            "`read_cube` reads zarr stores by URL."
+        )
