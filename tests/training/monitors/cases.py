@@ -86,9 +86,7 @@ MONITORS = [
         make=lambda folder: LoggerMonitor("CSVLogger", {"save_dir": str(folder / "csv"), "name": "run"}),
         read=_of_csv,
     ),
-    MonitorCase(
-        monitor=ReportMonitor, make=ReportMonitor, read=_of_record, argument="output_dir", package="plotly"
-    ),
+    MonitorCase(monitor=ReportMonitor, make=ReportMonitor, read=_of_record, argument="output_dir"),
     MonitorCase(
         monitor=TensorBoardMonitor,
         make=TensorBoardMonitor,

@@ -1,8 +1,14 @@
 """Reads back a report's page: its tables, images and charts, and whatever it would fetch."""
 
-import json
 import re
+import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
+
+import numpy as np
+
+SVG = "http://www.w3.org/2000/svg"
+MADE = re.compile(r"(figure|axes|patch|line2d|matplotlib\.axis|xtick|ytick|text|legend)_\d+$")
+"""Identifiers that Matplotlib gives; the others are names of lines."""
 
 
 class Tables(HTMLParser):
@@ -40,10 +46,12 @@ class Tables(HTMLParser):
             self.titles.append(text)
 
 
-def traces(text):
-    """Return what Plotly is told to draw."""
-    return [
-        trace
-        for found in re.findall(r'Plotly\.newPlot\(\s*"[^"]+",\s*(\[.*?\]),\s*\{"', text, re.DOTALL)
-        for trace in json.loads(found)
-    ]
+def lines(svg):
+    """Return the points of each line of a chart, in its own units, by the line's name."""
+    found = {}
+    for group in ET.fromstring(svg).iter(f"{{{SVG}}}g"):
+        path = group.find(f"{{{SVG}}}path")
+        if path is not None and group.get("id") and not MADE.match(group.get("id")):
+            numbers = re.findall(r"[ML] (-?[\d.]+) (-?[\d.]+)", path.get("d"))
+            found[group.get("id")] = np.array(numbers, dtype=float)
+    return found

@@ -1,27 +1,38 @@
-"""Interactive charts of a report, made with Plotly."""
+"""Charts of a report, as SVG."""
 
+import io
 from collections.abc import Mapping, Sequence
-from html import escape
-from itertools import chain, takewhile
-from math import isfinite
-from typing import Any
+from itertools import takewhile
+from typing import NamedTuple
 
-from cuvis_ai.errors import import_extra
-from cuvis_ai.training.monitors.records import is_share
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
+
 from cuvis_ai.training.monitors.report.record import Record, Value
 from cuvis_ai.training.visualizations.drawing.style import SERIES
 
-_DASHES = {"train": "dash", "val": "solid", "test": "dot"}
+_STROKES = {"train": "--", "val": "-", "test": ":"}
+_POINTS = 400
+"""Pairs of points of a line that are drawn: a chart has about as many columns."""
+_MARKED = 50
+"""Fewer points than this are marked."""
+_WIDTH, _HEIGHT = 5.2, 3.0
+Series = Mapping[str, tuple[Sequence[int], Sequence[float]]]
 
 
-def script() -> str:
-    """Return Plotly's JavaScript, to be inlined once."""
-    offline = import_extra("plotly.offline", "report", "a report")
-    return str(offline.get_plotlyjs())
+class Chart(NamedTuple):
+    """A drawing."""
+
+    title: str
+    svg: bytes
 
 
-def charts(record: Record) -> list[str]:
-    """Return losses and metrics over the epochs, then losses over the steps, as HTML.
+def charts(record: Record) -> list[Chart]:
+    """Return losses and metrics over the epochs, then losses over the steps.
 
     A group of which only one epoch is known has no chart: single points say less than the table of results.
     """
@@ -60,28 +71,39 @@ def _title(group: str, series: Mapping[str, object]) -> str:
     return " ".join(same[0] for same in takewhile(lambda at: len(set(at)) == 1, words)).capitalize()
 
 
-def _lines(title: str, axis: str, series: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> str:
-    figure = _figure()
+def _lines(title: str, axis: str, series: Series) -> Chart:
+    figure, axes = _axes(title, rows=len(series))
     for i, (name, (x, y)) in enumerate(series.items()):
-        line = {"color": SERIES[i % len(SERIES)], "dash": _DASHES.get(name.split("/")[0], "solid")}
-        figure.add_scatter(
-            x=x, y=y, name=escape(name), mode="lines+markers" if len(x) < 50 else "lines", line=line
-        )
-    figure.update_layout(title=escape(title), xaxis_title=axis, yaxis_title="value")
-    if axis == "epoch" and max(chain.from_iterable(x for x, _ in series.values())) <= 20:
-        figure.update_xaxes(dtick=1)
-    values = [value for value in chain.from_iterable(y for _, y in series.values()) if isfinite(value)]
-    if values and min(values) > 0 and max(values) > 100 * min(values):
-        figure.update_yaxes(type="log")
-    elif len(set(values)) == 1 and values[0]:
-        # Plotly would show a constant on an axis from −1 to 1.
-        figure.update_yaxes(range=sorted((0.0, 2.0 * values[0])))
-    if all(map(is_share, series)):
-        figure.update_yaxes(tickformat=".0%", hoverformat=".1%")
-    return _html(figure)
+        steps, values = _subsampled(np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64))
+        axes.plot(
+            steps, values, _STROKES.get(name.split("/")[0], "-"), color=SERIES[i % len(SERIES)],
+            marker="o" if len(x) < _MARKED else "", markersize=3.5, linewidth=1.6, label=name, gid=name,
+        )  # fmt: skip
+    axes.set_xlabel(axis)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    values = np.concatenate([np.asarray(y, dtype=np.float64) for _, y in series.values()])
+    finite = values[np.isfinite(values)]
+    if finite.size and finite.min() > 0 and finite.max() > 100 * finite.min():
+        axes.set_yscale("log")
+    _legend(figure, axes)
+    return _chart(title, figure)
 
 
-def explained_variance(record: Record) -> str | None:
+def _subsampled(
+    x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The least and the greatest point of each of many parts of a long line, so that peaks stay."""
+    if len(x) <= 2 * _POINTS:
+        return x, y
+    shown = []
+    for part in np.array_split(np.arange(len(x)), _POINTS):
+        finite = part[np.isfinite(y[part])]
+        if len(finite):
+            shown += sorted({int(finite[y[finite].argmin()]), int(finite[y[finite].argmax()])})
+    return x[shown], y[shown]
+
+
+def explained_variance(record: Record) -> Chart | None:
     """Return the share of the variance that each component explains in the last epoch; None if unknown."""
     prefix = "val/metric/explained_variance_"
     scalars = (value.scalar for value in record.values if value.scalar.name.startswith(prefix))
@@ -89,23 +111,42 @@ def explained_variance(record: Record) -> str | None:
     shares = {name: share for name, share in latest.items() if name.startswith("pc")}
     if not shares:
         return None
-    figure = _figure()
-    labels = [escape(f"component {name.removeprefix('pc')}") for name in shares]
-    figure.add_bar(
-        x=labels, y=list(shares.values()), marker_color=SERIES[0], texttemplate="%{y:.1%}", name="share"
-    )
     total = f", in total {latest['total']:.1%}" if "total" in latest else ""
-    figure.update_layout(title=f"Explained variance{total}", yaxis_title="share of total variance")
-    figure.update_yaxes(tickformat=".0%")
-    return _html(figure)
+    title = f"Explained variance{total}"
+    figure, axes = _axes(title)
+    numbers = [name.removeprefix("pc") for name in shares]
+    bars = axes.bar(numbers, list(shares.values()), color=SERIES[0])
+    if len(shares) <= 8:
+        axes.bar_label(bars, labels=[f"{share:.1%}" for share in shares.values()])
+    axes.set_xlabel("component")
+    axes.set_ylabel("share of total variance")
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    for label in axes.get_xticklabels():
+        label.set_parse_math(False)
+    return _chart(title, figure)
 
 
-def _figure() -> Any:
-    return import_extra("plotly.graph_objects", "report", "a report").Figure()
+def _axes(title: str, rows: int = 0) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(_WIDTH, _HEIGHT + 0.18 * rows), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, parse_math=False)
+    axes.grid(color="0.9")
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return figure, axes
 
 
-def _html(figure: Any) -> str:
-    figure.update_layout(
-        template="plotly_white", height=380, margin={"l": 70, "r": 20, "t": 50, "b": 50}, font_size=14
-    )
-    return str(figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False}))
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles, _ = axes.get_legend_handles_labels()
+    legend = figure.legend(handles=handles, loc="outside lower left", frameon=False, fontsize=9.0)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a name may hold a dollar
+
+
+def _chart(title: str, figure: Figure) -> Chart:
+    content = io.BytesIO()
+    # Texts stay texts, in the reader's own font; identifiers are the same each time.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "cuvis_ai"}):
+        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+    return Chart(title, content.getvalue())

@@ -11,15 +11,18 @@ from typing import Any
 import torch
 
 from cuvis_ai import __version__
-from cuvis_ai.errors import import_extra
 from cuvis_ai.training.monitors.files import append, claim, cut, made_again, move_aside, try_folder
 from cuvis_ai.training.monitors.protocol import Monitor
 from cuvis_ai.training.monitors.records import Drawn, Ending, Outline, Run, Scalar, Text
 from cuvis_ai.training.monitors.report.record import Entry, read_record, row_of
+from cuvis_ai.training.monitors.report.rendering import BESIDE, Pictures
+from cuvis_ai.whole_file import write_whole
 
 REPORT = "report.html"
 RECORD = "report.jsonl"
-_PACKAGES = ("torch", "lightning", "numpy", "scipy", "matplotlib", "plotly")
+_INSIDE = 1_500_000
+"""Bytes of the page that pictures take at most, so that it stays below 2 MB."""
+_PACKAGES = ("torch", "lightning", "numpy", "scipy", "matplotlib")
 
 
 def write_report(record: str | Path, report: str | Path | None = None) -> Path:
@@ -29,9 +32,6 @@ def write_report(record: str | Path, report: str | Path | None = None) -> Path:
         record: the `report.jsonl` that a `ReportMonitor` wrote, of a run that is over, failed or still
             going on.
         report: the page; `report.html` beside the record by default.
-
-    Raises:
-        MissingExtraError: plotly is not installed.
 
     Example:
         >>> from cuvis_ai.training.monitors.records import Run, Scalar
@@ -44,12 +44,18 @@ def write_report(record: str | Path, report: str | Path | None = None) -> Path:
     from cuvis_ai.training.monitors.report.page import page
 
     path = Path(record).with_name(REPORT) if report is None else Path(report)
-    path.write_text(page(read_record(record)), encoding="utf-8")
+    pictures = Pictures(_INSIDE)
+    text = page(read_record(record), pictures)
+    for name, content in pictures.beside.items():
+        write_whole(path.parent / name, content)
+    write_whole(path, text.encode())
     return path
 
 
 class ReportMonitor(Monitor):
     """Writes `report.html` when a run ends: result, curves, pictures, graph, settings, timings, versions.
+
+    The page stays below 2 MB: older pictures that are too much for it lie in `report_pictures/` beside it.
 
     What the page is made of is kept in `report.jsonl` as the run goes on, so that `write_report` can
     make it of a run that was cut off too. Files of an earlier run are moved aside with their time
@@ -91,20 +97,18 @@ class ReportMonitor(Monitor):
 
     def files(self) -> list[Path]:
         """What is written."""
-        return [self.path.parent / name for name in (RECORD, REPORT)]
+        return [self.path.parent / name for name in (RECORD, REPORT, BESIDE)]
 
     def setup(self, run: Run) -> None:
         """Start the record.
 
         Raises:
-            MissingExtraError: plotly is not installed.
             ConfigError: the folder cannot be written to, or another run writes to it.
         """
-        import_extra("plotly", "report", "ReportMonitor")
         folder = self.path.parent
         self._held.callback(claim(folder, "ReportMonitor", "output_dir").release, force=True)
         if run.resumed_epoch is None:
-            move_aside(folder, (RECORD, REPORT))
+            move_aside(folder, (RECORD, REPORT, BESIDE))
         else:  # what comes after the checkpoint is left out when the record is read
             cut(folder / RECORD, lambda row: True)
         self._start = row_of(run, machine=_machine())

@@ -1,7 +1,7 @@
 """The page of a report: its sections, in the order in which a reader wants them."""
 
-import base64
 import re
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
@@ -10,34 +10,63 @@ from cuvis_ai.training.monitors.records import Drawn, flattened, numbered, reada
 from cuvis_ai.training.monitors.report import charts
 from cuvis_ai.training.monitors.report.diagram import layout
 from cuvis_ai.training.monitors.report.record import Record
-from cuvis_ai.training.monitors.report.rendering import rendered
+from cuvis_ai.training.monitors.report.rendering import BESIDE, Pictures, rendered
+
+LEAD = ("scene", "heatmap", "roc", "precision_recall")
+"""Names of the pictures that the first screen shows, in this order."""
+
+NUMBERS = {
+    "val/metric/anomaly_auroc": "AUROC",
+    "val/metric/anomaly_average_precision": "average precision",
+    "val/metric/anomaly_aupro": "AUPRO",
+    "val/metric/anomaly_f1": "F1",
+    "val/loss/total": "loss",
+}
+"""What a reader wants to know first, where it is known, and how the first screen calls it."""
 
 
-def page(record: Record) -> str:
-    """Return the whole page, which needs nothing outside itself; what was recorded is shown as text."""
+def page(record: Record, pictures: Pictures | None = None) -> str:
+    """Return the whole page, which needs no network; what was recorded is shown as text.
+
+    Args:
+        record: the run.
+        pictures: takes what would make the page too large, to be written beside it; None: all is inside.
+    """
+    pictures = pictures or Pictures(sys.maxsize)
     best = best_epoch(record)
     n_epochs = record.run.settings.get("trainer", {}).get("max_epochs")
     last = max((value.scalar.epoch for value in record.values), default=0)
+    drawn = [_image(one, i, pictures) for i, one in enumerate(charts.charts(record))]
+    variance = charts.explained_variance(record)
+    shares = variance and _image(variance, len(drawn), pictures)
+    lead, others = _series(record.pictures, pictures)
     return rendered(
         "page.html",
         title=f"{record.run.name}: report",
         name=record.run.name,
-        script=charts.script(),
         started=datetime.fromtimestamp(record.started).astimezone().strftime("%Y-%m-%d %H:%M"),
         ending=record.ending,
         best=best,
+        numbers=five_numbers(record, best),
+        guessing=_guessing(record),
+        lead=lead,
         header=_header(record, best, last, n_epochs),
         results=_results(record, best),
-        charts=charts.charts(record),
-        explained_variance=charts.explained_variance(record),
+        charts=drawn,
+        explained_variance=shares,
         epochs=sorted({picture.epoch for picture in record.pictures}),
-        series=_series(record.pictures),
+        series=others,
         diagram=record.outline and layout(record.outline),
         texts=[(text, _cells(text)) for text in record.texts.values()],
         settings=flattened(record.run.settings),
         timings=_timings(record),
         machine=record.machine,
     )
+
+
+def _image(chart: charts.Chart, number: int, pictures: Pictures) -> tuple[str, str]:
+    """Return a chart's title and the source of its image."""
+    return chart.title, pictures.source(chart.svg, f"{BESIDE}/chart_{number}.svg", "image/svg+xml")
 
 
 def best_epoch(record: Record) -> tuple[str, int] | None:
@@ -81,6 +110,39 @@ def _results(record: Record, best: tuple[str, int] | None) -> list[list[str]]:
     return rows
 
 
+def five_numbers(record: Record, best: tuple[str, int] | None) -> list[tuple[str, str]]:
+    """Return names and values, at the start, in the best and in the last epoch, of what matters most."""
+    columns = len(_header(record, best, 0, None)) - 1
+    rows = {row[0]: row[1:] for row in _results(record, best)}
+    names = [name for name in NUMBERS if name in rows]
+    names += [name for name in rows if name not in names and not name.endswith("threshold")]
+    return [
+        (NUMBERS.get(name, name), " → ".join(_short(cell) for cell in rows[name][:columns]))
+        for name in names[: len(NUMBERS)]
+    ]
+
+
+def _short(cell: str) -> str:
+    """A cell with 4 digits at most."""
+    try:
+        return f"{float(cell):.4g}"
+    except ValueError:  # a share in per cent, or none
+        return cell
+
+
+def _guessing(record: Record) -> str | None:
+    """Return the base rate of anomalies among the validation pixels, in words; None where it is unknown."""
+    share = record.facts.get("val share of anomalies")
+    if not isinstance(share, float):
+        return None
+    counts = (record.facts.get(f"val {what}") for what in ("anomalies", "pixels"))
+    among = " of ".join(str(count) for count in counts)
+    return (
+        f"Base rate: {share:.2%} of the validation pixels are anomalies ({among}), which is the average "
+        "precision of guessing."
+    )
+
+
 def _importance(name: str) -> tuple[int, int, list[str | int]]:
     stage, _, rest = name.partition("/")
     order = {"test": 0, "val": 1, "train": 2}
@@ -91,12 +153,30 @@ def _importance(name: str) -> tuple[int, int, list[str | int]]:
     return order.get(stage, 3), 0 if rest.startswith(first) else 1, parts
 
 
-def _series(drawn: Sequence[Drawn]) -> dict[str, dict[int, str]]:
-    """Return the images of each picture by epoch, as Base64."""
-    series: dict[str, dict[int, str]] = {}
-    for picture in sorted(drawn, key=lambda one: one.epoch):
-        series.setdefault(picture.name, {})[picture.epoch] = base64.b64encode(picture.png).decode()
-    return series
+_Series = dict[str, dict[int, str]]
+"""The sources of the images of each picture, by epoch."""
+
+
+def _series(drawn: Sequence[Drawn], pictures: Pictures) -> tuple[_Series, _Series]:
+    """Return the pictures of the first screen, and the others.
+
+    What is shown first is in the page rather than beside it: the last epoch, its first screen before all.
+    """
+    leading = {one.name for picture in LEAD for one in drawn if one.picture == picture}
+    last = {one.name: one.epoch for one in sorted(drawn, key=lambda one: one.epoch)}
+    order = sorted(
+        drawn, key=lambda one: (one.epoch != last[one.name], one.name not in leading, -one.epoch, one.name)
+    )
+    sources = {
+        (one.name, one.epoch): pictures.source(one.png, f"{BESIDE}/{i}.png") for i, one in enumerate(order)
+    }
+    lead: _Series = {}
+    others: _Series = {}
+    rank = {picture: i for i, picture in enumerate(LEAD)}
+    for one in sorted(drawn, key=lambda one: (rank.get(one.picture, len(rank)), one.epoch)):
+        part = lead if one.name in leading else others
+        part.setdefault(one.name, {})[one.epoch] = sources[one.name, one.epoch]
+    return lead, others
 
 
 def _timings(record: Record) -> dict[str, str]:

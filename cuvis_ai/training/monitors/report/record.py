@@ -11,7 +11,7 @@ from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from cuvis_ai.errors import escaped
-from cuvis_ai.training.monitors.records import Drawn, Ending, Outline, OutlineNode, Run, Scalar, Text
+from cuvis_ai.training.monitors.records import Drawn, Ending, Fact, Outline, OutlineNode, Run, Scalar, Text
 
 Entry = Run | Scalar | Drawn | Text | Outline | Ending
 """What a line may hold."""
@@ -41,6 +41,7 @@ class Record:
         values: in the order of recording.
         pictures: likewise, without the data behind them.
         texts: by name.
+        facts: what the texts say of the data, as plain values by name.
         outline: the graph.
         ending: None if the run was cut off.
         machine: versions and hardware.
@@ -51,6 +52,7 @@ class Record:
     values: list[Value] = field(default_factory=list)
     pictures: list[Drawn] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, Fact] = field(default_factory=dict)
     outline: Outline | None = None
     ending: Ending | None = None
     machine: Mapping[str, str] = field(default_factory=dict)
@@ -148,6 +150,8 @@ def _take(record: Record, kind: str, at: float, content: Mapping[str, Any]) -> N
     elif kind == "Text":
         text = _typed(Text, content)
         record.texts[text.name] = text.text
+        given: Mapping[str, object] = text.facts  # of any type, from elsewhere
+        record.facts |= {str(key): one for key, one in given.items() if isinstance(one, Fact)}
     elif kind == "Outline":
         nodes = (
             _typed(OutlineNode, {**node, "parents": tuple(node["parents"])}) for node in content["nodes"]

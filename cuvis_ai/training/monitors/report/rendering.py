@@ -5,7 +5,8 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+BESIDE = "report_pictures"
+"""The folder beside a page with what would make it too large."""
 
 
 def rendered(template: str, **content: Any) -> str:
@@ -15,6 +16,8 @@ def rendered(template: str, **content: Any) -> str:
         template: the file's name; it extends `base.html`, and takes tables from `macros.html`.
         content: what it shows, by name.
     """
+    from jinja2 import Environment, FunctionLoader, StrictUndefined  # only a page needs it
+
     environment = Environment(
         loader=FunctionLoader(_source),
         autoescape=True,

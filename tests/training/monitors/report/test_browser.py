@@ -48,7 +48,7 @@ def shown_epochs(page):
     """Return the epoch of each image that shows."""
     return [
         re.search(r'data-epoch="(\d+)"', tag)[1]
-        for tag in re.findall(r"<img [^>]*>", page)
+        for tag in re.findall(r"<img [^>]*data-epoch[^>]*>", page)
         if " hidden" not in tag
     ]
 
@@ -56,7 +56,7 @@ def shown_epochs(page):
 def test_report_opens_from_disk_without_an_error(folder, chromium, tmp_path):
     page, console = opened(chromium, (folder / "report/report.html").as_uri(), tmp_path)
     assert console == []
-    assert page.count("main-svg") >= 6, "the charts are drawn"
+    assert page.count('class="chart"') >= 4
     assert '<td>val/loss/total</td><td class="number">0.25</td><td class="number">0.75</td>' in page
     assert set(shown_epochs(page)) == {"2"}
 

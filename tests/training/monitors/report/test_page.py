@@ -1,13 +1,14 @@
 """The page: what was recorded is in it, as text and never as markup, and it needs nothing else."""
 
 import base64
+import re
 
 import numpy as np
 import pytest
 
 from cuvis_ai.training.monitors import Drawn, Outline, OutlineNode, Recorder, ReportMonitor, Run, Scalar
 from cuvis_ai.training.monitors.records import Ending, readable
-from cuvis_ai.training.monitors.report.page import best_epoch, page
+from cuvis_ai.training.monitors.report.page import best_epoch, five_numbers, page
 from cuvis_ai.training.monitors.report.record import Record, Value, read_record
 from tests.recorded_run import fitted_graph, record
 from tests.training.monitors.report_page import Tables
@@ -21,7 +22,7 @@ def tables(folder):
 
 
 def test_result_comes_first_with_the_best_epoch(folder, metrics, tables):
-    assert tables.titles[:2] == ["small <graph>", "Losses and metrics"]
+    assert tables.titles[:3] == ["small <graph>", "Losses and metrics", "All values"]
     header, *rows = tables.rows
     assert header == ["value", "best epoch, 1 (2nd of 3)", "last epoch, 2 (3rd of 3)"]
     by_name = {row[0]: row[1:] for row in rows}
@@ -50,7 +51,7 @@ def test_the_statistical_start_has_a_column_and_the_state_that_is_left_a_sentenc
 
 def test_page_has_all_sections(tables):
     assert tables.titles[1:] == [
-        "Losses and metrics", "Explained variance", "Pictures", "Graph", "Data set", "Configuration",
+        "Losses and metrics", "All values", "Explained variance", "Pictures", "Graph", "Data set", "Configuration",
         "Timings", "Versions and machine",
     ]  # fmt: skip
     rows = {row[0]: row[1:] for row in tables.rows if row}
@@ -63,8 +64,16 @@ def test_page_has_all_sections(tables):
 def test_page_has_every_picture_once(folder, tables):
     pictures = read_record(folder / "report.jsonl").pictures
     encoded = [f"data:image/png;base64,{base64.b64encode(one.png).decode()}" for one in pictures]
-    assert sorted(image["src"] for image in tables.images) == sorted(encoded)
-    shown = [image for image in tables.images if "hidden" not in image]
+    images = [image for image in tables.images if "data-epoch" in image]
+    beside = {name: (folder / name).read_bytes() for name in tables.fetched}  # too much for the page
+    sources = [
+        f"data:image/png;base64,{base64.b64encode(beside[image['src']]).decode()}"
+        if image["src"] in beside
+        else image["src"]
+        for image in images
+    ]
+    assert sorted(sources) == sorted(encoded)
+    shown = [image for image in images if "hidden" not in image]
     assert {image["data-epoch"] for image in shown} == {"2"}
     assert len(shown) == len({one.name for one in pictures})
 
@@ -77,11 +86,14 @@ def test_one_epoch_needs_no_curves_and_no_slider(tmp_path):
     assert 'type="range"' not in text
     assert ["val/loss/total", "0.5", "0.5"] in tables.rows
     assert all("hidden" not in image for image in tables.images)
-    assert len(tables.images) == len(read_record(tmp_path / "report.jsonl").pictures)
+    images = [image for image in tables.images if "data-epoch" in image]
+    assert len(images) == len(read_record(tmp_path / "report.jsonl").pictures)
 
 
-def test_page_fetches_nothing(tables):
-    assert tables.fetched == []
+def test_page_fetches_nothing_but_older_pictures_from_beside_it(tables):
+    assert all(name.startswith("report_pictures/") for name in tables.fetched)
+    older = [image for image in tables.images if image["src"] in tables.fetched]
+    assert all("hidden" in image and image["data-epoch"] != "2" for image in older)
 
 
 def test_names_are_text_not_markup(folder):
@@ -152,6 +164,8 @@ def test_whatever_a_record_says_is_text():
         "alt",
         "src",
         "hidden",
+        "loading",
+        "class",
     }
     assert [BAIT, "0.5"] in [[row[0].removeprefix("val/loss/"), row[-1]] for row in tables.rows]
     assert [f"{BAIT}.{BAIT}", BAIT] in tables.rows
@@ -166,3 +180,70 @@ def test_images_are_the_recorded_ones_the_last_one_shown():
     expected = [f"data:image/png;base64,{base64.b64encode(bytes([i])).decode()}" for i in (0, 1)]
     assert [image["src"] for image in images] == expected
     np.testing.assert_array_equal(["hidden" in image for image in images], [True, False])
+
+
+def values_of(**by_name):
+    """Values of the start and of two epochs by name."""
+    scalars = [
+        Scalar(name=f"{stage}/{name}", value=value, step=epoch, epoch=epoch, global_step=epoch, stage=stage)
+        for name, values in by_name.items()
+        for stage, epoch, value in zip(("start", "val", "val"), (0, 0, 1), values, strict=True)
+    ]
+    return [Value(one, 1.0) for one in scalars]
+
+
+def test_the_first_screen_has_five_numbers_and_the_base_rate():
+    names = [
+        "metric/anomaly_auroc",
+        "metric/anomaly_f1",
+        "metric/other",
+        "metric/more",
+        "loss/total",
+        "loss/bce",
+    ]
+    values = values_of(**{name: (0.5, 0.25, 0.75) for name in names})
+    recorded = Record(EMPTY, 0.0, values=values)
+    recorded.facts = {"val share of anomalies": 0.005, "val anomalies": 20, "val pixels": 4000}
+    assert five_numbers(recorded, ("val/loss/total", 0)) == [
+        ("AUROC", "0.5 → 0.25 → 0.75"),
+        ("F1", "0.5 → 0.25 → 0.75"),
+        ("loss", "0.5 → 0.25 → 0.75"),
+        ("val/metric/more", "0.5 → 0.25 → 0.75"),
+        ("val/metric/other", "0.5 → 0.25 → 0.75"),
+    ]
+    html = page(recorded)
+    assert "Base rate: 0.50% of the validation pixels are anomalies (20 of 4000)" in html
+    assert html.index("0.5 → 0.25 → 0.75") < html.index("<h2>")
+
+
+def test_the_first_screen_shows_heat_map_and_curves_before_all_else():
+    drawn = [
+        Drawn(leaf="leaf", picture=name, png=name.encode(), data={}, epoch=0, global_step=0, stage="val")
+        for name in ("weights", "precision_recall", "roc", "heatmap")
+    ]
+    html = page(Record(EMPTY, 0.0, pictures=drawn))
+    order = [re.sub(r".*/(.*),.*", r"\1", image["alt"]) for image in Tables(html).images]
+    assert order == ["heatmap", "roc", "precision_recall", "weights"]
+    assert html.index("precision_recall") < html.index("<h2>") < html.index("weights")
+
+
+def test_a_page_of_many_pictures_stays_below_2_mb(tmp_path):
+    """What a reader sees first is inside, older epochs beside the page, loaded when the slider shows them."""
+    png = np.random.default_rng(0).bytes(120_000)
+    monitor = ReportMonitor(tmp_path)
+    monitor.setup(EMPTY)
+    for epoch in range(30):
+        shown = {"data": {}, "epoch": epoch, "global_step": epoch, "stage": "val", "leaf": "leaf"}
+        monitor.log_figures([Drawn(picture=name, png=png, **shown) for name in ("weights", "heatmap")])
+    monitor.close(Ending(values={}, failed=False, seconds=1.0))
+    text = (tmp_path / "report.html").read_text()
+    assert len(text) < 2_000_000
+    images = Tables(text).images
+    assert len(images) == 60
+    for image in images:
+        if image["data-epoch"] == "29":
+            assert image["src"].startswith("data:")
+        elif not image["src"].startswith("data:"):
+            assert (tmp_path / image["src"]).read_bytes() == png
+            assert image["loading"] == "lazy"
+    assert any(not image["src"].startswith("data:") for image in images)
