@@ -82,7 +82,8 @@ def _header(record: Record, best: tuple[str, int] | None, last: int, n_epochs: i
     """Return the headings of the columns of `_results`."""
     start = ["statistical start"] if _start_of(record) else []
     of_best = [] if best is None else [f"best epoch, {numbered(best[1], n_epochs)}"]
-    return ["value", *start, *of_best, f"last epoch, {numbered(last, n_epochs)}"]
+    at_end = "after the statistics" if n_epochs == 0 else f"last epoch, {numbered(last, n_epochs)}"
+    return ["value", *start, *of_best, at_end]
 
 
 def _start_of(record: Record) -> dict[str, float]:
@@ -117,7 +118,10 @@ def five_numbers(record: Record, best: tuple[str, int] | None) -> list[tuple[str
     names = [name for name in NUMBERS if name in rows]
     names += [name for name in rows if name not in names and not name.endswith("threshold")]
     return [
-        (NUMBERS.get(name, name), " → ".join(_short(cell) for cell in rows[name][:columns]))
+        (
+            NUMBERS.get(name, name.rpartition("/")[2].replace("_", " ")),
+            " → ".join(_short(cell) for cell in rows[name][:columns]),
+        )
         for name in names[: len(NUMBERS)]
     ]
 

@@ -208,8 +208,8 @@ def test_the_first_screen_has_five_numbers_and_the_base_rate():
         ("AUROC", "0.5 → 0.25 → 0.75"),
         ("F1", "0.5 → 0.25 → 0.75"),
         ("loss", "0.5 → 0.25 → 0.75"),
-        ("val/metric/more", "0.5 → 0.25 → 0.75"),
-        ("val/metric/other", "0.5 → 0.25 → 0.75"),
+        ("more", "0.5 → 0.25 → 0.75"),
+        ("other", "0.5 → 0.25 → 0.75"),
     ]
     html = page(recorded)
     assert "Base rate: 0.50% of the validation pixels are anomalies (20 of 4000)" in html
