@@ -48,8 +48,8 @@ def checked_batch(batch: Any, device: torch.device, dtype: torch.dtype) -> Mappi
 def pixel_flags(key: str, value: object, cube: Tensor) -> PixelMask:
     """Return one flag a pixel as bool (b, h, w).
 
-    An axis of length 1 for channels, as (b, 1, h, w) or (b, h, w, 1), is left out. Numbers are flags where
-    they are 0 and 1, or 0 and 255, as pictures have them.
+    Numbers are flags where they are 0 and 1, or 0 and 255, as pictures have them. Floats are so for masks
+    alone: elsewhere they may be weights.
 
     Args:
         key: what the flags are called in messages.
@@ -57,29 +57,35 @@ def pixel_flags(key: str, value: object, cube: Tensor) -> PixelMask:
         cube: the batch that they belong to.
 
     Raises:
-        GraphError: it is no tensor, of another size, or holds other numbers.
+        GraphError: it is no tensor, of another shape, or holds numbers that are no flags, or may be weights.
     """
     b, _, h, w = cube.shape
     if not isinstance(value, Tensor):
         raise GraphError(f"{key}: expected a torch tensor (b, h, w), got {type(value).__name__}.")
     _require_values(key, value)
-    if tuple(value.shape) not in ((b, h, w), (b, 1, h, w), (b, h, w, 1)):
+    if tuple(value.shape) != (b, h, w):
+        channel = {(b, 1, h, w): f"{key}[:, 0]", (b, h, w, 1): f"{key}[..., 0]"}.get(tuple(value.shape))
+        way_out = f"Give its one channel: `{channel}`" if channel else f"Permute cube or {key}"
         raise GraphError(
             f"{key}: expected one flag a pixel, ({b}, {h}, {w}) for the cube {tuple(cube.shape)}, got shape "
-            f"{tuple(value.shape)}. Cubes are (b, c, h, w): permute cube or {key}."
+            f"{tuple(value.shape)}. {way_out}."
         )
-    flags = value.reshape(b, h, w)
-    if flags.dtype == torch.bool:
-        return flags
-    top = 255 if bool((flags == 255).any()) else 1
-    if not bool(((flags == 0) | (flags == top)).all()):
-        found = flags.unique()
+    if value.is_floating_point() and key != "mask":
+        raise GraphError(
+            f"{key}: expected bool, or whole numbers, got {value.dtype}, which may be weights. Say which "
+            f"pixels count: `{key} = {key} > 0`."
+        )
+    if value.dtype == torch.bool:
+        return value
+    top = 255 if bool((value == 255).any()) else 1
+    if not bool(((value == 0) | (value == top)).all()):
+        found = value.unique()
         shown = ", ".join(f"{number:g}" for number in found[:5].tolist())
         raise GraphError(
-            f"{key}: expected bool, or 0 and 1, or 0 and 255, got {flags.dtype} with {len(found)} values: "
+            f"{key}: expected bool, or 0 and 1, or 0 and 255, got {value.dtype} with {len(found)} values: "
             f"{shown}{', …' if len(found) > 5 else ''}. Say which of them counts: `{key} = labels == k`."
         )
-    return flags != 0
+    return value != 0
 
 
 def _require_values(key: str, tensor: Tensor) -> None:

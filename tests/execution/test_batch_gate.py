@@ -26,9 +26,7 @@ SAME = {
     "float 0/1": TRUTH.float(),
     "float 0/255": 255 * TRUTH.double(),
     "int16 0/1": TRUTH.to(torch.int16),
-    "b 1 h w": TRUTH[:, None],
-    "b h w 1": TRUTH[..., None],
-    "b 1 h w, 0/255": 255 * TRUTH[:, None].to(torch.int32),
+    "int32 0/255": 255 * TRUTH.to(torch.int32),
 }
 REFUSED = {
     "-1/1": (2 * TRUTH.int() - 1, r"got torch.int32 with 2 values: -1, 1. .*`mask = labels == k`"),
@@ -38,14 +36,23 @@ REFUSED = {
     "1/255": (torch.where(TRUTH, 255, 1), "with 2 values: 1, 255"),
     "another size": (TRUTH[:, :4], r"\(4, 6, 5\) for the cube \(4, 7, 6, 5\), got shape \(4, 4, 5\)"),
     "two planes": (torch.stack([TRUTH, TRUTH], 1), "expected one flag a pixel"),
+    "b 1 h w": (TRUTH[:, None], r"got shape \(4, 1, 6, 5\)\. Give its one channel: `mask\[:, 0\]`"),
+    "b h w 1": (TRUTH[..., None], r"Give its one channel: `mask\[..., 0\]`"),
     "no batch axis": (TRUTH[0], "expected one flag a pixel"),
     "no tensor": (TRUTH.numpy(), "expected a torch tensor"),
 }
 
 
-@pytest.mark.parametrize("name", SAME)
-@pytest.mark.parametrize("key", ["mask", "valid"])
-def test_flags_in_any_form_are_the_same_flags(name: str, key: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        (key, name)
+        for key in ("mask", "valid")
+        for name, flags in SAME.items()
+        if key == "mask" or not flags.is_floating_point()
+    ],
+)
+def test_flags_in_any_form_are_the_same_flags(key: str, name: str) -> None:
     found = checked_batch({"cube": CUBE, key: SAME[name]}, torch.device("cpu"), torch.float32)[key]
     assert found.dtype == torch.bool
     assert torch.equal(found, TRUTH)
@@ -65,6 +72,12 @@ def test_what_can_mean_several_things_is_refused_by_key(name: str) -> None:
         checked_batch({"cube": CUBE, "mask": flags}, torch.device("cpu"), torch.float32)
 
 
+@pytest.mark.parametrize("key", ["valid", "core"])
+def test_floats_that_may_be_weights_are_refused(key: str) -> None:
+    with pytest.raises(GraphError, match=f"^{key}: expected bool.*got torch.float32, which may be weights"):
+        checked_batch({"cube": CUBE, key: TRUTH.float()}, torch.device("cpu"), torch.float32)
+
+
 def trained(data: Any) -> dict[str, float]:
     graph = Graph()
     rx = graph.add_node(RXGlobal())
@@ -76,7 +89,7 @@ def trained(data: Any) -> dict[str, float]:
     return {name: float(value) for name, value in found.items()}
 
 
-@pytest.mark.parametrize("name", ["uint8 0/255", "float 0/255", "b 1 h w", "b h w 1"])
+@pytest.mark.parametrize("name", ["uint8 0/255", "float 0/255"])
 def test_losses_and_metrics_read_one_meaning(name: str) -> None:
     expected = trained(Batches(as_batches(CUBE, mask=TRUTH), as_batches(CUBE, mask=TRUTH)))
     assert trained(Batches(as_batches(CUBE, mask=SAME[name]), as_batches(CUBE, mask=SAME[name]))) == expected
@@ -88,7 +101,7 @@ def test_valid_of_a_call_passes_the_gate() -> None:
     graph.train(Batches(as_batches(CUBE)), TrainingConfig(trainer=TrainerConfig(max_epochs=0)))
     expected = graph(CUBE, valid=~TRUTH).output
     assert expected.isnan().sum() == TRUTH.sum()
-    found = graph(CUBE, valid=255 * (~TRUTH[:, None]).to(torch.uint8)).output
+    found = graph(CUBE, valid=255 * (~TRUTH).to(torch.uint8)).output
     torch.testing.assert_close(found, expected, equal_nan=True, rtol=0, atol=0)
     with pytest.raises(GraphError, match="^valid: expected one flag a pixel"):
         graph(CUBE, valid=TRUTH[:1])
