@@ -37,6 +37,7 @@ PICTURES = {
     "heatmap/heatmap",
     "histogram/histogram",
     "precision_recall/precision_recall",
+    "precision_recall/roc",
 }
 
 Run = Callable[..., Graph]

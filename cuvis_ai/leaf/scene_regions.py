@@ -59,7 +59,7 @@ class SceneRegions:
         if batch.get("window") is None or names is None:
             return RegionTruth(region_weights(mask, counted), counted, None, counted)
         windows = _checked(batch["window"], mask)
-        scenes = [_WINDOW.sub("", name) for name in names]
+        scenes = [scene_of(name) for name in names]
         counted = intersection(counted, self._unseen(mask, evaluation.core, scenes, windows))
         is_open = open_regions(mask, counted, [(height, width) for _, _, height, width in windows])
         for scene, (top, left, _, _), tile in zip(scenes, windows, is_open, strict=True):
@@ -113,6 +113,11 @@ class SceneRegions:
             weights[numbers[here]] = 1.0 / region_sizes(distinct)[here]
             counts[numbers[here]] = True
         return torch.from_numpy(weights), torch.from_numpy(counts)
+
+
+def scene_of(tile: str) -> str:
+    """Return the name of the scene that a tile's name begins with."""
+    return _WINDOW.sub("", tile)
 
 
 def _extent(core: Bool[Tensor, "h w"]) -> Rectangle:

@@ -1,29 +1,23 @@
 """An evaluation for readers: tables, JSON, and pictures of curves."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from cuvis_ai.errors import escaped
-from cuvis_ai.functional.detection import auroc
 from cuvis_ai.pipeline.evaluation.measures import DETECTION_RATES, Measures
 from cuvis_ai.pipeline.evaluation.scene_evaluation import STORED, SceneEvaluation
-from cuvis_ai.training.visualizations.drawing.curves import draw_precision_recall, draw_roc
-from cuvis_ai.training.visualizations.precision_recall import quality_of
+from cuvis_ai.training.visualizations.precision_recall import quality_of, roc_of
 from cuvis_ai.whole_file import write_whole
 
 JSON_NAME = "evaluation.json"
-
-_MOST_POINTS = 4000
-"""Points of a curve that are drawn: more than a picture has columns."""
 
 
 def tables(evaluation: SceneEvaluation) -> Iterator[Table]:
@@ -138,29 +132,7 @@ def require_free(folder: Path, *, overwrite: bool) -> None:
 
 def _pictures(evaluation: SceneEvaluation) -> dict[str, Figure]:
     curve = evaluation.scores.curve()
-    area, quality = auroc(curve), quality_of(evaluation.scores)
-    if area is None or quality is None:
+    roc, quality = roc_of(curve), quality_of(curve)
+    if roc is None or quality is None:
         return {}
-    false_alarms = (curve.fp.double() / curve.fp[-1]).numpy()
-    detected = (curve.tp.double() / curve.tp[-1]).numpy()
-    shown = _spread(false_alarms + detected)
-    return {
-        "roc": draw_roc(
-            false_alarms[shown], detected[shown], auroc=area, least=max(1e-6, 1.0 / int(curve.fp[-1]))
-        ),
-        "precision_recall": draw_precision_recall(
-            quality.recall, quality.precision,
-            average_precision=quality.average_precision, share=quality.share, points=(quality.best,),
-        ),
-    }  # fmt: skip
-
-
-def _spread(along: np.ndarray) -> Sequence[int]:
-    """Positions of so many points as a picture can show, evenly along a curve and dense at its beginning."""
-    if len(along) <= _MOST_POINTS:
-        return range(len(along))
-    half = _MOST_POINTS // 2
-    evenly = np.searchsorted(along, np.linspace(along[0], along[-1], half), side="left")
-    dense = np.geomspace(1, len(along), half).astype(int) - 1
-    found: list[int] = np.unique(np.concatenate([evenly, dense, [len(along) - 1]])).tolist()
-    return found
+    return {"roc": roc.figure(), "precision_recall": quality.figure()}

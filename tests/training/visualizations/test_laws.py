@@ -34,7 +34,7 @@ def test_without_a_mask_the_first_cube_is_shown_and_no_class_is_named(graph):
     got = drawn(graph, seen)
     assert str(got["heatmap"]["name"]) == "cube_0_0"
     assert "mask" not in got["heatmap"]
-    assert "precision_recall" not in got
+    assert {"precision_recall", "roc"}.isdisjoint(got)
     assert got["histogram"]["anomalous"].sum() == 0
     assert "wavelengths" not in got["spectra"]
 
@@ -63,6 +63,7 @@ def test_batches_do_not_matter(graph, drawn_of_three, size, order):
         ("histogram", "normal"),
         ("histogram", "threshold"),
         ("precision_recall", "precision"),
+        ("roc", "detected"),
         ("spectra", "normal_mean"),
         ("spectra", "anomalous_std"),
         ("heatmap", "values"),
@@ -73,7 +74,7 @@ def test_batches_do_not_matter(graph, drawn_of_three, size, order):
 def test_an_epoch_without_valid_pixels_draws_nothing_that_needs_them(graph):
     seen = batches(1)
     seen[0]["valid"] = torch.zeros(2, 12, 9, dtype=torch.bool)
-    assert {"histogram", "precision_recall", "spectra", "heatmap"}.isdisjoint(drawn(graph, seen))
+    assert {"histogram", "precision_recall", "roc", "spectra", "heatmap"}.isdisjoint(drawn(graph, seen))
 
 
 @pytest.mark.parametrize("cls", LEAVES)
