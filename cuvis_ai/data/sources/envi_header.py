@@ -52,7 +52,10 @@ class EnviHeader:
 
 
 def header_fields(path: Path) -> dict[str, str]:
-    """Parse a header, in one walk over its text; a field given twice counts as given last."""
+    """Parse a header, in one walk over its text; a field given twice counts as given last.
+
+    Underscores in names, as some programs write them, are blanks where no field has the name with blanks.
+    """
     content = path.read_bytes()
     try:
         text = content.decode("utf-8-sig")
@@ -70,6 +73,8 @@ def header_fields(path: Path) -> dict[str, str]:
         line = text.find("\n", end)
         if line < 0:
             break
+    for name in [name for name in fields if "_" in name]:
+        fields.setdefault(" ".join(name.replace("_", " ").split()), fields.pop(name))
     return fields
 
 

@@ -135,6 +135,28 @@ def test_a_header_is_parsed_in_time_linear_in_its_size(tmp_path: Path, text: str
     assert time.process_time() - start < 1
 
 
+def test_underscores_in_names_of_fields_are_blanks(tmp_path: Path) -> None:
+    fields = {"wavelength": "{0.4, 0.5, 0.6}", "wavelength units": "um", "data ignore value": -9}
+    text = header(V, "bsq", 1, header_offset=7, **fields)
+    names = [line.partition(" = ")[0] for line in text.splitlines() if " = " in line]
+    for name in names:
+        text = text.replace(f"\n{name} =", f"\n{name.replace(' ', '_')} =")
+    assert "data_ignore_value = -9" in text
+    cube = read_cube(write(tmp_path, text, b"1234567" + raw_bytes(V, "bsq", 1)).with_suffix(".hdr"))
+    np.testing.assert_array_equal(cube.values, V)
+    np.testing.assert_allclose(cube.wavelengths, [400, 500, 600])
+    assert cube.validity.no_data == (-9,)
+
+
+def test_a_name_with_blanks_is_preferred_to_one_with_underscores(tmp_path: Path) -> None:
+    for changes in (
+        "data ignore value = 1\ndata_ignore_value = 2\n",
+        "data_ignore_value = 2\ndata ignore value = 1\n",
+    ):
+        data = write(tmp_path, header(V, "bsq") + changes, BSQ)
+        assert read_cube(data.with_suffix(".hdr")).validity.no_data == (1,)
+
+
 def test_longer_file_is_logged_with_both_sizes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     data = write(tmp_path, header(V, "bsq"), BSQ + b"1234")
     with caplog.at_level(logging.WARNING):
