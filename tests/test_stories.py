@@ -488,9 +488,8 @@ def test_production_monitoring_runs_without_an_account(
     assert (run.project, run.entity, run.display_name) == (
         "cuvis_ai_production", "my_team", "phase3_trainable_pca"
     )  # fmt: skip
-    events = EventAccumulator(
-        "outputs/tensorboard/phase3_trainable_pca", size_guidance={"images": 0}
-    ).Reload()
+    folder = Path("outputs/tensorboard") / graph.name
+    events = EventAccumulator(str(folder), size_guidance={"images": 0}).Reload()
     for row in written:
         assert np.float32(row["value"]) in {
             event.value for event in events.Scalars(row["name"]) if event.step == row["step"]

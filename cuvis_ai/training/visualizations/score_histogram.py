@@ -47,10 +47,10 @@ class ScoreHistogram(Visualization):
         log_frequency: int = 1,
         n_bins: int | None = None,
     ) -> None:
-        bins = bins if n_bins is None else n_bins
-        require(bins >= 1, "ScoreHistogram: bins", "1 or more", bins)
+        name, number = ("bins", bins) if n_bins is None else ("n_bins", n_bins)
+        require(number >= 1, f"ScoreHistogram: {name}", "1 or more", number)
         super().__init__(log_frequency)
-        self.bins = bins
+        self.bins = number
         self.n_bins = None  # `bins` holds it
         self.compute_threshold = compute_threshold
         self.threshold_multiplier = threshold_multiplier
