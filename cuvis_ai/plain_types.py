@@ -37,6 +37,7 @@ _PLAIN: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     bool: ("true or false", lambda value: isinstance(value, int) and value in (0, 1)),
     str: ("a string", lambda value: isinstance(value, str)),
     Path: ("a path", lambda value: isinstance(value, str | os.PathLike)),
+    os.PathLike[str]: ("a path", lambda value: isinstance(value, os.PathLike)),
     list: ("a list", lambda value: isinstance(value, list)),
     dict: ("a mapping", lambda value: isinstance(value, dict)),
     None: ("null", lambda value: value is None),

@@ -13,6 +13,7 @@ from cuvis_ai.data.cube_array import CubeArray
 from cuvis_ai.data.folders import cube_name
 from cuvis_ai.data.scene_list import SceneList
 from cuvis_ai.errors import ConfigError, GraphError
+from cuvis_ai.paths import StrPath
 from cuvis_ai.pipeline.evaluation.detection_report import write_detection_report
 from cuvis_ai.pipeline.evaluation.evaluation_files import require_free, write_evaluation
 from cuvis_ai.pipeline.evaluation.scene_evaluation import SceneEvaluation
@@ -44,13 +45,13 @@ class DetectedScenes(list[ScenePrediction]):
 
 
 def detect(
-    source: str | Path | Iterable[str | Path],
-    out: str | Path | None = None,
+    source: StrPath | Iterable[StrPath],
+    out: StrPath | None = None,
     *,
     extent: int | str | None = 13,
     n_components: int | None = 32,
     together: bool = False,
-    save: str | Path | None = None,
+    save: StrPath | None = None,
     **options: Unpack[PredictionArguments],
 ) -> DetectedScenes:
     """Return the anomalies of scenes without labels: each scene is fitted, then scored.

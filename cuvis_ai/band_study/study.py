@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
@@ -23,6 +22,7 @@ from cuvis_ai.functional.band_choice import (
 )
 from cuvis_ai.functional.detection import Ranking
 from cuvis_ai.functional.spectral_regions import region
+from cuvis_ai.paths import StrPath
 from cuvis_ai.pipeline.prediction.scene_files import find_scenes
 from cuvis_ai.pipeline.scene_masks import MaskOptions, masks_of
 from cuvis_ai.stats import MomentsByClass
@@ -33,7 +33,7 @@ NEAR = 2
 
 
 def study_bands(
-    scenes: str | Path | Sequence[str | Path],
+    scenes: StrPath | Sequence[StrPath],
     k: Sequence[int] = (5, 10, 15, 30),
     *,
     methods: Sequence[str] | None = None,

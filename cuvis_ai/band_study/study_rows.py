@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cuvis_ai.paths import StrPath
 from cuvis_ai.stats import ChannelMoments, Moments, MomentsByClass
 from cuvis_ai.training.visualizations.drawing.chosen_bands import draw_study
 from cuvis_ai.training.visualizations.spectra_plot import spectra_of
@@ -93,7 +94,7 @@ class BandStudy:
         nm = None if self.wavelengths is None else np.array(self.wavelengths)
         return draw_study(choices, spectra, nm, len(self.kept), sufficient)
 
-    def write(self, folder: str | Path) -> list[Path]:
+    def write(self, folder: StrPath) -> list[Path]:
         """Write `bands.csv` and `bands.png` to a folder; return their paths."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)

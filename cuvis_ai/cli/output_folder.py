@@ -2,12 +2,14 @@
 
 import json
 import logging
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cuvis_ai.errors import ConfigError
+from cuvis_ai.paths import StrPath
 from cuvis_ai.training.config import TrainerConfig
 from cuvis_ai.training.engine.resume import LAST, check_checkpoint_folders, checkpoint_folders
 from cuvis_ai.training.monitors.files import claim, time_stamp
@@ -34,7 +36,7 @@ class OutputFolder:
         ConfigError: the graph cannot be written there.
     """
 
-    def __init__(self, path: Path, save_to: str | Path | None) -> None:
+    def __init__(self, path: Path, save_to: StrPath | None) -> None:
         self.path = path
         self.graph = Path(save_to) if save_to else path / GRAPH
         self.overview = path / OVERVIEW
@@ -45,9 +47,11 @@ class OutputFolder:
         own = (self.path / CONFIG).exists() and CONFIG not in self._recorded()
         return self.path / (RESOLVED if own else CONFIG)
 
-    def goes_on(self, ckpt_path: str | Path | None, checkpoint: Path) -> bool:
+    def goes_on(self, ckpt_path: StrPath | None, checkpoint: Path) -> bool:
         """Whether a run from that checkpoint goes on with what is in this folder: "last" means its own."""
-        return str(ckpt_path) == LAST or checkpoint.resolve().is_relative_to(self.path.resolve())
+        return (
+            ckpt_path is not None and os.fspath(ckpt_path) == LAST
+        ) or checkpoint.resolve().is_relative_to(self.path.resolve())
 
     @contextmanager
     def held(self, monitors: Sequence[Monitor], trainer: TrainerConfig, *, resumes: bool) -> Iterator[None]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from cuvis_ai.data.coco_record import Annotation, Id, first_names, read_record
 from cuvis_ai.data.coco_shapes import covered, lies_outside
 from cuvis_ai.errors import ConfigError, CubeFormatError, import_extra
+from cuvis_ai.paths import StrPath
 
 Category = int | str
 """A category's id or name."""
@@ -43,7 +44,7 @@ class CocoMasks:
 
     def __init__(
         self,
-        path: str | Path,
+        path: StrPath,
         *,
         normal: Collection[Category] = (),
         anomalous: Collection[Category] | None = None,

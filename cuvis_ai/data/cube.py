@@ -1,7 +1,6 @@
 """`Cube` and `read_cube`, for files of every format."""
 
 import logging
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,10 +17,11 @@ from cuvis_ai.data.sources.contents import CubeContents, Validity
 from cuvis_ai.data.sources.decoding import decoding
 from cuvis_ai.data.sources.georeference import Georeference
 from cuvis_ai.data.sources.scaling import Scaling
-from cuvis_ai.data.sources.urls import url_of
+from cuvis_ai.data.sources.urls import Url, url_of
 from cuvis_ai.data.wavelengths import Nanometres, nanometres
 from cuvis_ai.errors import ConfigError, CubeFormatError, DatasetNotFoundError, import_extra
 from cuvis_ai.html_table import facts_table
+from cuvis_ai.paths import StrPath
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -106,7 +106,7 @@ class Cube:
 
 
 def read_cube(
-    path: str | os.PathLike[str],
+    path: StrPath,
     key: str | int | None = None,
     *,
     axes: str | None = None,
@@ -158,7 +158,7 @@ def log_doubts(cube: Cube, overruled: Collection[str] = ()) -> None:
 
 
 def open_cube(
-    path: str | os.PathLike[str],
+    path: StrPath,
     key: str | int | None = None,
     *,
     axes: str | None = None,
@@ -178,7 +178,7 @@ def open_cube(
     return cube_of(contents, path, axes=axes, wavelengths=wavelengths)
 
 
-def _contents_of_url(url: str, key: str | None) -> CubeContents:
+def _contents_of_url(url: Url, key: str | None) -> CubeContents:
     """Return what a file behind a URL says; errors name it as the user wrote it."""
     suffix = Path(url.partition("?")[0]).suffix.lower()
     remote = {ending: one.read_url for one in known_formats() for ending in one.suffixes if one.read_url}

@@ -1,6 +1,5 @@
 """`read_batch`: one cube, from a file or in memory, as the batch that the data modules would make of it."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
@@ -14,6 +13,7 @@ from cuvis_ai.data.loading.pixels import Window, read_window, why_invalid
 from cuvis_ai.data.opened_cube import opened
 from cuvis_ai.data.options import ReadingOptions, SceneArguments, refuse
 from cuvis_ai.errors import ConfigError, CubeFormatError
+from cuvis_ai.paths import StrPath
 from cuvis_ai.plain_types import argument_misfits
 from cuvis_ai.types import Batch
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def read_batch(
-    source: "str | Path | Cube | NDArray[Any] | DataArray",
+    source: "StrPath | Cube | NDArray[Any] | DataArray",
     key: str | None = None,
     **options: Unpack[SceneArguments],
 ) -> Batch:

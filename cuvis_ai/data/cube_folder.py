@@ -21,6 +21,7 @@ from cuvis_ai.data.masks import read_mask, require_distinct
 from cuvis_ai.data.options import CubeArguments
 from cuvis_ai.data.splits import divided, numbers_of, with_unlisted_as_normal
 from cuvis_ai.errors import DatasetNotFoundError
+from cuvis_ai.paths import StrPath
 
 logger = logging.getLogger(__name__)
 
@@ -71,14 +72,14 @@ class CubeFolder(CubeDataModule):
 
     def __init__(
         self,
-        data_dir: str | Path,
+        data_dir: StrPath,
         *,
-        splits: str | Path = SPLIT_FILE,
+        splits: StrPath = SPLIT_FILE,
         key: str | None = None,
         mask_key: str | None = None,
         anomaly_values: Sequence[float] | None = None,
         ignore_values: Sequence[float] | None = None,
-        annotations: str | Path | None = None,
+        annotations: StrPath | None = None,
         normal_categories: Sequence[int | str] = (),
         **options: Unpack[CubeArguments],
     ) -> None:

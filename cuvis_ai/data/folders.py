@@ -8,6 +8,7 @@ from cuvis_ai.data.format_search import known_formats
 from cuvis_ai.data.mask_pictures import SUFFIXES as PICTURES
 from cuvis_ai.data.sources.name_order import by_number
 from cuvis_ai.errors import ConfigError, DatasetNotFoundError
+from cuvis_ai.paths import StrPath
 
 SPLIT_FILE = "splits.json"
 """Name of the file that says which cube is in which split: `{"train": ["a", "b"], "val": [3], …}`."""
@@ -41,7 +42,7 @@ def require_folder(folder: Path, where: str, advice: str) -> Path:
     return absolute
 
 
-def find_annotations(folder: Path, given: str | Path | None, where: str) -> Path | None:
+def find_annotations(folder: Path, given: StrPath | None, where: str) -> Path | None:
     """Return the COCO JSON of a folder: the given one, else the only one, else None.
 
     Other JSON files may lie beside it: one with `images` and `annotations` is taken for COCO.

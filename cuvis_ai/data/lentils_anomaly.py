@@ -25,6 +25,7 @@ from cuvis_ai.data.options import CubeArguments
 from cuvis_ai.data.sources.name_order import by_number
 from cuvis_ai.data.splits import Id, divided, numbers_of, with_unlisted_as_normal
 from cuvis_ai.errors import DatasetNotFoundError, import_extra
+from cuvis_ai.paths import StrPath
 
 logger = logging.getLogger(__name__)
 
@@ -72,12 +73,12 @@ class LentilsAnomaly(CubeDataModule):
 
     def __init__(
         self,
-        data_dir: str | Path | None = None,
+        data_dir: StrPath | None = None,
         *,
         train_ids: Sequence[Id] | None = None,
         val_ids: Sequence[Id] | None = None,
         test_ids: Sequence[Id] | None = None,
-        annotations: str | Path | None = None,
+        annotations: StrPath | None = None,
         normal_categories: Sequence[Category] = (),
         download: bool = False,
         **options: Unpack[CubeArguments],

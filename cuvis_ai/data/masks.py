@@ -1,7 +1,6 @@
 """Anomaly masks and label images from files of many formats."""
 
 import logging
-import os
 import warnings
 from collections.abc import Collection
 from pathlib import Path
@@ -18,12 +17,13 @@ from cuvis_ai.data.sources.members import Member, chosen_key
 from cuvis_ai.data.sources.urls import require_path
 from cuvis_ai.data.sparse_masks import sparse_members
 from cuvis_ai.errors import ConfigError, CubeFormatError, DatasetNotFoundError, import_extra
+from cuvis_ai.paths import StrPath
 
 _log = logging.getLogger(__name__)
 
 
 def read_mask(
-    path: str | os.PathLike[str],
+    path: StrPath,
     shape: tuple[int, int],
     *,
     key: str | None = None,
@@ -86,7 +86,7 @@ def require_distinct(
         )
 
 
-def read_labels(path: str | Path, shape: tuple[int, int], *, key: str | None = None) -> Array:
+def read_labels(path: StrPath, shape: tuple[int, int], *, key: str | None = None) -> Array:
     """Return the values of a label image (h, w) as they are stored; of colours, 0xRRGGBB.
 
     Args:

@@ -1,6 +1,6 @@
 """The cube of whatever holds one: a file, an opened cube, an array. It needs no torch."""
 
-from pathlib import Path
+import os
 from typing import Any
 
 from cuvis_ai.data.cube import Cube, log_doubts, open_cube
@@ -10,7 +10,7 @@ from cuvis_ai.data.options import ReadingOptions
 
 def is_cube_source(value: object) -> bool:
     """Return whether a value is what `read_batch` takes."""
-    return isinstance(value, str | Path) or is_memory_cube(value)
+    return isinstance(value, str | os.PathLike) or is_memory_cube(value)
 
 
 def opened(source: Any, reading: ReadingOptions, key: str | None = None) -> Cube:
@@ -21,7 +21,7 @@ def opened(source: Any, reading: ReadingOptions, key: str | None = None) -> Cube
         CubeFormatError: it cannot be read as a cube.
         ConfigError: `source` is nothing of the kind, or an opened cube is to have other axes.
     """
-    if isinstance(source, str | Path):
+    if isinstance(source, str | os.PathLike):
         cube = open_cube(source, key, axes=reading.axes, wavelengths=reading.wavelengths)
     else:
         cube = memory_cube(source, reading)

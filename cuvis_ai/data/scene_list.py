@@ -12,6 +12,7 @@ from cuvis_ai.data.loading.pixels import Window
 from cuvis_ai.data.options import FileArguments
 from cuvis_ai.data.tiles import strips
 from cuvis_ai.errors import ConfigError
+from cuvis_ai.paths import StrPath
 
 STRIP_MB = 64
 """What a strip takes at most, in MB of float32, but for a strip of one row."""
@@ -36,7 +37,7 @@ class SceneList(CubeDataModule):
         8
     """
 
-    def __init__(self, paths: Sequence[str | Path], **options: Unpack[FileArguments]) -> None:
+    def __init__(self, paths: Sequence[StrPath], **options: Unpack[FileArguments]) -> None:
         options.setdefault("batch_size", 1)
         super().__init__(**options)
         self.paths = [Path(path) for path in paths]

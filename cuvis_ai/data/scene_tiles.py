@@ -12,6 +12,7 @@ from cuvis_ai.data.masks import read_mask, require_distinct
 from cuvis_ai.data.options import FileArguments
 from cuvis_ai.data.tiles import TiledScene
 from cuvis_ai.errors import DatasetNotFoundError
+from cuvis_ai.paths import StrPath
 
 
 class SceneTiles(TiledScene):
@@ -51,9 +52,9 @@ class SceneTiles(TiledScene):
 
     def __init__(
         self,
-        path: str | Path,
+        path: StrPath,
         *,
-        mask: str | Path | None = None,
+        mask: StrPath | None = None,
         tile: int | Sequence[int] | None = 64,
         key: str | None = None,
         mask_key: str | None = None,

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from cuvis_ai.data.formats import cu3s, envi
 from cuvis_ai.errors import DatasetNotFoundError
+from cuvis_ai.paths import StrPath
 
 _log = logging.getLogger(__name__)
 
 
-def convert(session: Path, folder: Path) -> list[Path]:
+def convert(session: StrPath, folder: StrPath) -> list[Path]:
     """Write each measurement of a .cu3s session as an ENVI cube, and return the headers.
 
     Measurement 3 of `tray.cu3s` becomes `tray_0003.hdr` and `tray_0003.img`: BIP, in the session's number

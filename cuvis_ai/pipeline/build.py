@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning.pytorch import Callback, LightningDataModule
@@ -19,6 +18,7 @@ from cuvis_ai.data.format_search import allow_formats
 from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.node.base import Node
+from cuvis_ai.paths import StrPath
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.pipeline.saving.class_path import CODE_KEYS, resolve
 from cuvis_ai.pipeline.saving.wrapped_module import ARGUMENTS, MODULE, made
@@ -34,7 +34,7 @@ LEAF_KEYS = ("loss_leaves", "metric_leaves", "visualization_leaves")
 PARTS = ("graph", "nodes", *LEAF_KEYS, "monitoring", "datamodule", "training")
 _SETTINGS: dict[str, Any] = {
     "allow": Sequence[str] | None,
-    **dict.fromkeys(("output_dir", "save_to", "ckpt_path"), str | Path | None),
+    **dict.fromkeys(("output_dir", "save_to", "ckpt_path"), StrPath | None),
 }
 KNOWN_KEYS = (*PARTS, *_SETTINGS)
 _SECRET = re.compile(r"(^|_)(key|token|password|secret|credentials?)$", re.IGNORECASE)

@@ -5,7 +5,6 @@ trains, `pipeline.saving` writes files.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 import torch
@@ -16,6 +15,7 @@ from cuvis_ai.errors import GraphError
 from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.leaf.reading import Evaluation
 from cuvis_ai.node.base import Node
+from cuvis_ai.paths import StrPath
 from cuvis_ai.pipeline.evaluation.score_sources import with_normal_quantile
 from cuvis_ai.pipeline.graph_input import GraphInput, InputGate, PixelFlags
 from cuvis_ai.pipeline.graph_members import AnyLeaf, AnyNode, NodeOrName
@@ -110,7 +110,7 @@ class Graph(GraphOnData):
         datamodule: "LightningDataModule",
         training_config: TrainingConfig | None = None,
         *,
-        ckpt_path: str | Path | None = None,
+        ckpt_path: StrPath | None = None,
     ) -> "Trainer":
         """Fit the nodes in closed form, then train them by gradients if `max_epochs` is above 0.
 
@@ -145,7 +145,7 @@ class Graph(GraphOnData):
         split: Literal["train", "val", "test"] = "test",
         training_config: TrainingConfig | None = None,
         *,
-        mask: PixelFlags | str | Path | None = None,
+        mask: PixelFlags | StrPath | None = None,
         valid: PixelFlags | None = None,
         wavelengths: Sequence[float] | Tensor | None = None,
         match_bands: bool = False,
@@ -233,8 +233,8 @@ class Graph(GraphOnData):
 
     def predict(
         self,
-        source: "str | Path | Cube | NDArray[Any] | DataArray | Sequence[str | Path]",
-        out: str | Path | None = None,
+        source: "StrPath | Cube | NDArray[Any] | DataArray | Sequence[StrPath]",
+        out: StrPath | None = None,
         **options: Unpack[PredictionArguments],
     ) -> list[ScenePrediction]:
         """Return the score maps of scenes of any size, and write them to a folder if one is given.
@@ -276,12 +276,12 @@ class Graph(GraphOnData):
         batch = gate.batch(cube, valid=valid)
         return batch, gate.execution.evaluate(batch["cube"], points, batch.get("valid"))
 
-    def save_to_file(self, path: str | Path) -> None:
+    def save_to_file(self, path: StrPath) -> None:
         """Write structure, hyper-parameters and weights to a zip file; an old file is replaced at once."""
         graph_file.save(path, self.name, self.bands, self._members)
 
     @classmethod
-    def load_from_file(cls, path: str | Path, *, allow: Sequence[str] = ()) -> Self:
+    def load_from_file(cls, path: StrPath, *, allow: Sequence[str] = ()) -> Self:
         """Return the graph that `save_to_file` wrote; its outputs are bit-equal.
 
         Args:

@@ -1,8 +1,8 @@
 """What a graph is applied to: files, cubes, arrays, batches and tensors, as a batch of its own bands."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
@@ -18,6 +18,7 @@ from cuvis_ai.data.sources.number_list import listed
 from cuvis_ai.errors import GraphError
 from cuvis_ai.execution.batch_gate import FLAGS, check_cube, pixel_flags, with_cube
 from cuvis_ai.execution.execution import Execution
+from cuvis_ai.paths import StrPath
 from cuvis_ai.pipeline.scene_batch import scene_batch
 from cuvis_ai.pipeline.scene_reader import SceneReader
 from cuvis_ai.pipeline.trained_bands import TrainedBands
@@ -26,7 +27,7 @@ from cuvis_ai.types import Batch
 if TYPE_CHECKING:
     from xarray import DataArray
 
-GraphInput: TypeAlias = "Tensor | Mapping[str, Any] | str | Path | Cube | NDArray[Any] | DataArray"
+GraphInput: TypeAlias = "Tensor | Mapping[str, Any] | StrPath | Cube | NDArray[Any] | DataArray"
 """A batch of cubes (b, c, h, w), with or without its other keys, or one cube from wherever it is."""
 
 PixelFlags: TypeAlias = Tensor | NDArray[Any]
@@ -50,7 +51,7 @@ class InputGate:
     match_bands: bool
 
     def batch(
-        self, source: GraphInput, *, valid: PixelFlags | None, mask: PixelFlags | str | Path | None = None
+        self, source: GraphInput, *, valid: PixelFlags | None, mask: PixelFlags | StrPath | None = None
     ) -> Batch:
         """Return a batch of the bands of training, its flags as bool (b, h, w).
 
@@ -67,7 +68,7 @@ class InputGate:
         """
         batch = self._read(source) if is_cube_source(source) else self._given(source)
         cube = batch["cube"]
-        if isinstance(mask, str | Path):
+        if isinstance(mask, str | os.PathLike):
             mask = read_mask(mask, (cube.shape[2], cube.shape[3]))
         flags = {
             key: [

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from cuvis_ai.html_table import facts_table
 from cuvis_ai.node.base import require_fitted
+from cuvis_ai.paths import StrPath
 from cuvis_ai.pipeline.evaluation.scene_evaluation import SceneEvaluation
 from cuvis_ai.pipeline.evaluation.score_sources import EvaluationArguments, evaluate_graph, options_of
 from cuvis_ai.pipeline.export.onnx_export import export
@@ -50,7 +51,7 @@ class GraphOnData(ModuleLike):
         return facts_table(f"Graph {self.name}", facts, before=tree)
 
     def evaluate_scenes(
-        self, source: str | Path | Sequence[str | Path], **options: Unpack[EvaluationArguments]
+        self, source: StrPath | Sequence[StrPath], **options: Unpack[EvaluationArguments]
     ) -> SceneEvaluation:
         """Return what the graph's scores of scenes are worth: pooled, of each scene, with intervals.
 
@@ -81,7 +82,7 @@ class GraphOnData(ModuleLike):
 
     def export_onnx(
         self,
-        path: str | Path,
+        path: StrPath,
         *,
         input: Literal["float32", "uint16", "int16"] = "float32",
         layout: Literal["nchw", "nhwc"] = "nchw",
@@ -172,7 +173,7 @@ class GraphOnData(ModuleLike):
         return threshold
 
     def sketch(
-        self, datamodule: "LightningDataModule", out: str | Path, shard: tuple[int, int] = (1, 1)
+        self, datamodule: "LightningDataModule", out: StrPath, shard: tuple[int, int] = (1, 1)
     ) -> Path:
         """Write the statistics that the next pass needs of a share of the training data, and return the file.
 
@@ -200,7 +201,7 @@ class GraphOnData(ModuleLike):
         bands = TrainedBands.of_data(datamodule)
         return write_sketches(Path(out), taken, shard, self._identity(), bands)
 
-    def fit_from(self, files: Sequence[str | Path]) -> list[str]:
+    def fit_from(self, files: Sequence[StrPath]) -> list[str]:
         """Fit nodes from the files of all shares, and return the names of nodes that another pass has to fit.
 
         Args:

@@ -11,6 +11,7 @@ from cuvis_ai.data.loading.dataset import mask_in_cube_file
 from cuvis_ai.data.mask_sources import MaskSource, no_anomaly
 from cuvis_ai.data.masks import read_mask, require_distinct
 from cuvis_ai.errors import ConfigError, DatasetNotFoundError
+from cuvis_ai.paths import StrPath
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +25,9 @@ class MaskOptions:
         [16]
     """
 
-    mask: str | Path | None = None
+    mask: StrPath | None = None
     """The file of the mask, for one scene."""
-    masks: str | Path | None = None
+    masks: StrPath | None = None
     """The folder of masks that are called as their scenes are, where files beside the scenes come first; or
     the file of one scene's mask."""
     mask_key: str | None = None

@@ -17,6 +17,7 @@ from cuvis_ai.data.sources.cube_format import CubeFormat
 from cuvis_ai.data.sources.decoding import UndecodableError
 from cuvis_ai.data.sources.member_contents import cube_contents
 from cuvis_ai.data.sources.members import Member, is_numeric, upright
+from cuvis_ai.data.sources.urls import Url
 from cuvis_ai.errors import CubeFormatError, DatasetNotFoundError, MissingExtraError, import_extra
 
 _log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ _CHUNKS_AT_ONCE = 2
 """Chunks in memory while a block is read; zarr's own 10 take three times the memory, not less time."""
 
 
-def read(path: Path | str, key: str | None) -> CubeContents:
+def read(path: Path | Url, key: str | None) -> CubeContents:
     """Return the cube in a zarr store: the array itself, or an array of the group.
 
     Args:
@@ -38,7 +39,7 @@ def read(path: Path | str, key: str | None) -> CubeContents:
     return cube_contents(Path(path), members(path), key)
 
 
-def members(path: Path | str) -> dict[str, Member]:
+def members(path: Path | Url) -> dict[str, Member]:
     """Return the numeric arrays by their path in the store; a store that is one array has the key ""."""
     zarr = import_extra("zarr", "zarr", f"reading {path}")
     with _opened(path) as root:
@@ -98,7 +99,7 @@ def _no_data(node: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _opened(path: Path | str) -> Iterator[Any]:
+def _opened(path: Path | Url) -> Iterator[Any]:
     """Open a store's group or array, and close it if it is zipped."""
     zarr = import_extra("zarr", "zarr", f"reading {path}")
     if isinstance(path, str):
@@ -117,7 +118,7 @@ def _opened(path: Path | str) -> Iterator[Any]:
         raise CubeFormatError(f"{path}: expected a zarr store, got: {err}.") from err
 
 
-def _remote(zarr: Any, url: str) -> Any:
+def _remote(zarr: Any, url: Url) -> Any:
     """Return a store's group or array behind a URL.
 
     Raises:
@@ -141,7 +142,7 @@ def _check_names(path: Path) -> None:
         raise UndecodableError(f"expected members with names, got {wrong[:3]}.")
 
 
-def _load(path: Path | str, key: str, *box: slice) -> Array:
+def _load(path: Path | Url, key: str, *box: slice) -> Array:
     """Return a box of one array, as it is stored; chunks that it touches are decoded once."""
     zarr = import_extra("zarr", "zarr", f"reading {path}")
     with zarr.config.set({"async.concurrency": _CHUNKS_AT_ONCE}), _opened(path) as root:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cuvis_ai.data.sources.contents import CubeContents
 from cuvis_ai.data.sources.members import Member
+from cuvis_ai.data.sources.urls import Url
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +15,7 @@ class CubeFormat:
 
     read: Callable[[Path, str | None], CubeContents]
     """Returns the cube under a key of a file."""
-    read_url: Callable[[str, str | None], CubeContents] | None = None
+    read_url: Callable[[Url, str | None], CubeContents] | None = None
     """Returns the same of a URL that ends in one of `suffixes`; None: such files are read locally alone."""
     members: Callable[[Path], dict[str, Member]] | None = None
     """Returns the named arrays of a file, one of which may be a mask; None: a file holds one array."""

@@ -4,25 +4,29 @@ A URL counts where the user gives it as text. Paths that come out of files, fold
 `Path`s, which are never taken for URLs, so that no file makes this project open a connection.
 """
 
-import os
 import re
+from typing import NewType
 
 from cuvis_ai.errors import CubeFormatError
+from cuvis_ai.paths import StrPath
+
+Url = NewType("Url", str)
+"""A text that is a URL."""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://\S+")
 
 
-def url_of(path: str | os.PathLike[str]) -> str | None:
+def url_of(path: StrPath) -> Url | None:
     """Return the URL that a text is; None for a path.
 
     Example:
         >>> url_of("s3://bucket/scene.zarr"), url_of("scene.zarr")
         ('s3://bucket/scene.zarr', None)
     """
-    return path if isinstance(path, str) and _URL.fullmatch(path) else None
+    return Url(path) if isinstance(path, str) and _URL.fullmatch(path) else None
 
 
-def require_path(path: str | os.PathLike[str], what: str) -> None:
+def require_path(path: StrPath, what: str) -> None:
     """Raise a `CubeFormatError` for a URL where only a path will do.
 
     Args:

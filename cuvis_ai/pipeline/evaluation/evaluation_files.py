@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cuvis_ai.errors import escaped
+from cuvis_ai.paths import StrPath
 from cuvis_ai.pipeline.evaluation.measures import DETECTION_RATES, Measures
 from cuvis_ai.pipeline.evaluation.scene_evaluation import STORED, SceneEvaluation
 from cuvis_ai.training.visualizations.precision_recall import quality_of, roc_of
@@ -81,7 +82,7 @@ def _plain(one: Measures) -> dict[str, Any]:
 
 
 def write_evaluation(
-    evaluation: SceneEvaluation, folder: str | Path, facts: Mapping[str, Any] | None = None, *,
+    evaluation: SceneEvaluation, folder: StrPath, facts: Mapping[str, Any] | None = None, *,
     overwrite: bool = False,
 ) -> list[Path]:  # fmt: skip
     """Write `evaluation.json`, `roc.png` and `precision_recall.png` and return their paths.

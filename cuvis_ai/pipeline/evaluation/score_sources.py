@@ -1,6 +1,7 @@
 """Where scores of scenes come from: a graph, or maps that were written before."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -21,6 +22,7 @@ from cuvis_ai.data.options import ReadingOptions, SceneArguments, refuse
 from cuvis_ai.data.sources.decoding import decoding
 from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.leaf.bases import Leaf
+from cuvis_ai.paths import StrPath
 from cuvis_ai.pipeline.evaluation.scene_evaluation import (
     SceneEvaluation,
     ScoredScene,
@@ -62,8 +64,8 @@ class EvaluationOptions:
 class EvaluationArguments(SceneArguments, total=False):
     """The arguments of `graph.evaluate_scenes` besides its source: those of the records, flat."""
 
-    mask: str | Path | None
-    masks: str | Path | None
+    mask: StrPath | None
+    masks: StrPath | None
     mask_key: str | None
     anomaly_labels: Sequence[float]
     ignore_labels: Sequence[float]
@@ -93,7 +95,7 @@ def options_of(arguments: EvaluationArguments) -> EvaluationOptions:
 def evaluate_graph(
     members: Members,
     bands: TrainedBands,
-    source: str | Path | Sequence[str | Path],
+    source: StrPath | Sequence[StrPath],
     options: EvaluationOptions,
 ) -> SceneEvaluation:
     """Return what a graph's scores of scenes are worth.
@@ -152,7 +154,7 @@ def with_normal_quantile(
     if settings.truth is None:
         return settings
     rate = settings.false_alarm_rate
-    in_memory = is_cube_source(source) and not isinstance(source, str | Path)
+    in_memory = is_cube_source(source) and not isinstance(source, str | os.PathLike)
     if rate is None or settings.threshold is not None or settings.refit or in_memory:
         raise ConfigError(
             "predict: expected masks of scene files beside a `false_alarm_rate`, for which normal pixels "
@@ -170,7 +172,7 @@ def with_normal_quantile(
 
 
 def evaluate_maps(
-    source: str | Path | Sequence[str | Path], **options: Unpack[EvaluationArguments]
+    source: StrPath | Sequence[StrPath], **options: Unpack[EvaluationArguments]
 ) -> SceneEvaluation:
     """Return what score maps are worth: those that `predict` wrote, or one-band cubes of any other origin.
 
@@ -187,7 +189,7 @@ def evaluate_maps(
         CubeFormatError: a map or a mask cannot be read.
     """
     chosen = options_of(options)
-    several = [source] if isinstance(source, str | Path) else list(source)
+    several = [source] if isinstance(source, str | os.PathLike) else list(source)
     maps = find_scenes([path for one in several for path in _maps(Path(one))])
     paths = {cube_name(path).removesuffix(_MAP_ENDING): path for path in maps}
     masks = masks_of(paths, chosen.truth, chosen.reading.axes)

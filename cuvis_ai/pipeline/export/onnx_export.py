@@ -12,6 +12,7 @@ from cuvis_ai.anomaly.tail import TailCalibrator
 from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.execution.needed_channels import channels_read
 from cuvis_ai.node.base import require_fitted, structure_of
+from cuvis_ai.paths import StrPath
 from cuvis_ai.pipeline.export.model_check import check
 from cuvis_ai.pipeline.export.model_facts import facts
 from cuvis_ai.pipeline.export.model_input import CUBE_INPUT, VALID_INPUT, InputType, ModelInput
@@ -32,7 +33,7 @@ def export(
     members: Members,
     name: str,
     bands: TrainedBands,
-    path: str | Path,
+    path: StrPath,
     *,
     input: str,
     layout: str,

@@ -1,10 +1,10 @@
 """What `graph.predict` does with a graph's members."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, TypedDict, get_type_hints
 
 from cuvis_ai.data.options import ReadingOptions, SceneArguments
+from cuvis_ai.paths import StrPath
 from cuvis_ai.pipeline.graph_members import Members
 from cuvis_ai.pipeline.prediction.alarm_threshold import alarm_threshold
 from cuvis_ai.pipeline.prediction.predictor import Predictor
@@ -19,7 +19,7 @@ from cuvis_ai.pipeline.trained_bands import TrainedBands
 class TruthArguments(TypedDict, total=False):
     """Where masks are, and what their values mean, as in `MaskOptions`."""
 
-    masks: str | Path | None
+    masks: StrPath | None
     mask_key: str | None
     anomaly_labels: Sequence[float]
     ignore_labels: Sequence[float]
@@ -68,7 +68,7 @@ def predict(
     name: str,
     bands: TrainedBands,
     source: Any,
-    out: str | Path | None,
+    out: StrPath | None,
     settings: PredictionSettings,
     refit: Refit | None,
 ) -> list[ScenePrediction]:

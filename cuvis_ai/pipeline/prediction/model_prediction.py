@@ -6,6 +6,7 @@ from typing import Any
 
 from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.functional.thresholds import tail_threshold
+from cuvis_ai.paths import StrPath
 from cuvis_ai.pipeline.prediction.model_scorer import ModelFacts, ModelScorer
 from cuvis_ai.pipeline.prediction.predictor import Predictor
 from cuvis_ai.pipeline.prediction.scene_outputs import ScenePrediction, digest
@@ -13,9 +14,9 @@ from cuvis_ai.pipeline.prediction.settings import PredictionSettings
 
 
 def predict_by_model(
-    path: str | Path,
+    path: StrPath,
     source: Any,
-    out: str | Path | None,
+    out: StrPath | None,
     settings: PredictionSettings,
     *,
     device: str = "cpu",

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from cuvis_ai.data.folders import cube_name
 from cuvis_ai.data.loading.pixels import Window
 from cuvis_ai.data.opened_cube import is_cube_source, opened
 from cuvis_ai.errors import ConfigError, CubeFormatError, GraphError
+from cuvis_ai.paths import StrPath
 from cuvis_ai.pipeline.prediction.done_share import Share
 from cuvis_ai.pipeline.prediction.journal import Journal, lock_of
 from cuvis_ai.pipeline.prediction.pixel_progress import Advance, pixel_progress
@@ -62,7 +64,7 @@ class Predictor(Generic[AnyScorer]):
     def predictions(
         self,
         source: Any,
-        out: str | Path | None,
+        out: StrPath | None,
         in_processes: "Callable[[Predictor[AnyScorer], Sequence[Path], Path], Share]",
     ) -> list[ScenePrediction]:
         """Return the predictions of scenes, written to a folder if one is given.
@@ -76,7 +78,7 @@ class Predictor(Generic[AnyScorer]):
             raise ConfigError(
                 "predict: expected a folder for the maps of several processes, got none. Pass `out=`."
             )
-        if is_cube_source(source) and not isinstance(source, str | Path):
+        if is_cube_source(source) and not isinstance(source, str | os.PathLike):
             return [self.in_memory(source)]
         scenes = find_scenes(source)
         if out is None:

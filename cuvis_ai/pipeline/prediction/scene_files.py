@@ -1,5 +1,6 @@
 """The scenes that a user names: files, folders, patterns, and lists in text files."""
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from cuvis_ai.data.format_search import known_formats
 from cuvis_ai.data.sources.name_order import by_number
 from cuvis_ai.data.sources.urls import require_path
 from cuvis_ai.errors import ConfigError, DatasetNotFoundError
+from cuvis_ai.paths import StrPath
 
 _PATTERN = frozenset("*?[")
 
 
-def find_scenes(given: str | Path | Iterable[str | Path]) -> list[Path]:
+def find_scenes(given: StrPath | Iterable[StrPath]) -> list[Path]:
     """Return the files of scenes, each once, in the order in which they are named.
 
     Args:
@@ -28,8 +30,10 @@ def find_scenes(given: str | Path | Iterable[str | Path]) -> list[Path]:
         CubeFormatError: one is a URL.
         ConfigError: two scenes have one name, so that their maps would overwrite each other.
     """
-    several: list[Any] = list(given) if np.iterable(given) and not isinstance(given, str) else [given]
-    if wrong := [one for one in several if not isinstance(one, str | Path)]:
+    several: list[Any] = (
+        list(given) if np.iterable(given) and not isinstance(given, str | os.PathLike) else [given]
+    )
+    if wrong := [one for one in several if not isinstance(one, str | os.PathLike)]:
         raise ConfigError(
             f"expected scenes as paths or names, one or a list of them, got {type(wrong[0]).__name__}."
         )

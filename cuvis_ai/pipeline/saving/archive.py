@@ -25,6 +25,7 @@ from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.base.arguments import class_of, hyperparameters
 from cuvis_ai.node.base.state import REST
+from cuvis_ai.paths import StrPath
 from cuvis_ai.pipeline.saving import sealed_zip
 from cuvis_ai.pipeline.saving.class_path import class_path, resolve
 from cuvis_ai.pipeline.saving.wrapped_module import made, written
@@ -168,7 +169,7 @@ def _check_sizes(manifest: bytes, weights: bytes, parts: int = 0) -> None:
             raise ArchiveError(f"expected at most {most} {what}, got {size}.")
 
 
-def load(path: str | Path, allow: Sequence[str] = ()) -> Saved:
+def load(path: StrPath, allow: Sequence[str] = ()) -> Saved:
     """Read a file; nothing in it is trusted, and nothing is made before all of it is checked.
 
     Raises:

@@ -8,6 +8,7 @@ import torch
 from cuvis_ai.errors import ArchiveError, GraphError, NotFittedError
 from cuvis_ai.node.base.arguments import class_of
 from cuvis_ai.node.torch import TorchNode
+from cuvis_ai.paths import StrPath
 from cuvis_ai.pipeline.graph_members import Members
 from cuvis_ai.pipeline.saving import archive
 from cuvis_ai.pipeline.saving.probe import check_probe, probe
@@ -16,7 +17,7 @@ from cuvis_ai.types import CUBE, Point
 from cuvis_ai.whole_file import write_whole
 
 
-def save(path: str | Path, name: str, bands: TrainedBands, members: Members) -> None:
+def save(path: StrPath, name: str, bands: TrainedBands, members: Members) -> None:
     """Write a graph to exactly that path; an old file is replaced once the new one has been loaded.
 
     Raises:
@@ -52,7 +53,7 @@ def _check_loads(part: Path, name: str, packages: Sequence[str]) -> None:
         ) from err
 
 
-def load(path: str | Path, allow: Sequence[str], *, into: Members) -> tuple[str, TrainedBands]:
+def load(path: StrPath, allow: Sequence[str], *, into: Members) -> tuple[str, TrainedBands]:
     """Fill a new graph with what `save` wrote, checked to compute what it did then; return name and bands."""
     saved, members = archive.load(path, allow), into
     try:

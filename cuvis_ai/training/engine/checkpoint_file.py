@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from packaging.version import InvalidVersion, Version
 from torch import Tensor
 
 from cuvis_ai.errors import ConfigError
+from cuvis_ai.paths import StrPath
 from cuvis_ai.whole_file import write_whole
 
 logger = logging.getLogger(__name__)
@@ -45,14 +47,15 @@ class WholeFiles(TorchCheckpointIO):
         self._callbacks = [one for one in callbacks if isinstance(one, ModelCheckpoint)]
 
     def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+        self, checkpoint: dict[str, Any], path: StrPath, storage_options: Any | None = None
     ) -> None:
         """Write a file, through to the disk.
 
         Raises:
             OSError: it could not be written; what was there before is as it was.
         """
-        if "://" in str(path):  # a bucket, which has no renaming and replaces objects as a whole
+        path = os.fspath(path)
+        if "://" in path:  # a bucket, which has no renaming and replaces objects as a whole
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         content = io.BytesIO()
@@ -61,30 +64,32 @@ class WholeFiles(TorchCheckpointIO):
             write_whole(Path(path), content.getbuffer())
         except OSError as err:
             reason = f"the checkpoint could not be written, the one before is whole: {err.strerror}"
-            raise OSError(err.errno, reason, str(path)) from err
+            raise OSError(err.errno, reason, path) from err
 
     def load_checkpoint(
-        self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
+        self, path: StrPath, map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         """Return what a file holds, see `read_checkpoint`."""
         return read_checkpoint(Path(path))
 
-    def remove_checkpoint(self, path: str | Path) -> None:
+    def remove_checkpoint(self, path: StrPath) -> None:
         """Remove a file that a callback does not keep; anything else stays, whatever a checkpoint says."""
-        if not any(lies_below(str(path), one.dirpath) for one in self._callbacks):
+        path = os.fspath(path)
+        if not any(lies_below(path, one.dirpath) for one in self._callbacks):
             logger.warning("%s is no checkpoint of this run: it is not removed", path)
-        elif "://" in str(path):
-            get_filesystem(path).rm(str(path))
+        elif "://" in path:
+            get_filesystem(path).rm(path)
         else:
             Path(path).unlink(missing_ok=True)
 
 
-def lies_below(path: object, folder: str | Path | None) -> bool:
+def lies_below(path: object, folder: StrPath | None) -> bool:
     """Return whether a path names a checkpoint file in a folder, or in a folder below it."""
     if not isinstance(path, str) or not path.endswith(ModelCheckpoint.FILE_EXTENSION) or not folder:
         return False
-    if "::" in path or "://" in path or "://" in str(folder):  # a bucket's names are plain text
-        return path.startswith(f"{str(folder).rstrip('/')}/") and ".." not in path.split("/")
+    folder = os.fspath(folder)
+    if "::" in path or "://" in path or "://" in folder:  # a bucket's names are plain text
+        return path.startswith(f"{folder.rstrip('/')}/") and ".." not in path.split("/")
     try:
         resolved = Path(path).resolve()
         return Path(folder).resolve() in resolved.parents and not resolved.is_dir()

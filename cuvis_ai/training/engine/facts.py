@@ -1,8 +1,8 @@
 """What monitors are told about a run besides its values: the graph, its weights, the data."""
 
 import inspect
+import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from lightning.pytorch import LightningDataModule
@@ -125,8 +125,8 @@ def _described(value: object) -> Any:
     """Return an argument as a plain value; of arrays and objects, which may be large, what they are."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, Path):
-        return str(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if isinstance(value, Mapping):
         return {str(key): _described(one) for key, one in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

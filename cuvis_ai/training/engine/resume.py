@@ -1,6 +1,7 @@
 """Which checkpoint a run goes on from, and where its own are written."""
 
 import logging
+import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from cuvis_ai.errors import ConfigError
+from cuvis_ai.paths import StrPath
 from cuvis_ai.training.config import TrainerConfig
 from cuvis_ai.training.engine.checkpoint_file import position_of, read_checkpoint
 from cuvis_ai.training.monitors.records import numbered
@@ -54,7 +56,7 @@ def last_epoch_keeper(callbacks: Sequence[Callback]) -> list[Callback]:
     return [ModelCheckpoint(dirpath=asked.dirpath, filename="last_epoch", save_on_train_epoch_end=True)]
 
 
-def find_checkpoint(ckpt_path: str | Path | None, config: TrainerConfig) -> Path | None:
+def find_checkpoint(ckpt_path: StrPath | None, config: TrainerConfig) -> Path | None:
     """Return the checkpoint to go on from; for `last` the newest whole one, None if there is none yet.
 
     Without a path, a job that SLURM has requeued goes on from what was saved for it.
@@ -62,7 +64,7 @@ def find_checkpoint(ckpt_path: str | Path | None, config: TrainerConfig) -> Path
     Raises:
         ConfigError: `last`, and no `ModelCheckpoint` says where to look.
     """
-    if ckpt_path is not None and str(ckpt_path) != LAST:
+    if ckpt_path is not None and os.fspath(ckpt_path) != LAST:
         return Path(ckpt_path)
     requeued = list(Path(config.default_root_dir or ".").glob("hpc_ckpt_*.ckpt"))
     if ckpt_path is None:

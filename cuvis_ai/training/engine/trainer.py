@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.node.base import require_fitted
+from cuvis_ai.paths import StrPath
 from cuvis_ai.training.config import TrainingConfig
 from cuvis_ai.training.engine.batches import (
     CountedBatches,
@@ -66,7 +66,7 @@ def _first_rank_reports() -> Iterator[None]:
 
 @_first_rank_reports()
 def train(
-    parts: Parts, datamodule: LightningDataModule, config: TrainingConfig, ckpt_path: str | Path | None = None
+    parts: Parts, datamodule: LightningDataModule, config: TrainingConfig, ckpt_path: StrPath | None = None
 ) -> Trainer:
     """Run the statistical phase, then the gradient phase if there is something to train.
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cuvis_ai.paths import StrPath
 from cuvis_ai.training.monitors.files import append, claim, cut, made_again, move_aside, safe_name, try_folder
 from cuvis_ai.training.monitors.protocol import Monitor
 from cuvis_ai.training.monitors.records import Drawn, Ending, Histogram, Run, Scalar, Text
@@ -41,8 +43,8 @@ class DummyMonitor(Monitor):
         {"name": "val/metric/anomaly_auroc", "value": 0.98, "step": 0, "epoch": 0, ...}
     """
 
-    def __init__(self, output_dir: str | Path, save_thumbnails: bool = True) -> None:
-        self.output_dir = str(output_dir)
+    def __init__(self, output_dir: StrPath, save_thumbnails: bool = True) -> None:
+        self.output_dir = os.fspath(output_dir)
         self.save_thumbnails = save_thumbnails
         self._held = ExitStack()
 

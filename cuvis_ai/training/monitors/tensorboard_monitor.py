@@ -1,5 +1,6 @@
 """A monitor that writes TensorBoard's event files."""
 
+import os
 import struct
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cuvis_ai.errors import import_extra
+from cuvis_ai.paths import StrPath
 from cuvis_ai.training.monitors.files import claim, safe_name, time_stamp, try_folder
 from cuvis_ai.training.monitors.protocol import Monitor
 from cuvis_ai.training.monitors.records import (
@@ -49,8 +51,8 @@ class TensorBoardMonitor(Monitor):
     _writer: "SummaryWriter"
     """Open from `setup` to `close`."""
 
-    def __init__(self, log_dir: str | Path, flush_secs: int = 120) -> None:
-        self.log_dir = str(log_dir)
+    def __init__(self, log_dir: StrPath, flush_secs: int = 120) -> None:
+        self.log_dir = os.fspath(log_dir)
         self.flush_secs = flush_secs
         self._settings: dict[str, Any] = {}
         self._held = ExitStack()

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from cuvis_ai import __version__
+from cuvis_ai.paths import StrPath
 from cuvis_ai.training.monitors.files import append, claim, cut, made_again, move_aside, try_folder
 from cuvis_ai.training.monitors.protocol import Monitor
 from cuvis_ai.training.monitors.records import Drawn, Ending, Outline, Run, Scalar, Text
@@ -25,7 +26,7 @@ _INSIDE = 1_500_000
 _PACKAGES = ("torch", "lightning", "numpy", "scipy", "matplotlib")
 
 
-def write_report(record: str | Path, report: str | Path | None = None) -> Path:
+def write_report(record: StrPath, report: StrPath | None = None) -> Path:
     """Write the report of a run, and return its path.
 
     Args:
@@ -78,8 +79,8 @@ class ReportMonitor(Monitor):
     _start: Mapping[str, Any] | None = None
     """The record's first row; None before `setup` has begun the record."""
 
-    def __init__(self, output_dir: str | Path) -> None:
-        self.output_dir = str(output_dir)
+    def __init__(self, output_dir: StrPath) -> None:
+        self.output_dir = os.fspath(output_dir)
         self._held = ExitStack()
 
     @property

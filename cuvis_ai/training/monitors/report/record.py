@@ -11,6 +11,7 @@ from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from cuvis_ai.errors import escaped
+from cuvis_ai.paths import StrPath
 from cuvis_ai.training.monitors.records import Drawn, Ending, Fact, Outline, OutlineNode, Run, Scalar, Text
 
 Entry = Run | Scalar | Drawn | Text | Outline | Ending
@@ -80,7 +81,7 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def read_record(path: str | Path) -> Record:
+def read_record(path: StrPath) -> Record:
     """Return what a file holds; a last line that was cut off is left out.
 
     Raises:
