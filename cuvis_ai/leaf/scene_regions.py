@@ -58,7 +58,7 @@ class SceneRegions:
         counted, names = evaluation.counted, batch.get("name")
         if batch.get("window") is None or names is None:
             return RegionTruth(region_weights(mask, counted), counted, None, counted)
-        windows = _checked(batch["window"], mask)
+        windows = checked_windows(batch["window"], tuple(mask.shape))
         scenes = [scene_of(name) for name in names]
         counted = intersection(counted, self._unseen(mask, evaluation.core, scenes, windows))
         is_open = open_regions(mask, counted, [(height, width) for _, _, height, width in windows])
@@ -75,7 +75,7 @@ class SceneRegions:
         """Return False at pixels of earlier tiles; None if there is none. Notes the tiles."""
         unseen: PixelMask | None = None
         for i, (scene, (top, left, height, width)) in enumerate(zip(scenes, windows, strict=True)):
-            inner = (0, 0, height, width) if core is None else _extent(core[i])
+            inner = (0, 0, height, width) if core is None else extent_of(core[i])
             here = (top + inner[0], left + inner[1], top + inner[2], left + inner[3])
             earlier = self._seen.setdefault(scene, [])
             for first_row, first_column, end_row, end_column in _overlapping(here, earlier):
@@ -120,7 +120,7 @@ def scene_of(tile: str) -> str:
     return _WINDOW.sub("", tile)
 
 
-def _extent(core: Bool[Tensor, "h w"]) -> Rectangle:
+def extent_of(core: Bool[Tensor, "h w"]) -> Rectangle:
     """Return the rectangle that counts of a tile with context."""
     inside = core.nonzero()
     if len(inside) == 0:
@@ -138,16 +138,16 @@ def _overlapping(one: Rectangle, others: list[Rectangle]) -> list[Rectangle]:
     return [others[i] for i in np.flatnonzero(met)]
 
 
-def _checked(window: object, mask: PixelMask) -> list[_Window]:
-    """Return each cube's row, column, height and width.
+def checked_windows(window: object, size: tuple[int, ...]) -> list[_Window]:
+    """Return row, column, height and width of each cube of a batch of `size` (b, h, w).
 
     Raises:
         GraphError: they are not that.
     """
-    b, h, w = mask.shape
+    b, h, w = size
     if isinstance(window, Tensor) and tuple(window.shape) == (b, 4) and not window.is_floating_point():
         rows = [(row, column, height, width) for row, column, height, width in window.tolist()]
-        if all(0 < height <= h and 0 < width <= w for _, _, height, width in rows):
+        if all(min(row) >= 0 and 0 < row[2] <= h and 0 < row[3] <= w for row in rows):
             return rows
     got = window.tolist() if isinstance(window, Tensor) else type(window).__name__
     raise GraphError(

@@ -1,4 +1,4 @@
-"""The picture of one cube's scores."""
+"""The picture of one scene's scores."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,15 +18,17 @@ from cuvis_ai.training.visualizations.scene import SceneChoice
 
 
 class AnomalyHeatmap(Visualization):
-    """Scores of one cube, their overlay on the scene, and what is detected beside the truth.
+    """Scores of one scene, their overlay on it in colour, and what is detected beside the truth.
+
+    It is the one with the most anomalous pixels in the validation; tiles are put together.
 
     Detected is a pixel whose score exceeds mean + threshold_multiplier · standard deviation of all
     scores of the epoch.
 
     Args:
         colormap: a name that Matplotlib knows; the default reads alike with every kind of colour vision.
-        vmin: score at the scale's lower end; None for the cube's 2nd percentile.
-        vmax: score at its upper end; None for the cube's 99.5th percentile.
+        vmin: score at the scale's lower end; None for the scene's 2nd percentile.
+        vmax: score at its upper end; None for the scene's 99.5th percentile.
         threshold_multiplier: standard deviations above the mean.
         log_frequency: draws in every n-th validation epoch; 1 or more.
 
@@ -91,6 +93,12 @@ class AnomalyHeatmap(Visualization):
         scores = scene.values[..., 0]
         scale = scale_of(scores, self.colormap, self.vmin, self.vmax)
         figure = draw_heatmap(
-            scores, scene.image, scene.title, threshold=threshold, scale=scale, mask=scene.mask
+            scores,
+            scene.image,
+            scene.title,
+            threshold=threshold,
+            scale=scale,
+            mask=scene.mask,
+            name=scene.name,
         )
         return [Picture("heatmap", figure, {**scene.arrays(), "threshold": np.asarray(threshold)})]

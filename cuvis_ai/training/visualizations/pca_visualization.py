@@ -18,7 +18,7 @@ from cuvis_ai.training.visualizations.scene import SceneChoice, array, classes_o
 
 
 class PCAVisualization(Visualization):
-    """Pixels over each pair of components (`scatter`), and one cube in their colours (`overview`).
+    """Pixels over each pair of components (`scatter`), and one scene in their colours (`overview`).
 
     Args:
         n_dims: components over which pixels are drawn; 2 or 3.
@@ -89,5 +89,5 @@ class PCAVisualization(Visualization):
             drawn["shares"] = array(shares.per_component)
         rare = None if scene.mask is None else drawn["anomalous"]
         scatter = draw_scatter(drawn["normal"], rare, drawn.get("shares"))
-        overview = draw_scene(scene.image, scene.title, scene.values, scene.mask)
+        overview = draw_scene(scene.image, scene.title, scene.values, scene.mask, scene.name)
         return [Picture("scatter", scatter, drawn), Picture("overview", overview, scene.arrays())]

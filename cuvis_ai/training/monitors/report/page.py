@@ -12,7 +12,7 @@ from cuvis_ai.training.monitors.report.diagram import layout
 from cuvis_ai.training.monitors.report.record import Record
 from cuvis_ai.training.monitors.report.rendering import BESIDE, Pictures, rendered
 
-LEAD = ("scene", "heatmap", "roc", "precision_recall")
+LEAD = ("heatmap", "roc", "precision_recall", "overview")
 """Names of the pictures that the first screen shows, in this order."""
 
 NUMBERS = {

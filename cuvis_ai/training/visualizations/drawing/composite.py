@@ -108,7 +108,11 @@ def draw_overview(
 
 
 def draw_scene(
-    image: Image, title: str, scores: NDArray[np.floating], mask: NDArray[np.bool_] | None = None
+    image: Image,
+    title: str,
+    scores: NDArray[np.floating],
+    mask: NDArray[np.bool_] | None = None,
+    name: str = "",
 ) -> Figure:
     """Return what `draw_overview` does, of a scene that is an image already.
 
@@ -117,9 +121,11 @@ def draw_scene(
         title: what its colours are.
         scores: (h, w, k).
         mask: (h, w), True = anomaly; None leaves the third panel out.
+        name: the scene's, written above all.
     """
     height, width = image.shape[:2]
     figure, axes = style.panels(2 if mask is None else 3, height / width, images=True)
+    style.name(figure, name)
     axes[0].imshow(image, interpolation="nearest")
     style.image_axes(axes[0], title)
     n = min(scores.shape[2], 3)

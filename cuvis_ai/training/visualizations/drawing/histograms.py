@@ -60,6 +60,7 @@ def draw_heatmap(
     threshold: float,
     scale: Scale,
     mask: NDArray[np.bool_] | None = None,
+    name: str = "",
 ) -> Figure:
     """Return scores, their overlay on the scene, and what is above the threshold beside the truth.
 
@@ -70,6 +71,7 @@ def draw_heatmap(
         threshold: scores above it count as detected.
         scale: the colours of scores.
         mask: (h, w), True = anomaly; None leaves the fourth panel out.
+        name: the scene's, written above all.
 
     Example:
         >>> scores = np.array([[0.0, 1.0], [2.0, 9.0]])
@@ -81,6 +83,7 @@ def draw_heatmap(
     height, width = scores.shape
     n = 3 if mask is None else 4
     figure, axes = style.panels(n, height / width, images=True)
+    style.name(figure, name)
     colormap = colormaps[scale.colormap].with_extremes(bad=style.NO_DATA)
     shown = axes[0].imshow(scores, cmap=colormap, vmin=scale.vmin, vmax=scale.vmax, interpolation="nearest")
     finite = scores[np.isfinite(scores)]

@@ -50,6 +50,13 @@ def panels(n: int, aspect: float = 0.8, *, images: bool = False) -> tuple[Figure
     return figure, axes
 
 
+def name(figure: Figure, text: str) -> None:
+    """Write above all axes which scene they show; an empty text writes nothing."""
+    if text:
+        figure.set_figheight(figure.get_figheight() + 0.4)
+        figure.suptitle(text, fontsize=_SIZES["title"], fontweight="bold", parse_math=False)
+
+
 def label(axes: Axes, title: str, x: str, y: str) -> None:
     """Write an axes' title and the quantities along it, with units."""
     axes.set_title(title, fontsize=_SIZES["title"])

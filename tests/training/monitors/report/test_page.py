@@ -219,12 +219,12 @@ def test_the_first_screen_has_five_numbers_and_the_base_rate():
 def test_the_first_screen_shows_heat_map_and_curves_before_all_else():
     drawn = [
         Drawn(leaf="leaf", picture=name, png=name.encode(), data={}, epoch=0, global_step=0, stage="val")
-        for name in ("weights", "precision_recall", "roc", "heatmap")
+        for name in ("weights", "overview", "precision_recall", "roc", "heatmap")
     ]
     html = page(Record(EMPTY, 0.0, pictures=drawn))
     order = [re.sub(r".*/(.*),.*", r"\1", image["alt"]) for image in Tables(html).images]
-    assert order == ["heatmap", "roc", "precision_recall", "weights"]
-    assert html.index("precision_recall") < html.index("<h2>") < html.index("weights")
+    assert order == ["heatmap", "roc", "precision_recall", "overview", "weights"]
+    assert html.index("overview") < html.index("<h2>") < html.index("weights")
 
 
 def test_a_page_of_many_pictures_stays_below_2_mb(tmp_path):
