@@ -169,10 +169,10 @@ def test_the_scene_with_the_most_anomalies_in_all_its_tiles_is_chosen(order: tup
     np.testing.assert_array_equal(choice.chosen.mask, scenes[1]["mask"][0].numpy())
 
 
-def test_two_scenes_are_held_at_most() -> None:
+def test_two_scenes_without_context_are_held_at_most() -> None:
     choice = SceneChoice()
     for i in range(6):
-        offer_tiles(choice, scene_batch(i, 5 + i), f"scene_{i}")
+        offer_tiles(choice, scene_batch(i, 5 + i), f"scene_{i}", context=2)
         held = [one for one in (choice._best, choice._current) if one is not None]
         assert sum(tile.counted.size for one in held for tile in one.tiles) <= 2 * SIZE[0] * SIZE[1]
         assert {tile.bands.dtype for one in held for tile in one.tiles} == {np.dtype(np.float32)}
