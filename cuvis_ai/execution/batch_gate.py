@@ -64,7 +64,11 @@ def pixel_flags(key: str, value: object, cube: Tensor) -> PixelMask:
         raise GraphError(f"{key}: expected a torch tensor (b, h, w), got {type(value).__name__}.")
     _require_values(key, value)
     if tuple(value.shape) != (b, h, w):
-        channel = {(b, 1, h, w): f"{key}[:, 0]", (b, h, w, 1): f"{key}[..., 0]"}.get(tuple(value.shape))
+        channels: dict[tuple[int, ...], str] = {
+            (b, 1, h, w): f"{key}[:, 0]",
+            (b, h, w, 1): f"{key}[..., 0]",
+        }
+        channel = channels.get(tuple(value.shape))
         way_out = f"Give its one channel: `{channel}`" if channel else f"Permute cube or {key}"
         raise GraphError(
             f"{key}: expected one flag a pixel, ({b}, {h}, {w}) for the cube {tuple(cube.shape)}, got shape "
