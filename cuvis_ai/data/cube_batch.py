@@ -86,7 +86,13 @@ def window_batch(
     Raises:
         CubeFormatError: the window leaves the cube, or the values are not real numbers.
     """
-    pixels, valid = read_window(cube, window, bands, reading, as_stored=as_stored)
+    return pixels_batch(cube, bands, *read_window(cube, window, bands, reading, as_stored=as_stored))
+
+
+def pixels_batch(
+    cube: Cube, bands: BandSelection, pixels: NDArray[np.float32], valid: NDArray[np.bool_] | None
+) -> Batch:
+    """Return what `read_window` returned of a cube as a batch of one."""
     sample: Sample = {"cube": pixels, "name": cube_name(cube.path)}
     if valid is not None:
         sample["valid"] = valid

@@ -1,6 +1,6 @@
 """Windows of a scene as batches for a graph."""
 
-from cuvis_ai.data.cube_batch import window_batch
+from cuvis_ai.data.cube_batch import pixels_batch
 from cuvis_ai.data.loading.pixels import Window
 from cuvis_ai.pipeline.scene_reader import SceneReader
 from cuvis_ai.types import Batch
@@ -14,7 +14,7 @@ def scene_batch(reader: SceneReader, window: Window, *, as_stored: bool = False)
     Raises:
         CubeFormatError: it cannot be read.
     """
-    batch = window_batch(reader.cube, window, reader.bands, reader.reading, as_stored=as_stored)
+    batch = pixels_batch(reader.cube, reader.bands, *reader.pixels(window, as_stored=as_stored))
     if reader.order is not None:
         order = list(reader.order)
         batch["cube"] = batch["cube"][:, order]

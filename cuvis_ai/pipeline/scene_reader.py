@@ -28,6 +28,8 @@ class SceneReader:
     """How they are read."""
     order: tuple[int, ...] | None
     """Positions among these bands, in the order of training; None where that is the file's."""
+    neighbours: tuple[tuple[Window, Self], ...] = ()
+    """Other scenes of its grid, each with where it lies in the rows and columns of this one."""
 
     @classmethod
     def of(
@@ -59,14 +61,65 @@ class SceneReader:
         """All of the scene."""
         return Window(0, 0, *self.cube.shape[:2])
 
+    def around(self, window: Window, pixels: int) -> Window:
+        """Return a window with so many pixels more on each side, as far as scene and neighbours go."""
+        inside = window.grown(pixels, self.cube.shape[:2])
+        if not self.neighbours:
+            return inside
+        top, left, height, width = window
+        wanted = Window(top - pixels, left - pixels, height + 2 * pixels, width + 2 * pixels)
+        seen = [inside, *filter(None, (wanted.common(place) for place, _ in self.neighbours))]
+        top, left = min(one.top for one in seen), min(one.left for one in seen)
+        bottom, right = max(one.top + one.height for one in seen), max(one.left + one.width for one in seen)
+        return Window(top, left, bottom - top, right - left)
+
     def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
         """Return a window's pixels (h, w, c), and where they are valid; None: everywhere.
 
         Raises:
             CubeFormatError: it cannot be read.
         """
-        pixels, valid = read_window(self.cube, window, self.bands, self.reading)
+        pixels, valid = self.pixels(window)
         return (pixels if self.order is None else pixels[..., list(self.order)]), valid
+
+    def pixels(
+        self, window: Window, *, as_stored: bool = False
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+        """Return the same with the bands in the file's order; with `as_stored` as they lie in memory there.
+
+        Beyond the scene's border they are those of its neighbours, and invalid where there is none.
+
+        Raises:
+            CubeFormatError: it, or a neighbour, cannot be read.
+        """
+        if window.common(self.whole) == window:
+            return read_window(self.cube, window, self.bands, self.reading, as_stored=as_stored)
+        return self._with_neighbours(window, as_stored)
+
+    def _with_neighbours(
+        self, window: Window, as_stored: bool
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+        inside = window.common(self.whole)
+        assert inside is not None
+        own, good = read_window(self.cube, inside, self.bands, self.reading, as_stored=as_stored)
+        shape = (window.height, window.width)
+        # In memory as the scene's own pixels are: the last bits of products depend on it.
+        pixels = np.zeros_like(own, shape=(*shape, own.shape[2]))
+        valid, missing = np.zeros(shape, dtype=bool), np.ones(shape, dtype=bool)
+        at = inside.seen_from(window.top, window.left).slices
+        pixels[at], valid[at], missing[at] = own, True if good is None else good, False
+        for place, neighbour in self.neighbours:
+            needed = _bounds(missing, place.seen_from(window.top, window.left))
+            if needed is None:
+                continue
+            theirs, good = neighbour.pixels(
+                needed.seen_from(place.top - window.top, place.left - window.left)
+            )
+            taken = missing[needed.slices] & (True if good is None else good)
+            pixels[needed.slices][taken] = theirs[taken]
+            valid[needed.slices] |= taken
+            missing[needed.slices] &= ~taken
+        return pixels, None if valid.all() else valid
 
     def require_data(self) -> None:
         """Raise an error that names the bands, or the mask, without which no pixel is valid, if so it is.
@@ -89,6 +142,16 @@ class SceneReader:
                 f"none in the bands {_described(empty, self.cube, self.reading.wavelengths)}. Train a graph "
                 "without them (`bad_bands=`), or correct the file."
             )
+
+
+def _bounds(flags: NDArray[np.bool_], window: Window) -> Window | None:
+    """Return the smallest rectangle with the flags of a window, which may reach beyond them; None: none."""
+    common = window.common(Window(0, 0, *flags.shape))
+    if common is None or not (part := flags[common.slices]).any():
+        return None
+    rows, columns = np.flatnonzero(part.any(1)), np.flatnonzero(part.any(0))
+    top, left = common.top + int(rows[0]), common.left + int(columns[0])
+    return Window(top, left, int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1)
 
 
 def _needed(

@@ -10,6 +10,7 @@ from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.cli.command_line import main
 from cuvis_ai.data.scene_tiles import SceneTiles
 from cuvis_ai.pipeline.graph import Graph
+from cuvis_ai.spatial.smoothing import LogSmooth
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
 from cuvis_ai.training.threshold import Threshold
 from tests.data.files import write_envi
@@ -66,6 +67,33 @@ def test_an_envi_scene_becomes_a_geotiff_in_its_place(work: Path, capsys: pytest
     features = json.loads((work / "maps" / "a_detections.geojson").read_text())["features"]
     assert features[0]["geometry"]["coordinates"] == [500021.0, 4599959.0]
     assert (work / "maps" / "a.png").stat().st_size > 10_000
+
+
+@pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")  # rasterio's own
+def test_maps_of_tiles_are_merged_without_seams(work: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    merge = pytest.importorskip("rasterio.merge").merge
+    graph = Graph.load_from_file(work / "graph.zip")
+    graph.add_node(LogSmooth(), parent=graph.topology.end())
+    graph.save_to_file(work / "smooth.zip")
+    (work / "tiles").mkdir()
+    grid = rasterio.Affine(2, 0, 500000, 0, -2, 4600000)
+    bands = CUBE[:, :, [0, 1, 3, 4]]
+    for name, top, bottom in (("whole", 0, 30), ("tiles/a", 0, 13), ("tiles/b", 13, 30)):
+        with rasterio.open(
+            work / f"{name}.tif", "w", driver="GTiff", height=bottom - top, width=20, count=4, dtype="int16",
+            nodata=-9999, crs="EPSG:32633", transform=grid @ rasterio.Affine.translation(0, top),
+        ) as file:  # fmt: skip
+            file.write(bands[top:bottom].transpose(2, 0, 1))
+
+    for source, out in (("tiles", "maps"), ("whole.tif", "map")):
+        given = [str(work / "smooth.zip"), str(work / source), "--out", str(work / out), "--no-picture"]
+        assert main(["predict", *given, "--format", "geotiff"]) == 0
+
+    merged, transform = merge([work / "maps" / "a_scores.tif", work / "maps" / "b_scores.tif"])
+    assert transform == grid
+    with rasterio.open(work / "map" / "whole_scores.tif") as file:
+        np.testing.assert_array_equal(merged, file.read())
 
 
 def test_a_scene_that_fails_gives_the_exit_status(work: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,6 +38,17 @@ class Window(NamedTuple):
         right = min(size[1], self.left + self.width + pixels)
         return Window(top, left, bottom - top, right - left)
 
+    def common(self, other: "Window") -> "Window | None":
+        """Return the pixels that are in both rectangles; None where there are none."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        bottom = min(self.top + self.height, other.top + other.height)
+        right = min(self.left + self.width, other.left + other.width)
+        return Window(top, left, bottom - top, right - left) if bottom > top and right > left else None
+
+    def seen_from(self, top: int, left: int) -> "Window":
+        """Return the rectangle as rows and columns are counted from this row and column on."""
+        return self._replace(top=self.top - top, left=self.left - left)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:

@@ -31,6 +31,7 @@ from cuvis_ai.pipeline.evaluation.scene_evaluation import (
     rate_name,
 )
 from cuvis_ai.pipeline.graph_members import Members
+from cuvis_ai.pipeline.prediction.neighbours import with_neighbours
 from cuvis_ai.pipeline.prediction.scene_files import find_scenes
 from cuvis_ai.pipeline.prediction.scene_outputs import facts_path
 from cuvis_ai.pipeline.prediction.scorer import Scorer, scorer_of
@@ -115,11 +116,12 @@ def evaluate_graph(
     scorer, bands = scorer_of(members.execution, end, bands)
     paths = {cube_name(path): path for path in find_scenes(source)}
     masks = masks_of(paths, options.truth, options.reading.axes)
+    readers = [
+        SceneReader.of(opened(path, options.reading), bands, options.reading, match_bands=options.match_bands)
+        for path in paths.values()
+    ]
     scenes = []
-    for name, path in paths.items():
-        reader = SceneReader.of(
-            opened(path, options.reading), bands, options.reading, match_bands=options.match_bands
-        )
+    for name, reader in zip(paths, with_neighbours(readers, scorer.halo), strict=True):
         if (channels := scorer.channels(reader)) != 1:
             raise GraphError(
                 f"evaluate: expected a graph that ends in one score a pixel, got {channels} channels of "

@@ -107,5 +107,6 @@ def _difference(found: str, identity: Mapping[str, Any]) -> str:
     except ValueError:
         return "the file cannot be read"
     wanted = json.loads(json.dumps(identity))
-    differing = [key for key in wanted if not isinstance(old, dict) or old.get(key) != wanted[key]]
+    keys = {**wanted, **old} if isinstance(old, dict) else wanted
+    differing = [key for key in keys if not isinstance(old, dict) or old.get(key) != wanted.get(key)]
     return f"other {', '.join(differing)}" if differing else "the file cannot be read"

@@ -129,8 +129,7 @@ class ModelScorer(StripScorer[_Read]):
         scores = self.session.run([self.facts.output], self._feed(reader, cube, flags))[0][0]
         scores = np.moveaxis(scores, 0, 2) if self.facts.layout == "nchw" else scores
         scores = np.where(flags[..., None], scores, np.float32("nan"))
-        above = strip.top - self._grown(reader, strip).top
-        return np.ascontiguousarray(scores[above : above + strip.height])
+        return np.ascontiguousarray(scores[self._core(reader, strip)])
 
     def _feed(
         self, reader: SceneReader, cube: NDArray[np.float32], flags: NDArray[np.bool_]

@@ -1,10 +1,9 @@
 """The loop over scenes and their strips: what a process has to do, does, and leaves to the others."""
 
-import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -18,7 +17,9 @@ from cuvis_ai.data.opened_cube import is_cube_source, opened
 from cuvis_ai.errors import ConfigError, CubeFormatError, GraphError
 from cuvis_ai.paths import StrPath
 from cuvis_ai.pipeline.prediction.done_share import Share
+from cuvis_ai.pipeline.prediction.identity import identity_of, require_same
 from cuvis_ai.pipeline.prediction.journal import Journal, lock_of
+from cuvis_ai.pipeline.prediction.neighbours import with_neighbours
 from cuvis_ai.pipeline.prediction.pixel_progress import Advance, pixel_progress
 from cuvis_ai.pipeline.prediction.scene_files import find_scenes
 from cuvis_ai.pipeline.prediction.scene_outputs import (
@@ -79,23 +80,25 @@ class Predictor(Generic[AnyScorer]):
                 "predict: expected a folder for the maps of several processes, got none. Pass `out=`."
             )
         if is_cube_source(source) and not isinstance(source, str | os.PathLike):
-            return [self.in_memory(source)]
+            return self._in_memory([source])
         scenes = find_scenes(source)
         if out is None:
-            return [self.in_memory(scene) for scene in scenes]
+            return self._in_memory(scenes)
         self.prepare(scenes, Path(out))
         alone = self.settings.devices == 1
         share = self.share(scenes, Path(out)) if alone else in_processes(self, scenes, Path(out))
         return share.all_done(scenes)
 
-    def in_memory(self, source: Any) -> ScenePrediction:
-        """Return the prediction of one scene, from a file or from memory, written nowhere."""
-        cube = opened(source, self.settings.reading)
-        reader = self._reader(cube)
-        scorer = self.scorer_of(reader)
-        parts = [values for _, values in scorer.scores(reader, scorer.strips(reader))]
-        scores = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        return interpreted(cube_name(cube.path), scores, reader, self.threshold, self.settings)
+    def _in_memory(self, sources: Sequence[Any]) -> list[ScenePrediction]:
+        """Return the predictions of scenes, from files or from memory, written nowhere."""
+        predictions = []
+        for reader in self._placed([self._reader(opened(one, self.settings.reading)) for one in sources]):
+            scorer = self.scorer_of(reader)
+            parts = [values for _, values in scorer.scores(reader, scorer.strips(reader))]
+            scores = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            name = cube_name(reader.cube.path)
+            predictions.append(interpreted(name, scores, reader, self.threshold, self.settings))
+        return predictions
 
     def scorer_of(self, reader: SceneReader) -> AnyScorer:
         """Return what scores a scene."""
@@ -155,28 +158,38 @@ class Predictor(Generic[AnyScorer]):
     def _jobs(self, scenes: Sequence[Path], folder: Path, failed: dict[Path, str]) -> Iterator["_Job"]:
         """Yield what there is to do for each scene: this process' share of the strips of all."""
         i, n = self.settings.shard
-        counted = 0
+        reading = self.settings.reading
+        readers: dict[Path, SceneReader] = {}
+        errors: dict[Path, str] = {}
         for path in scenes:
             try:
-                cube = open_cube(
-                    path, axes=self.settings.reading.axes, wavelengths=self.settings.reading.wavelengths
-                )
-                log_doubts(cube, self.settings.reading.overruling())
-                reader = self._reader(cube)
-                strips = self.scorer.strips(reader)
+                cube = open_cube(path, axes=reading.axes, wavelengths=reading.wavelengths)
+                log_doubts(cube, reading.overruling())
+                readers[path] = self._reader(cube)
             except SCENE_ERRORS as err:
+                errors[path] = str(err)
+        readers = dict(zip(readers, self._placed(list(readers.values())), strict=True))
+        counted = 0
+        for path in scenes:
+            if path in errors:
                 if counted % n == i - 1:  # one process says it
-                    failed[path] = str(err)
-                    logger.warning("%s: not predicted: %s", path, err)
+                    failed[path] = errors[path]
+                    logger.warning("%s: not predicted: %s", path, errors[path])
                 counted += 1
                 continue
+            reader = readers[path]
+            strips = self.scorer.strips(reader)
             own = [strip for at, strip in enumerate(strips, counted) if at % n == i - 1]
             counted += len(strips)
             if own:
                 yield _Job(
                     predictor=self, path=path, reader=reader, strips=strips, own=own, folder=folder,
-                    identity={**self.graph, **_facts_of(path, reader), "settings": _described(self.settings)},
+                    identity=identity_of(path, reader, self.graph, self.settings),
                 )  # fmt: skip
+
+    def _placed(self, readers: Sequence[SceneReader]) -> Sequence[SceneReader]:
+        """Return readers that see past the scenes' borders, unless each has statistics of its own."""
+        return readers if self.refit is not None else with_neighbours(readers, self.scorer.halo)
 
     def _reader(self, cube: Any) -> SceneReader:
         settings = self.settings
@@ -210,7 +223,7 @@ class _Job:
         name = cube_name(self.path)
         facts = facts_path(self.folder, name)
         if facts.exists():
-            _require_same(facts, self.identity)
+            require_same(facts, self.identity)
             advance(self.pixels, 0)
             return None
         scorer = self.predictor.scorer_of(self.reader)
@@ -246,36 +259,6 @@ class _Job:
         files = write_outputs(prediction, scores, self.reader, predictor.settings, self.folder, self.identity)
         # A long list of predictions is to hold no map in memory, nor the removed journal on the disk.
         return replace(prediction, scores=open_cube(files[0]).values, mask=None, files=files)
-
-
-def _facts_of(path: Path, reader: SceneReader) -> dict[str, Any]:
-    """What tells a scene's file from another of its name."""
-    stat = path.stat()
-    return {
-        "scene": path.name,
-        "bytes": stat.st_size,
-        "modified_ns": stat.st_mtime_ns,
-        "shape": list(reader.cube.shape),
-    }
-
-
-def _described(settings: PredictionSettings) -> dict[str, Any]:
-    """The settings that make what is written another."""
-    described = asdict(settings)
-    # The truth is in the threshold.
-    for name in ("shard", "overwrite", "resume", "devices", "truth"):
-        del described[name]
-    return described
-
-
-def _require_same(facts: Path, identity: Mapping[str, Any]) -> None:
-    found = json.loads(facts.read_text(encoding="utf-8"))
-    wanted = json.loads(json.dumps(identity))
-    if differing := [key for key, value in wanted.items() if found.get(key) != value]:
-        raise ConfigError(
-            f"{facts}: expected the maps of this graph, scene and settings, got those of other "
-            f"{', '.join(differing)}. Pass --overwrite, or another folder."
-        )
 
 
 def _summary(prediction: ScenePrediction) -> str:

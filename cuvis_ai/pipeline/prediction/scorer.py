@@ -77,8 +77,7 @@ class Scorer(StripScorer[Batch]):
         valid = batch["valid"].to(device) if "valid" in batch else None
         point = (self.end,)
         evaluation = self.execution.evaluate(batch["cube"].to(device, dtype), [point], valid)
-        above = strip.top - self._grown(reader, strip).top
-        scores = evaluation.masked(point)[0, :, above : above + strip.height]
+        scores = evaluation.masked(point)[0, :, *self._core(reader, strip)]
         return np.ascontiguousarray(scores.permute(1, 2, 0).float().cpu().numpy())
 
 

@@ -57,7 +57,7 @@ class StripScorer(ABC, Generic[Pixels]):
         h, w = reader.cube.shape[:2]
         if self.halo is None:
             return [reader.whole]
-        in_all = STRIP_BYTES // (4 * w * len(reader.bands.kept))
+        in_all = STRIP_BYTES // (4 * self._grown(reader, reader.whole).width * len(reader.bands.kept))
         rows = max(1, self.halo, in_all - 2 * self.halo)
         return [Window(top, 0, min(rows, h - top), w) for top in range(0, h, rows)]
 
@@ -90,5 +90,9 @@ class StripScorer(ABC, Generic[Pixels]):
                 ahead = following
 
     def _grown(self, reader: SceneReader, strip: Window) -> Window:
-        h, w = reader.cube.shape[:2]
-        return strip.grown(self.halo or 0, (h, w))
+        return reader.around(strip, self.halo or 0)
+
+    def _core(self, reader: SceneReader, strip: Window) -> tuple[slice, slice]:
+        """Return where a strip is in what is read of it and its context."""
+        grown = self._grown(reader, strip)
+        return strip.seen_from(grown.top, grown.left).slices

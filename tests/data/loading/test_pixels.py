@@ -89,3 +89,9 @@ def test_the_reason_names_the_bands(
 def test_a_window_grows_as_far_as_the_cube_goes() -> None:
     assert Window(3, 4, 5, 6).grown(2, (100, 100)) == Window(1, 2, 9, 10)
     assert Window(1, 0, 5, 6).grown(2, (7, 6)) == Window(0, 0, 7, 6)
+
+
+def test_what_windows_have_in_common_lies_in_both() -> None:
+    assert Window(3, 4, 5, 6).common(Window(-2, 7, 7, 100)) == Window(3, 7, 2, 3)
+    assert Window(3, 4, 5, 6).common(Window(8, 4, 5, 6)) is None
+    assert Window(3, 4, 5, 6).seen_from(1, -2) == Window(2, 6, 5, 6)

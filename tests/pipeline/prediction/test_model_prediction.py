@@ -43,6 +43,19 @@ def test_strips_of_a_scene_are_scored_as_by_the_graph(
     np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5, atol=1e-5)
 
 
+def test_tiles_see_past_their_borders(model: Path, scene: Path, tmp_path: Path) -> None:
+    for name, left in (("a", 0), ("b", 11)):
+        placed = FIELDS | {"map_info": FIELDS["map_info"].replace("500000", str(500000 + 2 * left))}
+        (tmp_path / "tiles").mkdir(exist_ok=True)
+        write_envi(
+            tmp_path / "tiles" / f"{name}.hdr", values()[:, left : 11 if name == "a" else None], **placed
+        )
+    (whole,) = predict_by_model(model, scene, None, PredictionSettings())
+    tiles = predict_by_model(model, tmp_path / "tiles", None, PredictionSettings())
+    together = np.concatenate([tile.scores[...] for tile in tiles], axis=1)
+    np.testing.assert_allclose(together, whole.scores, rtol=1e-5, atol=1e-5)
+
+
 def test_maps_masks_and_detections_are_those_of_the_graph(
     graph: Graph, model: Path, scene: Path, tmp_path: Path
 ) -> None:

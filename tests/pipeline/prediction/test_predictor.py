@@ -103,8 +103,9 @@ def test_a_full_disk_loses_no_finished_scene(
 ) -> None:
     if in_strips:
         monkeypatch.setattr("cuvis_ai.pipeline.prediction.strip_scorer.STRIP_BYTES", 4 * 24 * 4 * 12)
-    # Its map has four times as many bytes as that of a.
-    write_envi(scene.with_name("b.hdr"), np.concatenate([values(seed) for seed in range(4)]), **FIELDS)
+    # Its map has four times as many bytes as that of a, and lies elsewhere: they are no neighbours.
+    placed = {**FIELDS, "map_info": FIELDS["map_info"].replace("500000", "600000")}
+    write_envi(scene.with_name("b.hdr"), np.concatenate([values(seed) for seed in range(4)]), **placed)
     graph.predict(scene, tmp_path / "alone", format=format, picture=False)
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
