@@ -21,12 +21,14 @@ def run(arguments: Sequence[str]) -> None:
     format that is read: size, type, wavelengths, bad bands, no-data values and georeference.
     """
     parser = parser_of("show")
-    parser.add_argument("file", type=Path, help="a zip that graph.save_to_file wrote, or a scene")
+    parser.add_argument(
+        "file", help="a zip that graph.save_to_file wrote, or a scene; of a TIFF or zarr store also its URL"
+    )
     parser.add_argument("--key", help="the cube's array in a file of several")
     parser.add_argument("--axes", help='order of the axes of arrays, such as "chw"')
     add_allow(parser)
     chosen = parser.parse_args(arguments)
-    if chosen.file.suffix.lower() == ".zip":
+    if Path(chosen.file).suffix.lower() == ".zip":
         graph = Graph.load_from_file(chosen.file, allow=chosen.allow)
         print(graph)
         facts = graph.facts()

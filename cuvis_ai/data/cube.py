@@ -120,7 +120,7 @@ def read_cube(
     as faulty, are logged as warnings.
 
     Args:
-        path: the file, or a zarr store's folder; or, as text, the URL of a zarr store ("https://…/a.zarr",
+        path: the file, or a zarr store's folder; or, as text, the URL of a TIFF or zarr store ("https://…/a.tif",
             "s3://…"), which fsspec opens with the package that it names for the protocol.
         key: the array's name in a file of several, or the number of a .cu3s session's measurement; None:
             the only array with 3 axes.

@@ -1,7 +1,6 @@
 """Anomaly masks and label images from files of many formats."""
 
 import logging
-import warnings
 from collections.abc import Collection
 from pathlib import Path
 
@@ -11,12 +10,13 @@ import numpy.typing as npt
 from cuvis_ai.data import mask_pictures
 from cuvis_ai.data.cube import read_cube
 from cuvis_ai.data.format_search import format_of
+from cuvis_ai.data.formats import tiff
 from cuvis_ai.data.sources.contents import Array
 from cuvis_ai.data.sources.decoding import decoding
 from cuvis_ai.data.sources.members import Member, chosen_key
-from cuvis_ai.data.sources.urls import require_path
+from cuvis_ai.data.sources.urls import Url, require_path, url_of
 from cuvis_ai.data.sparse_masks import sparse_members
-from cuvis_ai.errors import ConfigError, CubeFormatError, DatasetNotFoundError, import_extra
+from cuvis_ai.errors import ConfigError, CubeFormatError, DatasetNotFoundError
 from cuvis_ai.paths import StrPath
 
 _log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def read_mask(
 
     Args:
         path: a picture; .mat, .npy, .npz or HDF5, a sparse matrix among them; or a one-band cube such as an
-            ENVI classification file.
+            ENVI classification file; or, as text, the URL of a TIFF.
         shape: (h, w) of the cube that it belongs to.
         key: the array's name in a file of several; None: the only one that has the shape.
         anomalous: the values that mean an anomaly; None: all but 0.
@@ -50,8 +50,7 @@ def read_mask(
         CubeFormatError: it cannot be read as a mask, or has another shape.
         ConfigError: a value is anomalous and ignored.
     """
-    require_path(path, "a mask")
-    path = Path(path)
+    path = _where(path)
     by_value = anomalous is not None or bool(ignored)
     labels, coloured = _labels(path, shape, key, indices=by_value)
     if by_value and coloured:
@@ -98,17 +97,29 @@ def read_labels(path: StrPath, shape: tuple[int, int], *, key: str | None = None
         DatasetNotFoundError: there is no such file.
         CubeFormatError: it cannot be read as a label image, has another shape, or a value is not finite.
     """
-    labels, _ = _labels(Path(path), shape, key, indices=True)
-    _require_finite(Path(path), labels, np.zeros(labels.shape, dtype=bool))
+    path = _where(path)
+    labels, _ = _labels(path, shape, key, indices=True)
+    _require_finite(path, labels, np.zeros(labels.shape, dtype=bool))
     return labels
 
 
-def _labels(path: Path, shape: tuple[int, int], key: str | None, *, indices: bool) -> tuple[Array, bool]:
+def _where(path: StrPath) -> Path | Url:
+    """Return a path, or the URL of a TIFF; others are refused."""
+    url = url_of(path)
+    if url is not None and Path(url.partition("?")[0]).suffix.lower() in tiff.FORMAT.suffixes:
+        return url
+    require_path(path, "a mask")
+    return Path(path)
+
+
+def _labels(
+    path: Path | Url, shape: tuple[int, int], key: str | None, *, indices: bool
+) -> tuple[Array, bool]:
     """Return values (h, w), and whether they are colours."""
-    if not path.exists():
+    if isinstance(path, Path) and not path.exists():
         raise DatasetNotFoundError(f"{path}: expected a mask, got no such file. Correct the path.")
     with decoding(path):
-        if path.suffix.lower() in mask_pictures.SUFFIXES:
+        if isinstance(path, Path) and path.suffix.lower() in mask_pictures.SUFFIXES:
             return mask_pictures.read_picture(path, shape, indices=indices)
         labels = _stored(path, shape, key)
     if labels.dtype.kind not in "biuf":
@@ -116,9 +127,9 @@ def _labels(path: Path, shape: tuple[int, int], key: str | None, *, indices: boo
     return labels, False
 
 
-def _stored(path: Path, shape: tuple[int, int], key: str | None) -> Array:
+def _stored(path: Path | Url, shape: tuple[int, int], key: str | None) -> Array:
     """Return the label image of a file that is no picture; its shape is compared before it is decoded."""
-    if members := format_of(path).members:
+    if isinstance(path, Path) and (members := format_of(path).members):
         return _named(path, members(path) | sparse_members(path), shape, key)
     cube = read_cube(path, key)
     _require_shape(path, _without_band(cube.shape), shape)
@@ -146,7 +157,7 @@ def _without_band(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def _require_shape(path: Path, found: tuple[int, ...], shape: tuple[int, int]) -> None:
+def _require_shape(path: Path | Url, found: tuple[int, ...], shape: tuple[int, int]) -> None:
     if found != tuple(shape):
         raise CubeFormatError(
             f"{path}: expected a mask of the cube's size {tuple(shape)}, got {found}. "
@@ -154,7 +165,7 @@ def _require_shape(path: Path, found: tuple[int, ...], shape: tuple[int, int]) -
         )
 
 
-def _require_finite(path: Path, labels: Array, unknown: npt.NDArray[np.bool_]) -> None:
+def _require_finite(path: Path | Url, labels: Array, unknown: npt.NDArray[np.bool_]) -> None:
     if labels.dtype.kind == "f" and not np.isfinite(labels[~unknown]).all():
         raise CubeFormatError(
             f"{path}: expected finite labels, got NaN or infinity. Write 0 where nothing is labelled, or "
@@ -162,18 +173,13 @@ def _require_finite(path: Path, labels: Array, unknown: npt.NDArray[np.bool_]) -
         )
 
 
-def _require_black_zero(path: Path, labels: Array) -> None:
+def _require_black_zero(path: Path | Url, labels: Array) -> None:
     """Raise an error for a TIFF with a palette in which some other index than 0 is black, or 0 is not."""
-    if path.is_dir() or path.suffix.lower() not in (".tif", ".tiff"):
+    if isinstance(path, Path) and (path.is_dir() or path.suffix.lower() not in tiff.FORMAT.suffixes):
         return
-    rasterio = import_extra("rasterio", "geo", f"reading {path}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with rasterio.open(path, driver="GTiff") as file:
-            if rasterio.enums.ColorInterp.palette not in file.colorinterp:
-                return
-            palette = file.colormap(1)
-    black = [index for index, (red, green, blue, _) in palette.items() if not (red or green or blue)]
+    black = tiff.black_indices(path)
+    if black is None:
+        return
     if not np.array_equal(np.isin(labels, black), labels == 0):
         raise CubeFormatError(
             f"{path}: expected a palette in which index 0 alone is black, got black for the indices "
@@ -188,7 +194,7 @@ def _among(labels: Array, values: Collection[float]) -> npt.NDArray[np.bool_]:
 
 
 def _all_but_zero(
-    path: Path, labels: Array, unknown: npt.NDArray[np.bool_], coloured: bool
+    path: Path | Url, labels: Array, unknown: npt.NDArray[np.bool_], coloured: bool
 ) -> npt.NDArray[np.bool_]:
     """Return where known labels are not 0; negative labels are an error, several others are logged."""
     mask = np.asarray((labels != 0) & ~unknown)
@@ -205,7 +211,7 @@ def _all_but_zero(
             "say which of them mean an anomaly, and `ignore_values=[…]` for those that mean unknown."
         )
     if len(values) > 1:
-        _log_once(path.parent, text, path.name)
+        _log_once(Path(path).parent, text, Path(path).name)
     return mask
 
 

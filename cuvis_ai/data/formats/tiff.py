@@ -23,17 +23,21 @@ from cuvis_ai.data.sources.contents import Array, CubeContents, Validity
 from cuvis_ai.data.sources.cube_format import CubeFormat
 from cuvis_ai.data.sources.decoding import decoding
 from cuvis_ai.data.sources.georeference import Georeference
+from cuvis_ai.data.sources.remote_file import Location, RemoteFile, size_of
 from cuvis_ai.data.sources.scaling import Scaling
 from cuvis_ai.data.sources.tiff_tags import good_bands, page_axes, wavelengths
+from cuvis_ai.data.sources.urls import Url
 from cuvis_ai.errors import CubeFormatError, import_extra
 
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_REMOTE = "/remote.tif"
+"""What GDAL calls a file that it is handed, without a scheme or a server."""
 _CACHE = 64 << 20
 """Bytes of decoded tiles that GDAL may keep; its default is a twentieth of the machine's memory."""
 
 
-def read(path: Path, key: str | None) -> CubeContents:
-    """Return the cube in a TIFF file; scales and offsets are not applied.
+def read(path: Location, key: str | None) -> CubeContents:
+    """Return the cube in a TIFF file, or behind a URL; scales and offsets are not applied.
 
     Wavelengths come from each band's `CENTRAL_WAVELENGTH_UM` (GDAL's IMAGERY domain), its `wavelength`
     tag, its description ("450.5 nm"), or the file's `wavelength` tag with a list; bad bands from `bbl`.
@@ -51,6 +55,11 @@ def read(path: Path, key: str | None) -> CubeContents:
         )
     with _opened(path) as file:
         if file.count == 1 and file.subdatasets:
+            if isinstance(path, RemoteFile):
+                raise CubeFormatError(
+                    f"{path}: expected one image of all bands, got {len(file.subdatasets)} pages, which are "
+                    "read from local files alone. Copy the file to this machine first."
+                )
             pages = _page_names(path, file.subdatasets)
             return _pages(path, pages, replace(_validity(path, file), measured=None), file.tags())
         alpha = _alpha(file)
@@ -74,6 +83,28 @@ def read(path: Path, key: str | None) -> CubeContents:
             scaling=_scaling(file, bands),
             faults={"bad_bands": flags} if isinstance(flags, str) else {},
         )
+
+
+def read_url(url: Url, key: str | None) -> CubeContents:
+    """Return the cube in a TIFF file behind a URL; the masks that may lie beside it are not read.
+
+    Raises:
+        DatasetNotFoundError: there is none, or the server does not answer.
+        CubeFormatError: as `read`, or it has several pages.
+        MissingExtraError: rasterio, or what fsspec needs for this protocol, is not installed.
+    """
+    remote = RemoteFile(url)
+    remote.check()
+    return read(remote, key)
+
+
+def black_indices(path: Path | Url) -> list[int] | None:
+    """Return the indices of a palette that stand for black; None for a TIFF without a palette."""
+    with _opened(path if isinstance(path, Path) else RemoteFile(path)) as file:
+        if "palette" not in {kind.name for kind in file.colorinterp}:
+            return None
+        palette = file.colormap(1)
+    return [index for index, (red, green, blue, _) in palette.items() if not (red or green or blue)]
 
 
 def _page_names(path: Path, listed: Sequence[str]) -> tuple[str, ...]:
@@ -125,7 +156,7 @@ def _pages(path: Path, pages: tuple[str, ...], validity: Validity, tags: dict[st
     )
 
 
-def _dtype(path: Path, names: Sequence[str]) -> "np.dtype[Any]":
+def _dtype(path: Location, names: Sequence[str]) -> "np.dtype[Any]":
     if len(set(names)) != 1 or "complex_int16" in names:
         raise CubeFormatError(f"{path}: expected one number type for all bands, got {sorted(set(names))}.")
     return np.dtype(names[0])
@@ -152,14 +183,14 @@ def _georeference(file: Any) -> Georeference | None:
     return Georeference(transform=tuple(file.transform)[:6], crs=file.crs.to_wkt() if file.crs else None)
 
 
-def _validity(path: Path, file: Any) -> Validity:
+def _validity(path: Location, file: Any) -> Validity:
     """Return the no-data value, and a mask that is not made from it."""
     has_mask = _alpha(file) or "per_dataset" in {flag.name for flag in file.mask_flag_enums[0]}
     no_data = tuple({value for value in file.nodatavals if value is not None})
     return Validity(no_data=no_data, measured=partial(_measured, path) if has_mask else None)
 
 
-def _measured(path: Path, rows: slice, columns: slice) -> npt.NDArray[np.bool_]:
+def _measured(path: Location, rows: slice, columns: slice) -> npt.NDArray[np.bool_]:
     """Return where a file's own mask, or its alpha band, is not 0."""
     with decoding(path), _opened(path) as file:
         window = ((rows.start, rows.stop), (columns.start, columns.stop))
@@ -184,17 +215,22 @@ def _check_beside(path: Path) -> None:
 
 
 @contextmanager
-def _opened(path: Path, page: str | None = None) -> Iterator[Any]:
+def _opened(path: Location, page: str | None = None) -> Iterator[Any]:
     """Open a file, or one page of it, with a small cache and no warning that it has no map position."""
-    _check_beside(path)
+    name, options = page or _REMOTE, {}
+    if isinstance(path, RemoteFile):
+        options["opener"] = path.opener(_REMOTE)
+    else:
+        _check_beside(path)
+        name = page or _gdal_name(path)
     rasterio = import_extra("rasterio", "geo", f"reading {path}")
     with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=_CACHE):
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         try:
-            file = rasterio.open(page or _gdal_name(path), driver="GTiff")
+            file = rasterio.open(name, driver="GTiff", **options)
         except rasterio.errors.RasterioIOError as err:
             raise CubeFormatError(
-                f"{path}: expected a TIFF file ({path.stat().st_size} bytes), got: {err}."
+                f"{path}: expected a TIFF file ({size_of(path)} bytes), got: {err}."
             ) from err
         with file:
             yield file
@@ -211,7 +247,7 @@ class ImageSource:
         dtype: their number type.
     """
 
-    path: Path
+    path: Location
     bands: tuple[int, ...]
     shape: tuple[int, int, int]
     dtype: "np.dtype[Any]"
@@ -252,6 +288,7 @@ class PageSource:
 
 FORMAT = CubeFormat(
     read=read,
+    read_url=read_url,
     suffixes=(".tif", ".tiff"),
     signatures=tuple((0, begin) for begin in _SIGNATURES),
 )

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from cuvis_ai.errors import CubeFormatError, DatasetNotFoundError, MissingExtraError, printable
 
@@ -17,7 +16,7 @@ _NO_DAMAGE = (DatasetNotFoundError, MissingExtraError, FileNotFoundError, Permis
 
 
 @contextmanager
-def decoding(path: Path) -> Iterator[None]:
+def decoding(path: object) -> Iterator[None]:
     """Turn whatever a decoder raises into an error that names the file.
 
     Raises:

@@ -36,5 +36,5 @@ def require_path(path: StrPath, what: str) -> None:
     if url_of(path) is not None:
         raise CubeFormatError(
             f"{path}: expected {what} as a local path, got a URL. Copy the file to this machine first; "
-            "`read_cube` reads zarr stores by URL."
+            "`read_cube` reads zarr stores and TIFFs by URL, `read_mask` TIFFs."
         )
