@@ -49,6 +49,16 @@ class WithRanges(Served):
     has_ranges = True
 
 
+class Refusing(Served):
+    """Answers that access is forbidden."""
+
+    def do_GET(self) -> None:
+        self.send_error(403)
+
+    def do_HEAD(self) -> None:
+        self.send_error(403)
+
+
 @contextmanager
 def serving(folder: Path, handler: type[Served] = Served) -> Iterator[str]:
     """Serve a folder; yield the server's address."""

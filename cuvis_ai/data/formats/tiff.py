@@ -10,7 +10,7 @@ unless its description says otherwise.
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -217,17 +217,18 @@ def _check_beside(path: Path) -> None:
 @contextmanager
 def _opened(path: Location, page: str | None = None) -> Iterator[Any]:
     """Open a file, or one page of it, with a small cache and no warning that it has no map position."""
-    name, options = page or _REMOTE, {}
+    name = _REMOTE
+    remote: AbstractContextManager[Any] = nullcontext()
     if isinstance(path, RemoteFile):
-        options["opener"] = path.opener(_REMOTE)
+        remote = path.opener(_REMOTE)
     else:
         _check_beside(path)
         name = page or _gdal_name(path)
     rasterio = import_extra("rasterio", "geo", f"reading {path}")
-    with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=_CACHE):
+    with remote as opener, warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=_CACHE):
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         try:
-            file = rasterio.open(name, driver="GTiff", **options)
+            file = rasterio.open(name, driver="GTiff", opener=opener)
         except rasterio.errors.RasterioIOError as err:
             raise CubeFormatError(
                 f"{path}: expected a TIFF file ({size_of(path)} bytes), got: {err}."

@@ -3,13 +3,14 @@
 import io
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 from cuvis_ai.data.sources.urls import Url
-from cuvis_ai.errors import DatasetNotFoundError, MissingExtraError, import_extra
+from cuvis_ai.errors import DatasetNotFoundError, MissingExtraError, import_extra, printable
 
 _BLOCK = 1 << 20
 """Bytes that are asked for at once; the five times as many of fsspec are more than a small window needs."""
@@ -47,9 +48,17 @@ class RemoteFile:
             raise MissingExtraError(
                 f"{self.url}: expected a package that fsspec reads it with, got: {err}"
             ) from err
-        except (OSError, ValueError) as err:  # aiohttp's errors of connections are OSErrors
-            said = f"{type(err).__name__}: {err}".removesuffix(": ")
-            raise DatasetNotFoundError(f"{self.url}: expected a file, got {said}. Correct the URL.") from err
+        except MissingExtraError:
+            raise
+        except Exception as err:  # each protocol's package has errors of its own
+            raise self.unreachable(err, "Correct the URL") from err
+
+    def unreachable(self, err: Exception, advice: str) -> DatasetNotFoundError:
+        """Return the error to raise for one of a connection."""
+        # fsspec calls every failure of HTTP a missing file, and tells why in its cause.
+        cause = (isinstance(err, FileNotFoundError) and err.__cause__) or err
+        said = printable(f"{type(cause).__name__}: {cause}".removesuffix(": "), 300)
+        return DatasetNotFoundError(f"{self.url}: expected a file, got {said}. {advice}.")
 
     def read(self, start: int, n_bytes: int) -> bytes:
         """Return bytes from a position on; fewer at the end, all of the rest if -1 are asked for."""
@@ -63,15 +72,25 @@ class RemoteFile:
         with self._alone:
             return self._file.seek(0, os.SEEK_END)
 
-    def opener(self, name: str) -> Callable[..., BinaryIO]:
-        """Return what opens this file, as rasterio's `opener`, under a name; others are not found."""
+    @contextmanager
+    def opener(self, name: str) -> Iterator[Callable[..., BinaryIO]]:
+        """Yield what opens this file, as rasterio's `opener`, under a name; others are not found.
+
+        Raises:
+            DatasetNotFoundError: the connection was lost meanwhile; a library in C sees the file end there.
+        """
+        failures: list[Exception] = []
 
         def opened(path: str, mode: str = "rb", **_: object) -> BinaryIO:
             if path != name or mode not in ("r", "rb"):
                 raise FileNotFoundError(path)
-            return io.BufferedReader(_Reader(self))
+            return io.BufferedReader(_Reader(self, failures))
 
-        return opened
+        try:
+            yield opened
+        finally:
+            if failures:
+                raise self.unreachable(failures[0], "Read it again") from failures[0]
 
     @cached_property
     def _file(self) -> BinaryIO:
@@ -90,8 +109,9 @@ class RemoteFile:
 class _Reader(io.RawIOBase):
     """A position in a remote file; to close it closes no connection."""
 
-    def __init__(self, remote: RemoteFile) -> None:
+    def __init__(self, remote: RemoteFile, failures: list[Exception]) -> None:
         self._remote = remote
+        self._failures = failures
         self._at = 0
 
     def readable(self) -> bool:
@@ -109,7 +129,11 @@ class _Reader(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        found = self._remote.read(self._at, len(buffer))
+        try:
+            found = self._remote.read(self._at, len(buffer))
+        except Exception as err:
+            self._failures.append(err)
+            return 0
         buffer[: len(found)] = found
         self._at += len(found)
         return len(found)

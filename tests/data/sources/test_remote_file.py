@@ -24,7 +24,7 @@ def test_bytes_are_read_in_any_order(folder: Path, handler: type[Served]) -> Non
     with serving(folder, handler) as address:
         remote = RemoteFile(Url(f"{address}/a.bin"))
         assert size_of(remote) == len(CONTENT)
-        with remote.opener("x")("x") as one, remote.opener("x")("x", "rb") as other:
+        with remote.opener("x") as opener, opener("x") as one, opener("x", "rb") as other:
             one.seek(2_000_000)
             assert other.read(10) == CONTENT[:10]
             assert one.read(10) == CONTENT[2_000_000:2_000_010]
@@ -60,5 +60,5 @@ def test_threads_share_a_file(folder: Path) -> None:
     ("name", "mode"), [("other", "rb"), ("x.msk", "rb"), ("/etc/hostname", "rb"), ("x", "wb")]
 )
 def test_an_opener_finds_that_file_alone(name: str, mode: str) -> None:
-    with pytest.raises(FileNotFoundError):
-        RemoteFile(Url("https://x.invalid/a.bin")).opener("x")(name, mode)
+    with RemoteFile(Url("https://x.invalid/a.bin")).opener("x") as opener, pytest.raises(FileNotFoundError):
+        opener(name, mode)

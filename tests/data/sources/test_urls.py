@@ -16,7 +16,7 @@ from cuvis_ai.data.masks import read_labels, read_mask
 from cuvis_ai.data.sources.urls import url_of
 from cuvis_ai.errors import CubeFormatError, DatasetNotFoundError
 from cuvis_ai.pipeline.prediction.scene_files import find_scenes
-from tests.data.served import Served, WithRanges, serving
+from tests.data.served import Refusing, Served, WithRanges, serving
 
 VALUES = np.random.default_rng(0).normal(size=(6, 5, 4)).astype("f4")
 
@@ -147,12 +147,35 @@ def test_a_tiff_that_cannot_be_read_names_the_url(tmp_path: Path) -> None:
         ):
             with pytest.raises(error, match=rf"^{address}/{name}: {said}"):
                 read_cube(f"{address}/{name}")
-    with pytest.raises(DatasetNotFoundError, match=rf"^{address}/text.tif: expected a file.*Correct the URL"):
+    with pytest.raises(
+        DatasetNotFoundError,
+        match=rf"^{address}/text.tif: expected a file, got .*Cannot connect.* Correct the URL",
+    ):
         read_cube(f"{address}/text.tif")  # the server is gone
     with pytest.raises(
         DatasetNotFoundError, match=r"^nothing://a/b.tif: expected a file.*Protocol not known"
     ):
         read_cube("nothing://a/b.tif")
+
+
+def test_a_connection_that_is_lost_while_reading_is_no_damaged_file(tiff: Path) -> None:
+    with serving(tiff.parent, WithRanges) as address:
+        cube = read_cube(f"{address}/scene.tif")
+    with pytest.raises(
+        DatasetNotFoundError, match=rf"^{address}/scene.tif: expected a file, got .*Cannot connect"
+    ):
+        cube.values[:]
+
+
+def test_a_server_that_refuses_is_named(tiff: Path) -> None:
+    with (
+        serving(tiff.parent, Refusing) as address,
+        pytest.raises(
+            DatasetNotFoundError,
+            match=rf"^{address}/scene.tif: expected a file, got ClientResponseError: 403, .* Correct the URL",
+        ),
+    ):
+        read_cube(f"{address}/scene.tif")
 
 
 def test_show_takes_a_url(tiff: Path, capsys: pytest.CaptureFixture[str]) -> None:
