@@ -1,7 +1,9 @@
 """Folders outside the repository, the browser, and how hypothesis draws; the rest is in ../conftest.py."""
 
+import logging
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -29,6 +31,15 @@ hypothesis.register_random(_TORCH_RANDOM)
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(autouse=True)
+def log_levels() -> Iterator[None]:
+    """Set the package's log levels back, which a command sets for its process."""
+    yield
+    for name, one in logging.root.manager.loggerDict.items():
+        if name.startswith("cuvis_ai") and isinstance(one, logging.Logger) and one.level:
+            one.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
