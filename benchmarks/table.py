@@ -20,6 +20,7 @@ COMPARED = (
     "inference",
     "detection_costs_at_most_twice_rx",
     "statistics_from_disk",
+    "chosen_bands_are_read_alone",
     "import_time",
     "two_processes",
 )

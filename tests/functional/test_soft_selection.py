@@ -81,6 +81,7 @@ def correlated() -> torch.Tensor:
 @pytest.mark.parametrize(
     ("weights", "expected"),
     [
+        (hard_weights(torch.arange(2, 61, 4), 61), 0.047),  # evenly spaced
         (torch.full((61,), 15 / 61, dtype=torch.float64), 0.084),
         (hard_weights(torch.tensor([*range(8), *range(54, 61)]), 61), 0.205),
         (hard_weights(torch.arange(15), 61), 0.277),
