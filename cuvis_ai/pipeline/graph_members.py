@@ -255,8 +255,9 @@ class Members:
             try:
                 modules.load_state_dict(part)
             except RuntimeError as err:  # torch lists the names and shapes that do not fit
+                said = " ".join(str(err).split())
                 raise GraphError(
-                    f"load_state_dict: expected the state of this graph, got another: {err}"
+                    f"load_state_dict: expected the state of this graph, got another: {said}"
                 ) from err
         for node in constrained:
             node.prepare_for_train()

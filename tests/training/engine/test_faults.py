@@ -256,8 +256,10 @@ def test_a_killed_worker_ends_the_run_with_an_error_and_a_way_back(
     graph, _ = pca_graph(Power())
     kept = Kept()
     graph.register_monitor(kept)
+    # The second where it was killed while it handed a batch over.
     with pytest.raises(
-        RuntimeError, match=r"DataLoader worker \(pid.*\) (is killed by signal|exited unexpectedly)"
+        (RuntimeError, ConnectionResetError),
+        match=r"DataLoader worker \(pid.*\) (is killed by signal|exited unexpectedly)|Connection reset",
     ) as raised:
         graph.train(
             Workers(flag), settings(4, callbacks=[FlagAt(flag, 2), ModelCheckpoint(tmp_path / "kept")])
