@@ -41,7 +41,7 @@ class Graph(GraphOnData):
     """Nodes that map cubes to cubes, and the losses, metrics and pictures attached to them.
 
     Args:
-        name: a readable name, used by monitors and in the saved file.
+        name: a readable name, used by monitors and in the saved file; a number is taken as text.
 
     Example:
         >>> import torch
@@ -52,9 +52,9 @@ class Graph(GraphOnData):
         torch.Size([1, 61, 8, 8])
     """
 
-    def __init__(self, name: str = "graph") -> None:
+    def __init__(self, name: str | int = "graph") -> None:
         super().__init__()
-        self.name = name
+        self.name = str(name)
 
     # Building.
 

@@ -61,10 +61,15 @@ def test_an_argument_of_another_type_is_refused_by_name(method: str, name: str, 
     assert repr(graph) == before
 
 
-@pytest.mark.parametrize("name", [3, None, object(), np.zeros(2)])
+@pytest.mark.parametrize("name", [2.5, None, object(), np.zeros(2)])
 def test_a_graph_s_name_is_text(name: Any) -> None:
     with pytest.raises(ConfigError, match="Graph: `name`: expected a string"):
         Graph(name)
+
+
+def test_a_number_as_a_name_is_taken_as_text(tmp_path: Path) -> None:
+    Graph(5).save_to_file(tmp_path / "5.zip")
+    assert Graph.load_from_file(tmp_path / "5.zip").name == "5"
 
 
 @pytest.mark.parametrize("max_epochs", [0, 1])
