@@ -5,18 +5,13 @@ Both are MinMax → RX; one has a hard choice of bands between, so that `predict
 process's peak above its start.
 """
 
-import atexit
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from harness import Comparison, main
-from work import fit
+from work import files_of_run, fit
 
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.node.selector import SoftChannelSelector
@@ -26,22 +21,16 @@ from cuvis_ai.pipeline.graph import Graph
 SIDE, BANDS, CHOSEN = 400, 200, 10
 
 
-@cache
-def scene() -> Path:
-    """The scene of this run: written once, read by its fresh processes too."""
-    if "BENCHMARK_FOLDER" not in os.environ:
-        os.environ["BENCHMARK_FOLDER"] = tempfile.mkdtemp()
-        atexit.register(shutil.rmtree, os.environ["BENCHMARK_FOLDER"])
-        made = Path(os.environ["BENCHMARK_FOLDER"])
-        generator = np.random.default_rng(0)
-        with (made / "scene.img").open("wb") as file:
-            for _ in range(BANDS):
-                file.write(generator.integers(1, 4096, SIDE * SIDE, dtype=np.uint16).tobytes())
-        (made / "scene.hdr").write_text(
-            f"ENVI\nsamples = {SIDE}\nlines = {SIDE}\nbands = {BANDS}\ndata type = 12\ninterleave = bsq\n"
-            "byte order = 0\n"
-        )
-    return Path(os.environ["BENCHMARK_FOLDER"]) / "scene.hdr"
+def write(made: Path) -> None:
+    """Write the scene."""
+    generator = np.random.default_rng(0)
+    with (made / "scene.img").open("wb") as file:
+        for _ in range(BANDS):
+            file.write(generator.integers(1, 4096, SIDE * SIDE, dtype=np.uint16).tobytes())
+    (made / "scene.hdr").write_text(
+        f"ENVI\nsamples = {SIDE}\nlines = {SIDE}\nbands = {BANDS}\ndata type = 12\ninterleave = bsq\n"
+        "byte order = 0\n"
+    )
 
 
 def prediction(chosen: bool) -> Callable[[], Callable[[], object]]:
@@ -57,7 +46,7 @@ def prediction(chosen: bool) -> Callable[[], Callable[[], object]]:
         graph.add_node(RXGlobal(), parent=last)
         cube = torch.randint(1, 4096, (1, BANDS, 60, 60), generator=torch.Generator().manual_seed(0)).float()
         fit(graph, [{"cube": cube}])
-        return lambda: graph.predict(scene())
+        return lambda: graph.predict(files_of_run(write) / "scene.hdr")
 
     return make
 

@@ -7,13 +7,9 @@ B is 4 cubes 512 × 512 × 200 of uint16; C one scene of the size given. Files l
 """
 
 import argparse
-import atexit
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable
-from functools import cache
 from itertools import cycle
 from pathlib import Path
 
@@ -21,7 +17,7 @@ import torch
 from harness import Comparison, main
 from statistics_in_memory import phase
 from torch import Tensor
-from work import write_envi
+from work import files_of_run, write_envi
 
 from cuvis_ai.data.cube_folder import CubeFolder
 from cuvis_ai.data.scene_tiles import SceneTiles
@@ -40,19 +36,13 @@ def gigabytes() -> float:
     return float(chosen.gigabytes)
 
 
-@cache
-def folder() -> Path:
-    """Where the files of this run lie: written once, read by its fresh processes too."""
-    if "BENCHMARK_FOLDER" not in os.environ:
-        os.environ["BENCHMARK_FOLDER"] = tempfile.mkdtemp()
-        atexit.register(shutil.rmtree, os.environ["BENCHMARK_FOLDER"])
-        made = Path(os.environ["BENCHMARK_FOLDER"])
-        for split, seeds in {"train": range(4), "val": (4,)}.items():
-            (made / "b" / split).mkdir(parents=True)
-            for seed in seeds:
-                write_envi(made / "b" / split, f"cube_{seed}", 512, 512, 200, seed=seed)
-        write_envi(made, "c", round(gigabytes() * 1e9 / (2 * 200 * 1000)), 1000, 200)
-    return Path(os.environ["BENCHMARK_FOLDER"])
+def write(made: Path) -> None:
+    """Write the files."""
+    for split, seeds in {"train": range(4), "val": (4,)}.items():
+        (made / "b" / split).mkdir(parents=True)
+        for seed in seeds:
+            write_envi(made / "b" / split, f"cube_{seed}", 512, 512, 200, seed=seed)
+    write_envi(made, "c", round(gigabytes() * 1e9 / (2 * 200 * 1000)), 1000, 200)
 
 
 def cubes_from_disk() -> Callable[[], object]:
@@ -62,7 +52,7 @@ def cubes_from_disk() -> Callable[[], object]:
 
 def cubes() -> CubeFolder:
     """B."""
-    data = CubeFolder(folder() / "b", batch_size=1)
+    data = CubeFolder(files_of_run(write) / "b", batch_size=1)
     data.setup("fit")
     return data
 
@@ -74,7 +64,7 @@ def scene_from_disk() -> Callable[[], object]:
 
 def scene() -> SceneTiles:
     """C in tiles."""
-    data = SceneTiles(folder() / "c.hdr", tile=128, batch_size=4)
+    data = SceneTiles(files_of_run(write) / "c.hdr", tile=128, batch_size=4)
     data.setup("fit")
     return data
 
@@ -118,10 +108,10 @@ def bare_reading(paths: Callable[[], list[Path]]) -> Callable[[], Callable[[], o
 ALTERNATIVES = {
     "B from disk": cubes_from_disk,
     "B in memory": cubes_in_memory,
-    "B bare reading": bare_reading(lambda: sorted((folder() / "b" / "train").glob("*.img"))),
+    "B bare reading": bare_reading(lambda: sorted((files_of_run(write) / "b" / "train").glob("*.img"))),
     "C from disk": scene_from_disk,
     "C in memory": scene_in_memory,
-    "C bare reading": bare_reading(lambda: [folder() / "c.img"]),
+    "C bare reading": bare_reading(lambda: [files_of_run(write) / "c.img"]),
 }
 
 COMPARISONS = [

@@ -3,9 +3,14 @@
 A: 20 cubes 200 × 200 × 61, float32, in memory. B: 4 cubes 512 × 512 × 200, uint16, as ENVI files.
 """
 
+import atexit
 import logging
+import os
+import shutil
+import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +130,13 @@ def write_envi(folder: Path, name: str, lines: int, samples: int, bands: int, *,
         f"data type = 12\ninterleave = bil\nbyte order = 0\n"
     )
     return header
+
+
+@cache
+def files_of_run(write: Callable[[Path], object]) -> Path:
+    """Return the folder that holds what `write` wrote: once a run, read by its fresh processes too."""
+    if "BENCHMARK_FOLDER" not in os.environ:
+        os.environ["BENCHMARK_FOLDER"] = tempfile.mkdtemp()
+        atexit.register(shutil.rmtree, os.environ["BENCHMARK_FOLDER"])
+        write(Path(os.environ["BENCHMARK_FOLDER"]))
+    return Path(os.environ["BENCHMARK_FOLDER"])

@@ -4,50 +4,39 @@ Timed is the reading of an epoch by a data module, its workers' start included, 
 12 cubes of 160 × 160 × 100, as ENVI, and as gzip-compressed HDF5, which is shown and not asserted.
 """
 
-import atexit
 import math
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import h5py
 import numpy as np
 from harness import Comparison, main
-from work import write_envi
+from work import files_of_run, write_envi
 
 from cuvis_ai.data.cube_folder import CubeFolder
 
 CUBES, SIDE, BANDS = 12, 160, 100
 
 
-@cache
-def folder() -> Path:
-    """Where the files of this run lie: written once, read by its fresh processes too."""
-    if "BENCHMARK_FOLDER" not in os.environ:
-        os.environ["BENCHMARK_FOLDER"] = tempfile.mkdtemp()
-        atexit.register(shutil.rmtree, os.environ["BENCHMARK_FOLDER"])
-        made = Path(os.environ["BENCHMARK_FOLDER"])
-        generator = np.random.default_rng(0)
-        for kind in ("envi", "gzip"):
-            (made / kind / "train").mkdir(parents=True)
-        for i in range(CUBES):
-            write_envi(made / "envi" / "train", f"cube_{i}", SIDE, SIDE, BANDS, seed=i)
-            smooth = generator.normal(size=(SIDE, SIDE, BANDS)).cumsum(0).cumsum(1)
-            with h5py.File(made / "gzip" / "train" / f"cube_{i}.h5", "w") as file:
-                file.create_dataset(
-                    "cube", data=smooth.astype("i2"), compression="gzip", chunks=(32, SIDE, BANDS)
-                )
-    return Path(os.environ["BENCHMARK_FOLDER"])
+def write(made: Path) -> None:
+    """Write the files."""
+    generator = np.random.default_rng(0)
+    for kind in ("envi", "gzip"):
+        (made / kind / "train").mkdir(parents=True)
+    for i in range(CUBES):
+        write_envi(made / "envi" / "train", f"cube_{i}", SIDE, SIDE, BANDS, seed=i)
+        smooth = generator.normal(size=(SIDE, SIDE, BANDS)).cumsum(0).cumsum(1)
+        with h5py.File(made / "gzip" / "train" / f"cube_{i}.h5", "w") as file:
+            file.create_dataset(
+                "cube", data=smooth.astype("i2"), compression="gzip", chunks=(32, SIDE, BANDS)
+            )
 
 
 def reading(kind: str, workers: int) -> Callable[[], Callable[[], object]]:
     """Return what makes a reader of a folder's cubes."""
 
     def make() -> Callable[[], object]:
-        cubes = CubeFolder(folder() / kind, batch_size=2, num_workers=workers)
+        cubes = CubeFolder(files_of_run(write) / kind, batch_size=2, num_workers=workers)
         cubes.setup("fit")
         return lambda: sum(1 for _ in cubes.train_dataloader())
 

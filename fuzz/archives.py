@@ -7,8 +7,6 @@ module imported, a loaded graph that cannot be looked at and run, a dead process
 the program ends with 1.
 """
 
-import argparse
-import logging
 import os
 import sys
 import traceback
@@ -20,7 +18,7 @@ import torch
 
 from cuvis_ai.errors import ArchiveError, GraphError, NotFittedError
 from cuvis_ai.pipeline.graph import Graph
-from fuzz.measuring import CHUNK, Outcome, Promise, in_children, outcome_of, prepare_child, report
+from fuzz.measuring import CHUNK, Outcome, Promise, command, in_children, outcome_of, prepare_child
 from fuzz.mutations import each_mutated
 from fuzz.sealing import Contents
 
@@ -102,20 +100,12 @@ def fuzzed(count: int, seed: int, workers: int, archives: list[bytes], folder: P
     return in_children(_chunk, calls, _start, (archives, folder), workers)
 
 
-def main() -> int:
-    """Fuzz, report, and return 1 if there are findings."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--count", type=int, default=50_000, help="mutated archives")
-    parser.add_argument("--seed", type=int, default=0, help="another seed gives other archives")
-    parser.add_argument("--workers", type=int, default=2, help="child processes")
-    parser.add_argument("--folder", type=Path, default=Path("outputs/fuzz"), help="for offending archives")
-    args = parser.parse_args()
-    logging.disable(logging.CRITICAL)
+def fuzzed_seeds(count: int, seed: int, workers: int, folder: Path) -> list[Outcome]:
+    """Load `count` mutations of the graphs that the fuzzers start from."""
     from fuzz.seeds import seeds  # imports Lightning, which the children, who import this file, must not
 
-    outcomes = fuzzed(args.count, args.seed, args.workers, seeds(), args.folder)
-    return report(outcomes, f"{len(outcomes)} archives, seed {args.seed}")
+    return fuzzed(count, seed, workers, seeds(), folder)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command(__doc__, "archives", 50_000, fuzzed_seeds))

@@ -8,8 +8,6 @@ the promise (another exception, other weights, more than 2 CPU seconds or 200 MB
 the run's folder, a dead process) is written to a folder, and the program ends with 1.
 """
 
-import argparse
-import logging
 import os
 import shutil
 import sys
@@ -26,11 +24,11 @@ from fuzz.measuring import (
     CHUNK,
     Outcome,
     Promise,
+    command,
     each_example,
     in_children,
     outcome_of,
     prepare_child,
-    report,
 )
 
 EPOCHS = 3
@@ -150,18 +148,5 @@ def fuzzed(count: int, seed: int, workers: int, folder: Path) -> list[Outcome]:
     return in_children(_chunk, calls, _start, (content, folder), workers)
 
 
-def main() -> int:
-    """Fuzz, report, and return 1 if there are findings."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--count", type=int, default=5000, help="mutated checkpoints")
-    parser.add_argument("--seed", type=int, default=0, help="another seed gives other checkpoints")
-    parser.add_argument("--workers", type=int, default=2, help="child processes")
-    parser.add_argument("--folder", type=Path, default=Path("outputs/fuzz"), help="for offending checkpoints")
-    args = parser.parse_args()
-    logging.disable(logging.CRITICAL)
-    outcomes = fuzzed(args.count, args.seed, args.workers, args.folder)
-    return report(outcomes, f"{len(outcomes)} checkpoints, seed {args.seed}")
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command(__doc__, "checkpoints", 5000, fuzzed))

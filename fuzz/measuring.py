@@ -5,6 +5,7 @@ greatest resident size during one read, from Linux' /proc; the imports that a fi
 counted, as sound files are read before.
 """
 
+import argparse
 import logging
 import multiprocessing
 import resource
@@ -186,3 +187,25 @@ def report(outcomes: Sequence[Outcome], what: str) -> int:
     seconds, megabytes = max(o.seconds for o in outcomes), max(o.megabytes for o in outcomes)
     print(f"{what}: {len(findings)} findings, at most {seconds:.2f} CPU s and {megabytes:.0f} MB", flush=True)
     return 1 if findings else 0
+
+
+def command(
+    description: str, what: str, count: int, fuzzed: Callable[[int, int, int, Path], Sequence[Outcome]]
+) -> int:
+    """Fuzz as the command line says, report, and return 1 if there are findings.
+
+    Args:
+        description: the module's docstring, whose first line is the help.
+        what: what is mutated, in the plural.
+        count: how many by default.
+        fuzzed: called with the count, the seed, the number of workers, and the folder for offending files.
+    """
+    parser = argparse.ArgumentParser(description=description.partition("\n")[0])
+    parser.add_argument("--count", type=int, default=count, help=f"mutated {what}")
+    parser.add_argument("--seed", type=int, default=0, help=f"another seed gives other {what}")
+    parser.add_argument("--workers", type=int, default=2, help="child processes")
+    parser.add_argument("--folder", type=Path, default=Path("outputs/fuzz"), help=f"for offending {what}")
+    args = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    outcomes = fuzzed(args.count, args.seed, args.workers, args.folder)
+    return report(outcomes, f"{len(outcomes)} {what}, seed {args.seed}")

@@ -6,9 +6,7 @@ CPU seconds or 200 MB, a graph left half fitted, a dead process) is written to a
 with 1.
 """
 
-import argparse
 import json
-import logging
 import os
 import sys
 import traceback
@@ -29,11 +27,11 @@ from fuzz.measuring import (
     CHUNK,
     Outcome,
     Promise,
+    command,
     each_example,
     in_children,
     outcome_of,
     prepare_child,
-    report,
 )
 from fuzz.mutations import values
 
@@ -203,18 +201,5 @@ def fuzzed(count: int, seed: int, workers: int, folder: Path) -> list[Outcome]:
     return in_children(_chunk, calls, _start, (sound, folder), workers)
 
 
-def main() -> int:
-    """Fuzz, report, and return 1 if there are findings."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--count", type=int, default=10_000, help="mutated files")
-    parser.add_argument("--seed", type=int, default=0, help="another seed gives other files")
-    parser.add_argument("--workers", type=int, default=2, help="child processes")
-    parser.add_argument("--folder", type=Path, default=Path("outputs/fuzz"), help="for offending files")
-    args = parser.parse_args()
-    logging.disable(logging.CRITICAL)
-    outcomes = fuzzed(args.count, args.seed, args.workers, args.folder)
-    return report(outcomes, f"{len(outcomes)} files of statistics, seed {args.seed}")
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command(__doc__, "files of statistics", 10_000, fuzzed))
