@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from work import COMPONENTS, batches_of, chain, fit, pixels_a
 
 from cuvis_ai.execution.execution import Execution
-from cuvis_ai.leaf.bases import Attached, Loss
-from cuvis_ai.leaf.reading import Read, View
+from cuvis_ai.leaf import Loss, Read, View
+from cuvis_ai.leaf.bases import Attached
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.normalization.normalization import MinMaxNormalizer
 from cuvis_ai.pipeline.graph import Graph

@@ -11,6 +11,7 @@ reported. Peak memory is that of a fresh process that runs one alternative once,
 import argparse
 import gc
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -31,8 +32,9 @@ CLEAR_PEAK = "5"
 """Written to /proc/self/clear_refs, sets the process's peak memory to its present one."""
 
 
-SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-"""Set on some machines for old builds of OpenBLAS; they slow that of a current NumPy."""
+SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "PYTHONDONTWRITEBYTECODE")
+"""Set on some machines: for old builds of OpenBLAS, which slows that of a current NumPy, or to keep folders
+clean, which lets every process compile a package that is not installed from a wheel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,14 +44,14 @@ class Comparison:
     Attributes:
         claim: what is claimed, in a few words.
         ours, peer: names of alternatives.
-        at_most: the greatest permitted ours / peer.
+        at_most: the greatest permitted ours / peer; infinite if it is shown only.
         added_mb: the most that ours may add to the process, if that is claimed.
     """
 
     claim: str
     ours: str
     peer: str
-    at_most: float
+    at_most: float = math.inf
     added_mb: float | None = None
 
 
@@ -98,7 +100,7 @@ def main(
 
 
 def restart_at_full_speed() -> None:
-    """Begin this process again without `SLOWING`, if one is set: OpenBLAS reads them when it is loaded."""
+    """Begin this process again without `SLOWING`, if one is set: they are read at the start."""
     if not os.environ.keys().isdisjoint(SLOWING):
         environment = {name: value for name, value in os.environ.items() if name not in SLOWING}
         os.execve(sys.executable, sys.orig_argv, environment)
@@ -114,7 +116,7 @@ def machine() -> str:
     return (
         f"{torch.get_num_threads()} threads, torch {torch.__version__}, "
         f"NumPy {np.__version__} on {', '.join(sorted(kernels)) or 'its own BLAS'}; "
-        f"{' and '.join(SLOWING)} are unset"
+        f"{', '.join(SLOWING)} are unset"
     )
 
 
@@ -171,10 +173,11 @@ def table(rows: Sequence[Row]) -> str:
     """Return the rows as text."""
     lines = [f"{'claim':<44} {'beside':<34} {'ratio':>6} {'quartiles':>13} {'target':>7} {'MB':>6} {'MB':>7}"]
     for row in rows:
+        target = "" if math.isinf(row.at_most) else f"≤ {row.at_most:.3g}"
         allowed = "" if row.added_mb is None else f" of {row.added_mb:.0f} MB"
         lines.append(
             f"{row.claim:<44} {row.peer:<34} {row.ratio:6.2f} {row.low:6.2f}–{row.high:5.2f} "
-            f"{f'≤ {row.at_most:.3g}':>8} {row.ours_mb:6.0f} {row.peer_mb:7.0f}"
+            f"{target:>8} {row.ours_mb:6.0f} {row.peer_mb:7.0f}"
             f"{'' if row.held else '  MISSED'}{allowed}"
         )
     return "\n".join(lines)

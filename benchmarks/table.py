@@ -22,6 +22,7 @@ COMPARED = (
     "statistics_from_disk",
     "chosen_bands_are_read_alone",
     "import_time",
+    "first_map",
     "two_processes",
 )
 ALONE = (

@@ -55,9 +55,9 @@ def batches_of(pixels: Tensor, size: int = BATCH) -> list[dict[str, Any]]:
     return [{"cube": part.permute(0, 3, 1, 2)} for part in pixels.split(size)]
 
 
-def loader_of(pixels: Tensor, size: int = BATCH) -> DataLoader[Any]:
-    """Return a loader of single cubes with the project's collate."""
-    samples = [{"cube": cube} for cube in pixels]
+def loader_of(pixels: Tensor, size: int = BATCH, *, times: int = 1) -> DataLoader[Any]:
+    """Return a loader of single cubes with the project's collate, each as many `times` as is said."""
+    samples = [{"cube": cube} for cube in pixels] * times
     return DataLoader(samples, batch_size=size, collate_fn=collate_cubes)  # type: ignore[arg-type]
 
 

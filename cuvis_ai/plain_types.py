@@ -10,7 +10,7 @@ import os
 import reprlib
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -49,6 +49,8 @@ _CONTAINERS: dict[Any, Any] = {list: list, tuple: list, Sequence: list, dict: di
 _ANY_NUMBER = ("a number", lambda value: isinstance(value, int | float) and not isinstance(value, bool))
 """A float where it need not be finite."""
 
+_ANY_NUMBER_OF = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
 
 def misfit(value: object, annotation: Any, where: str, *, finite: bool = True) -> str | None:
     """Return what is wrong with a value, as `where: expected …, got …`; None if nothing is.
@@ -61,8 +63,12 @@ def misfit(value: object, annotation: Any, where: str, *, finite: bool = True) -
     inner = functools.partial(misfit, finite=finite)
     origin, options = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
-        if any(inner(value, option, where) is None for option in options):
+        found = [inner(value, option, where) for option in options]
+        if None in found:
             return None
+        of_items = [one for one in found if one is not None and not one.startswith(f"{where}:")]
+        if of_items and len(options) == 2 and types.NoneType in options:
+            return of_items[0]
         return _said(where, " or ".join(_named(option) for option in options), value)
     if origin is Literal:
         fits = any(type(value) is type(option) and value == option for option in options)
@@ -98,8 +104,7 @@ def argument_misfits(
     except NameError:  # an annotation of a user's class that is imported for type checkers alone
         return []
     # A class whose base is a protocol takes any, and needs none, unless it has a constructor of its own.
-    any_number = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    parameters = {name: one for name, one in signature.items() if one.kind not in any_number}
+    parameters = {name: one for name, one in signature.items() if one.kind not in _ANY_NUMBER_OF}
     found = [f"{where}: `{name}`: no such argument." for name in arguments if name not in parameters]
     for name, parameter in parameters.items():
         if name in arguments:
@@ -163,15 +168,8 @@ def _checking(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(method)
     def checking(*args: Any, **kwargs: Any) -> Any:
-        bound = signature.bind(*args, **kwargs)
-        for name, value in bound.arguments.items():
-            parameter = signature.parameters[name]
-            unjudged = isinstance(parameter.annotation, str) or (
-                get_origin(parameter.annotation) is Literal and isinstance(value, str)
-            )
-            if unjudged or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                continue
-            if problem := _misfit_of(value, parameter, where, False):
+        for _, problem in _judged(signature.bind(*args, **kwargs), where, strict=False):
+            if problem:
                 raise GraphError(problem)
         return method(*args, **kwargs)
 
@@ -187,12 +185,8 @@ def _checked(
     except (NameError, TypeError):  # annotations for type checkers alone; names that the constructor refuses
         return args, kwargs
     problems = []
-    for name, value in bound.arguments.items():
-        parameter = bound.signature.parameters[name]
-        judged = not strict and get_origin(parameter.annotation) is Literal and isinstance(value, str)
-        if judged or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
-        problem = _misfit_of(value, parameter, cls.__name__, strict)
+    for parameter, problem in _judged(bound, cls.__name__, strict=strict):
+        name, value = parameter.name, bound.arguments[parameter.name]
         if problem and (isinstance(value, np.generic | np.ndarray) or _is_dense(value)):
             bound.arguments[name] = value.tolist()
             problem = _misfit_of(bound.arguments[name], parameter, cls.__name__, strict) and problem
@@ -202,6 +196,21 @@ def _checked(
     if problems:
         raise ConfigError("\n".join(problems))
     return bound.args, bound.kwargs
+
+
+def _judged(
+    bound: inspect.BoundArguments, where: str, *, strict: bool
+) -> Iterator[tuple[inspect.Parameter, str | None]]:
+    """Yield the parameters that are judged here, each with what is wrong with what it is given.
+
+    Not judged are annotations in quotes, and without `strict` the words of a `Literal`.
+    """
+    for name, value in list(bound.arguments.items()):
+        parameter = bound.signature.parameters[name]
+        word = get_origin(parameter.annotation) is Literal and isinstance(value, str)
+        quoted = isinstance(parameter.annotation, str)
+        if not quoted and (strict or not word) and parameter.kind not in _ANY_NUMBER_OF:
+            yield parameter, _misfit_of(value, parameter, where, strict)
 
 
 def _is_dense(value: object) -> bool:

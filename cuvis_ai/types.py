@@ -51,6 +51,8 @@ class Batch(TypedDict, total=False):
     """Band centres in nm."""
     name: list[str]
     """One readable name a cube; a tile's is its scene's, to which `[top:bottom,left:right]` may be added."""
+    scale: list[str]
+    """What each cube's numbers stand for, as `ReadScale.text`, where a file says it to `read_batch`."""
     window: Int[Tensor, "b 4"]
     """Row, column, height and width of each cube in its scene, where cubes are tiles; with `name` it says
     which tiles belong together."""

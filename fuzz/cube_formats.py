@@ -171,15 +171,14 @@ def _envi_by_others(path: Path) -> Iterator[Array]:
     yield _envi_by_definition(path, data)
 
 
-_FIELD = re.compile(
-    r"^[ \t]*([a-z ]+?)[ \t]*=[ \t]*\{?[ \t]*([^;{}\n]*?)[ \t]*\}?[ \t]*(?:;.*)?$", re.MULTILINE
-)
-
-
 def _envi_by_definition(path: Path, data: Path) -> Array:
     """The fields that stand in lines of their own, the last of a name."""
-    text = path.read_bytes().decode("latin-1")
-    said = dict(_FIELD.findall(text.lower()))
+    said = {}
+    for line in path.read_bytes().decode("latin-1").lower().split("\n"):
+        name, _, value = line.partition("=")
+        value = value.partition(";")[0].strip(" \t").removeprefix("{").removesuffix("}")
+        if re.fullmatch("[a-z ]+", name.strip(" \t")) and not {"{", "}"} & {*value}:
+            said[name.strip(" \t")] = value.strip(" \t")
     w, h, c, kind = (int(float(said[name])) for name in ("samples", "lines", "bands", "data type"))
     order = "<>"[int(float(said.get("byte order", 0)))]
     names = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 6: "c8", 9: "c16", 12: "u2", 13: "u4", 14: "i8"}
@@ -438,7 +437,9 @@ def _hdf5_by_h5py(key: str) -> Callable[[Path], Iterator[Array]]:
 
 # Zarr: zipped stores, of which some are unpacked to folders.
 
-_FOLDER = b"folder"
+# Written as no literal: Hypothesis puts a module's literals into the bytes that it makes.
+_FOLDER = bytes(range(16))
+"""What a zip begins with that is to be unpacked."""
 
 
 def _zarr_seed(version: Literal[2, 3], **options: Any) -> bytes:

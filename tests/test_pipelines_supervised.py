@@ -10,6 +10,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from cuvis_ai.data.cube import read_cube
 from cuvis_ai.data.masks import read_mask
+from cuvis_ai.data.scene_tiles import SceneTiles
 from cuvis_ai.errors import GraphError
 from cuvis_ai.functional.detection import Ranking
 from cuvis_ai.pipeline.graph import Graph
@@ -65,11 +66,23 @@ def test_invalid_pixels_enter_nothing_and_come_out_as_nan() -> None:
         assert_alike(outputs[-1][valid[:, None]], outputs[0][valid[:, None]])
 
 
+@pytest.mark.parametrize("tile", [40, (17, 50)])
+def test_fitting_in_tiles_equals_the_whole(tmp_path: Path, tile: Any) -> None:
+    np.save(tmp_path / "scene.npy", CUBE[0].permute(1, 2, 0).numpy())
+    np.save(tmp_path / "mask.npy", MASK[0].numpy())
+    graph = supervised()
+    tiles = SceneTiles(tmp_path / "scene.npy", mask=tmp_path / "mask.npy", tile=tile, fractions=(1, 0, 0))
+    graph.train(tiles, STATISTICS_ONLY)
+    assert_alike(graph(CUBE).output, fitted(supervised())(CUBE).output)
+
+
 def test_without_masks_it_says_so() -> None:
-    with pytest.raises(GraphError, match=r"training masks, got 0 .*: no batch has a `mask`"):
+    with pytest.raises(GraphError, match=r"training masks, got 0 .*: no batch has a `mask`, or none a"):
         supervised().train(Batches([{"cube": CUBE}]), STATISTICS_ONLY)
     with pytest.raises(GraphError, match="expected anomalous and normal pixels in the training masks"):
         fitted(supervised(), mask=torch.zeros_like(MASK))
+    with pytest.raises(GraphError, match="0 anomalous of 0 valid pixels: .* or none a valid pixel"):
+        fitted(supervised(), torch.full_like(CUBE, torch.nan))
 
 
 def test_a_given_signature_is_that_of_the_ace_node() -> None:

@@ -52,6 +52,7 @@ MISFITS: list[tuple[object, Any, str]] = [
     (1, Literal["a", "b"], "x: expected 'a' or 'b', got 1."),
     (True, Literal[1], "x: expected 1, got True."),
     (0.5, int | None, "x: expected an integer or null, got 0.5."),
+    ([1.0, float("nan")], Sequence[float] | None, "x[1]: expected a finite number, got nan."),
     (0.5, Node | str, "x: expected Node or a string, got 0.5."),
     ({"size": 1}, Record, "x: expected the keys size, names, got ['size']."),
     ({"size": "1", "names": []}, Record, "x.size: expected an integer, got '1'."),

@@ -11,9 +11,8 @@ from typing_extensions import override
 from cuvis_ai.errors import GraphError
 from cuvis_ai.functional.affine import Affine, centred
 from cuvis_ai.functional.target_detection import linear_discriminant
-from cuvis_ai.node.base import AffineNode, FittedNode, check_channels
-from cuvis_ai.node.base.arguments import require
-from cuvis_ai.stats import MomentsByClass, Sketch
+from cuvis_ai.node.base import AffineNode, FittedNode, check_channels, one_channel, require
+from cuvis_ai.stats import MomentsByClass
 
 FEATURE_SCALE = 3.0
 """Deviations of a further feature that count as one, so that its weight is learnt more slowly."""
@@ -76,6 +75,8 @@ class BranchLogitHead(FittedNode, AffineNode):
     log_scale: Tensor
     bias: Tensor
     start: Tensor
+    sketch = MomentsByClass
+    out_channels = one_channel
 
     def __init__(self, weights: Sequence[float] = (1.0, 0.5), *, trainable: bool = True) -> None:
         require(len(weights) > 0, "BranchLogitHead: weights", "one or more numbers", list(weights))
@@ -83,18 +84,9 @@ class BranchLogitHead(FittedNode, AffineNode):
         self.weights = [float(weight) for weight in weights]
 
     @property
-    @override
-    def sketch(self) -> type[Sketch]:
-        return MomentsByClass
-
-    @property
     def scale(self) -> Float[Tensor, " n"]:
         """α, logits per unit of f."""
         return self.log_scale.exp()
-
-    @override
-    def out_channels(self, in_channels: int | None) -> int:
-        return 1
 
     @override
     def finalize(self, sketch: MomentsByClass) -> None:

@@ -8,13 +8,13 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import override
 
+from cuvis_ai.errors import GraphError
 from cuvis_ai.functional.affine import Affine, centred
 from cuvis_ai.functional.eigen import whitening
 from cuvis_ai.functional.filters import log_mean
 from cuvis_ai.functional.morphology import top_hat
-from cuvis_ai.node.base import AffineNode, FittedNode
-from cuvis_ai.node.base.arguments import is_whole, require
-from cuvis_ai.stats import Moments, Sketch, WeightedMoments
+from cuvis_ai.node.base import AffineNode, FittedNode, one_channel, require
+from cuvis_ai.stats import Moments, WeightedMoments
 from cuvis_ai.types import CubeTensor, MappedCube, PixelMask
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,9 @@ class RobustRX(FittedNode, AffineNode):
         whitening (r, k): L with ‖L (y − m)‖² = D(y).
         ridge (1,): ρ.
 
+    Raises:
+        GraphError: when it is fitted: a variance that the node's dtype does not hold.
+
     Example:
         >>> detector, moments = RobustRX(shrinkage=0.0), Moments()
         >>> moments.update(torch.tensor([[-1.0], [1.0], [-1.0], [1.0]]))
@@ -62,6 +65,8 @@ class RobustRX(FittedNode, AffineNode):
     cov: Tensor
     whitening: Tensor
     ridge: Tensor
+    sketch = Moments
+    out_channels = one_channel
 
     def __init__(
         self,
@@ -73,10 +78,8 @@ class RobustRX(FittedNode, AffineNode):
         trainable_stats: bool = False,
     ) -> None:
         require(shrinkage >= 0, "RobustRX: shrinkage", "0 or more", shrinkage)
-        require(
-            is_whole(reweight) and reweight >= 0, "RobustRX: reweight", "a whole number, 0 or more", reweight
-        )
-        odd = extent is None or (is_whole(extent) and extent >= 3 and extent % 2 == 1)
+        require(reweight >= 0, "RobustRX: reweight", "a whole number, 0 or more", reweight)
+        odd = extent is None or (extent >= 3 and extent % 2 == 1)
         require(odd, "RobustRX: extent", "an odd number of pixels, 3 or more, or None", extent)
         require(
             extent is not None or reweight == 0,
@@ -91,19 +94,16 @@ class RobustRX(FittedNode, AffineNode):
         self.trainable_stats = trainable_stats
         self.fit_halo = 2 + 2 * (extent // 2) if extent is not None and reweight else 0
 
-    @property
-    @override
-    def sketch(self) -> type[Sketch]:
-        return Moments
-
-    @override
-    def out_channels(self, in_channels: int | None) -> int:
-        return 1
-
     @override
     def finalize(self, sketch: Moments) -> None:
         covariance = sketch.covariance()
-        ridge = self.shrinkage * covariance.diagonal().mean()
+        variance = covariance.diagonal().mean()
+        if not bool(variance.to(self.ridge.dtype).isfinite()):
+            raise GraphError(
+                f"{self.label}: expected a mean variance that {self.ridge.dtype} holds, got {variance:.1e}. "
+                f"Divide the cubes by their greatest value, or use `graph.to(torch.float64)`."
+            )
+        ridge = self.shrinkage * variance
         self.set_state(ridge=ridge.reshape(1))
         self._set(sketch.mean, covariance, float(ridge))
 
@@ -137,5 +137,4 @@ class RobustRX(FittedNode, AffineNode):
 
     @override
     def pointwise(self, mapped: CubeTensor) -> MappedCube:
-        norm: Tensor = torch.linalg.vector_norm(mapped, dim=1, keepdim=True)
-        return norm.square()
+        return mapped.square().sum(1, keepdim=True)

@@ -10,11 +10,10 @@ from torch import Tensor
 from typing_extensions import override
 
 from cuvis_ai.functional.affine import Affine, centred
-from cuvis_ai.functional.eigen import cholesky_whitening, whitening
+from cuvis_ai.functional.eigen import Whitening, cholesky_whitening, whitening
 from cuvis_ai.functional.split_precision import joined, split
-from cuvis_ai.node.base import AffineNode, FittedNode, check_channels
-from cuvis_ai.node.base.arguments import require
-from cuvis_ai.stats import Moments, Sketch
+from cuvis_ai.node.base import AffineNode, FittedNode, check_channels, one_channel, require
+from cuvis_ai.stats import Moments
 from cuvis_ai.types import CubeTensor, MappedCube
 
 logger = logging.getLogger(__name__)
@@ -77,6 +76,8 @@ class RXGlobal(FittedNode, AffineNode):
     whitening: Tensor
     upstream_mean: Tensor
     upstream_cov: Tensor
+    sketch = Moments
+    out_channels = one_channel
 
     def __init__(
         self,
@@ -88,7 +89,6 @@ class RXGlobal(FittedNode, AffineNode):
     ) -> None:
         require(eps >= 0, "RXGlobal: eps", "0 or more", eps)
         require(shrinkage >= 0, "RXGlobal: shrinkage", "0 or more", shrinkage)
-        require(stats in ("frozen", "follow"), "RXGlobal: stats", "'frozen' or 'follow'", stats)
         require(
             not (trainable_stats and stats == "follow"),
             "RXGlobal: trainable_stats", "False with stats='follow', which derives them", trainable_stats,
@@ -99,15 +99,6 @@ class RXGlobal(FittedNode, AffineNode):
         self.trainable_stats = trainable_stats
         self.stats = stats
         self.set_state(**self.initial_state())
-
-    @property
-    @override
-    def sketch(self) -> type[Sketch]:
-        return Moments
-
-    @override
-    def out_channels(self, in_channels: int | None) -> int:
-        return 1
 
     @override
     def initial_state(self) -> Mapping[str, Tensor]:
@@ -148,23 +139,23 @@ class RXGlobal(FittedNode, AffineNode):
 
     def refresh(self, path: Affine | None) -> None:
         """Set μ, Σ and L to those of what enters now."""
-        now = self._derived(path)
-        covariance = now.covariance()
-        factor, _ = whitening(covariance, float(self._ridge(covariance)), self.mu.dtype, now.mean)
-        self.set_state(mu=now.mean, cov=covariance, whitening=factor)
+        self._set(self._derived(path))
 
     @override
     def finalize(self, sketch: Moments) -> None:
-        covariance = sketch.covariance()
-        ridge = float(self._ridge(covariance))
-        factor, condition = whitening(covariance, ridge, self.mu.dtype, sketch.mean)
-        channels = len(covariance)
-        level = logging.INFO if len(factor) == channels else logging.WARNING
+        factor, condition = self._set(sketch)
+        level = logging.INFO if len(factor) == sketch.channels else logging.WARNING
         logger.log(
             level, "  %s: covariance of rank %d of %d, condition number %.1e, from %d pixels",
-            self.label, len(factor), channels, condition, sketch.count,
+            self.label, len(factor), sketch.channels, condition, sketch.count,
         )  # fmt: skip
-        self.set_state(mu=sketch.mean, cov=covariance, whitening=factor)
+
+    def _set(self, moments: Moments) -> Whitening:
+        """Set μ, Σ and L to those of some moments."""
+        covariance = moments.covariance()
+        found = whitening(covariance, float(self._ridge(covariance)), self.mu.dtype, moments.mean)
+        self.set_state(mu=moments.mean, cov=covariance, whitening=found.factor)
+        return found
 
     @override
     def affine(self) -> Affine:

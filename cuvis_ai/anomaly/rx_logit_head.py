@@ -11,8 +11,7 @@ from typing_extensions import override
 
 from cuvis_ai.functional.affine import Affine, centred
 from cuvis_ai.functional.thresholds import above_mean
-from cuvis_ai.node.base import AffineNode, FittedNode, check_channels
-from cuvis_ai.node.base.arguments import require
+from cuvis_ai.node.base import AffineNode, FittedNode, check_channels, one_channel, require
 from cuvis_ai.stats import ChannelMoments, Sketch, Structure
 
 
@@ -49,6 +48,8 @@ class RXLogitHead(FittedNode, AffineNode):
     log_scale: Tensor
     bias: Tensor
     bias_rest: Tensor
+    structure = Structure.CHANNELWISE
+    out_channels = one_channel
 
     def __init__(
         self, init_scale: float = 1.0, init_bias: float | None = None, *, trainable: bool = True
@@ -74,11 +75,6 @@ class RXLogitHead(FittedNode, AffineNode):
 
     @property
     @override
-    def structure(self) -> Structure:
-        return Structure.CHANNELWISE
-
-    @property
-    @override
     def sketch(self) -> type[Sketch] | None:
         return ChannelMoments if self.init_bias is None else None
 
@@ -86,10 +82,6 @@ class RXLogitHead(FittedNode, AffineNode):
     def scale(self) -> Float[Tensor, " n"]:
         """Logits per unit of score."""
         return self.log_scale.exp()
-
-    @override
-    def out_channels(self, in_channels: int | None) -> int:
-        return 1
 
     @override
     def finalize(self, sketch: ChannelMoments) -> None:

@@ -8,9 +8,8 @@ from typing_extensions import override
 
 from cuvis_ai.functional.affine import Affine, centred
 from cuvis_ai.functional.thresholds import TAIL_SHARE, tail_threshold
-from cuvis_ai.node.base import AffineNode, FittedNode, check_channels
-from cuvis_ai.node.base.arguments import require
-from cuvis_ai.stats import ScoreDistribution, Sketch, Structure
+from cuvis_ai.node.base import AffineNode, FittedNode, check_channels, one_channel, require
+from cuvis_ai.stats import ScoreDistribution, Structure
 
 TAIL_END = 0.98
 """The quantile from which on scores only count as larger: there the anomalies are."""
@@ -54,6 +53,9 @@ class TailCalibrator(FittedNode, AffineNode):
     location_rest: Tensor
     rate: Tensor
     threshold: Tensor
+    sketch = ScoreDistribution
+    structure = Structure.CHANNELWISE
+    out_channels = one_channel
 
     def __init__(self, false_alarm_rate: float = 1e-3) -> None:
         require(
@@ -61,20 +63,6 @@ class TailCalibrator(FittedNode, AffineNode):
         )
         super().__init__()
         self.false_alarm_rate = false_alarm_rate
-
-    @property
-    @override
-    def structure(self) -> Structure:
-        return Structure.CHANNELWISE
-
-    @property
-    @override
-    def sketch(self) -> type[Sketch]:
-        return ScoreDistribution
-
-    @override
-    def out_channels(self, in_channels: int | None) -> int:
-        return 1
 
     @override
     def finalize(self, sketch: ScoreDistribution) -> None:

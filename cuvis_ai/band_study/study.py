@@ -115,24 +115,25 @@ class _Judge:
 
     def study(self) -> BandStudy:
         keys = [(method, k) for method in self.methods for k in self.counts]
-        needs_both = "separability" in self.methods
-        halves = [h for h, m in self.halves.items() if m.anomalous.count and m.normal.count > 1]
-        if not needs_both:
-            halves = list(HALVES)
-        chosen = {(half, *key): self._choose(self.halves[half], *key) for half in halves for key in keys}
-        channels = self.whole.channels
-        every = {(half, "all", channels): list(range(channels)) for half in halves}
-        rankings = self._rankings({**chosen, **every}) if self.whole.anomalous.count else {}
-        rows = [
-            self._row(key, self._choose(self.whole, *key), chosen, rankings.get(key, [])) for key in [*keys]
+        keys.append(("all", self.whole.channels))
+        halves = [
+            half
+            for half, moments in self.halves.items()
+            if "separability" not in self.methods or (moments.anomalous.count and moments.normal.count > 1)
         ]
-        rows = [row for method in self.methods for row in _marked([r for r in rows if r.method == method])]
-        rows.append(
-            self._row(("all", channels), list(range(channels)), every, rankings.get(("all", channels), []))
+        chosen = {(half, *key): self._choose(self.halves[half], *key) for half in halves for key in keys}
+        rankings = self._rankings(chosen) if self.whole.anomalous.count else {}
+        *of_methods, of_all = (
+            self._row(key, self._choose(self.whole, *key), chosen, rankings.get(key, [])) for key in keys
         )
+        rows = [
+            row
+            for method in self.methods
+            for row in _marked([one for one in of_methods if one.method == method])
+        ]
         nm = self.scenes[0].wavelengths
         return BandStudy(
-            rows=tuple(rows),
+            rows=(*rows, of_all),
             moments=self.whole,
             kept=tuple(int(i) for i in self.scenes[0].bands.kept),
             wavelengths=None if nm is None else tuple(nm),
@@ -142,6 +143,8 @@ class _Judge:
         if method == "separability":
             normal, anomalous = moments.both("study_bands")
             return separating_bands(normal.covariance(), anomalous.mean - normal.mean, k)
+        if method == "all":
+            return list(range(k))
         if method == "uniform":
             nm = self.scenes[0].wavelengths
             return even_bands(torch.tensor(nm or list(range(moments.channels)), dtype=torch.float64), k)

@@ -6,14 +6,19 @@ seconds.
 """
 
 import ast
+import difflib
 import importlib
 import logging
 import pkgutil
+import re
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
+
+from typing_extensions import override
 
 from cuvis_ai import __version__
 from cuvis_ai.errors import (
@@ -65,10 +70,27 @@ def commands() -> dict[str, str]:
     return found
 
 
+class _BriefParser(ArgumentParser):
+    """A parser whose errors are two lines: what is wrong, and where help is; not the usage of all options."""
+
+    @override
+    def error(self, message: str) -> NoReturn:
+        mistyped = re.search(r"unrecognized arguments: (--[^\s=]+)", message)
+        near = (
+            difflib.get_close_matches(mistyped[1], self._option_string_actions, n=1, cutoff=0.7)
+            if mistyped
+            else []
+        )
+        advice = f". Did you mean {near[0]}?" if near else ""
+        self.exit(
+            2, escaped(f"{self.prog}: error: {message}{advice}\n{self.prog} --help lists the options.\n")
+        )
+
+
 def parser_of(command: str) -> ArgumentParser:
     """Return a parser whose help is the docstring of the command's `run`."""
     description, _, example = commands()[command].partition("\n\n")
-    return ArgumentParser(
+    return _BriefParser(
         prog=f"cuvis-ai {command}",
         description=description,
         epilog=example,

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
@@ -18,7 +18,7 @@ from cuvis_ai.cli.environment import resolved, texts_withheld, without_environme
 from cuvis_ai.cli.output_folder import OutputFolder
 from cuvis_ai.errors import escaped
 from cuvis_ai.execution.batch_gate import with_cube
-from cuvis_ai.node.base.abilities import Projects
+from cuvis_ai.node.base import Projects
 from cuvis_ai.pipeline.build import build
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.training.config import TrainingConfig
@@ -26,9 +26,6 @@ from cuvis_ai.training.engine.resume import find_checkpoint
 from cuvis_ai.training.monitors.protocol import Locatable, Monitor
 from cuvis_ai.training.monitors.records import readable
 from cuvis_ai.training.visualizations.drawing.composite import draw_overview
-
-if TYPE_CHECKING:
-    from lightning.pytorch import Trainer
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +84,7 @@ def _trained(
 ) -> Finished:
     with logging_redirect_tqdm():
         trainer = graph.train(datamodule, training, ckpt_path=checkpoint)
-    values = _values(trainer)
+    values = {name: float(value) for name, value in trainer.callback_metrics.items()}
     if trainer.is_global_zero:
         _print_values(graph.name, values, trained=training.trainer.max_epochs > 0)
         graph.save_to_file(folder.graph)
@@ -101,10 +98,6 @@ def _watched(training: TrainingConfig, values: Mapping[str, float]) -> float | N
     monitors = [getattr(callback, "monitor", None) for callback in training.trainer.callbacks]
     names = [*filter(None, monitors), "val/loss/total", "train/loss/total"]
     return next((values[name] for name in names if name in values), None)
-
-
-def _values(trainer: "Trainer") -> dict[str, float]:
-    return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
 def _print_values(title: str, end: Mapping[str, float], *, trained: bool) -> None:

@@ -7,7 +7,7 @@ path of data, without which the record would not say what was trained on.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -34,45 +34,14 @@ def resolved(config: DictConfig) -> dict[str, Any]:
 
 def without_environment(config: DictConfig) -> dict[str, Any]:
     """Return a configuration as plain values, environment variables as expressions but for paths of data."""
-    return cast("dict[str, Any]", _written(resolved(config), _with_expressions(config), ()))
+    values = resolved(config)
+    with _environment_as_expressions():
+        return cast("dict[str, Any]", _written(values, config, None, ()))
 
 
 def texts_withheld(config: DictConfig) -> dict[str, str]:
     """Return the texts that come from the environment, and what is to be written for each."""
     return dict(_pairs(resolved(config), without_environment(config)))
-
-
-class _Leaf(NamedTuple):
-    """A value that is neither mapping nor list."""
-
-    expressed: Any
-    """With expressions for environment variables."""
-    raw: Any
-    """As it was written."""
-
-
-def _with_expressions(config: DictConfig) -> Any:
-    """Return a configuration as nested mappings and lists of `_Leaf`."""
-    with _environment_as_expressions():
-        return _leaves(config, OmegaConf.to_container(config, resolve=False))
-
-
-def _leaves(node: Any, raw: Any) -> Any:
-    if isinstance(raw, dict):
-        return {key: _item(node, key, below) for key, below in raw.items()}
-    return [_item(node, i, below) for i, below in enumerate(raw)]
-
-
-def _item(node: Any, key: Any, raw: Any) -> Any:
-    try:
-        value = node[key]
-    except (
-        OmegaConfBaseException,
-        ValueError,
-        TypeError,
-    ):  # a resolver that can do nothing with an expression
-        return _Leaf(None, raw)
-    return _leaves(value, OmegaConf.to_container(value)) if OmegaConf.is_config(value) else _Leaf(value, raw)
 
 
 @contextmanager
@@ -87,14 +56,33 @@ def _environment_as_expressions() -> Iterator[None]:
         OmegaConf.register_new_resolver(_RESOLVER, oc.env, replace=True)
 
 
-def _written(value: Any, leaves: Any, place: tuple[str, ...]) -> Any:
-    """Return values, but what was written for them where they come from the environment and are no data."""
-    if isinstance(value, dict) and isinstance(leaves, dict):
-        return {key: _written(value[key], leaves[key], (*place, str(key))) for key in value}
-    if isinstance(value, list) and isinstance(leaves, list):
-        return [_written(a, b, place) for a, b in zip(value, leaves, strict=True)]
+def _written(value: Any, expressed: Any, raw: Any, place: tuple[str, ...]) -> Any:
+    """Return values, but what was written for them where they come from the environment and are no data.
+
+    Args:
+        value: with environment variables put in.
+        expressed: the same with expressions for them; a part of the configuration, if it is nested.
+        raw: as it was written.
+        place: the keys that lead to it.
+    """
+    if OmegaConf.is_config(expressed):
+        written: Any = OmegaConf.to_container(expressed, resolve=False)
+        if isinstance(value, dict):
+            return {k: _written(v, _at(expressed, k), written[k], (*place, str(k))) for k, v in value.items()}
+        return [_written(v, _at(expressed, i), written[i], place) for i, v in enumerate(value)]
     is_data = place[:1] == (_DATA,) and isinstance(value, str) and _exists(value)
-    return value if is_data or value == leaves.expressed else leaves.raw
+    return value if is_data or value == expressed else raw
+
+
+def _at(node: Any, key: Any) -> Any:
+    try:
+        return node[key]
+    except (
+        OmegaConfBaseException,
+        ValueError,
+        TypeError,
+    ):  # of a resolver that takes no expression
+        return None
 
 
 def _exists(path: str) -> bool:

@@ -13,7 +13,8 @@ from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.core_plugins import basic_launcher
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core import utils as hydra_jobs
-from hydra.errors import HydraException
+from hydra.core.object_type import ObjectType
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 from typing_extensions import override
@@ -88,6 +89,28 @@ def _mistyped(err: Exception) -> str | None:
     return f"configuration: expected a key that it has, got `{where}`. {advice}"
 
 
+def _no_such_configuration(err: MissingConfigException, main: str, mains: list[str]) -> str:
+    """The message on a configuration that no folder holds; Hydra would list its search path.
+
+    Args:
+        err: names it.
+        main: the one that the command asks for.
+        mains: those that there are.
+    """
+    asked = err.missing_cfg_file or main
+    group, _, choice = asked.rpartition("/")
+    what, name, known = (
+        ("--config-name", main, mains) if asked == main else (group, choice, err.options or [])
+    )
+    known = [one for one in known if not one.startswith("_")]  # Hydra's own and those of a group
+    near = difflib.get_close_matches(name, known, n=1)
+    advice = f"Did you mean `{near[0]}`? " if near else f"There are {', '.join(known)}. " if known else ""
+    return (
+        f"{what}: expected a configuration, got `{name}`. {advice}`cuvis-ai train --list` names the shipped "
+        "ones; --config-dir is a folder of yours."
+    )
+
+
 class _SmallFiles(FileConfigSource):
     """A folder of configurations, none of which is large, or grows large."""
 
@@ -140,6 +163,9 @@ class GuardedLoader(ConfigLoaderImpl):
         except RecursionError as err:
             raise ConfigError(f"{config_name}: expected a configuration, got one nested too deep.") from err
         except Exception as err:  # Hydra and YAML end in whatever error a file leads them to
+            if isinstance(err, MissingConfigException):
+                mains = self.repository.get_group_options("", results_filter=ObjectType.CONFIG)
+                raise ConfigError(_no_such_configuration(err, config_name, mains)) from err
             if mistyped := _mistyped(err):
                 raise ConfigError(mistyped) from err
             cause = f" {err.__cause__}" if err.__cause__ else ""

@@ -23,9 +23,13 @@ def add_scene_arguments(parser: ArgumentParser, before: str = "") -> None:
     )
     parser.add_argument("--axes", help='order of the axes of arrays, such as "chw"')
     parser.add_argument("--no-data", type=float, help="value that stands for no data")
+    parser.add_argument(
+        "--scaled", action=BooleanOptionalAction, default=None,
+        help="apply the scale factors that files declare (default: as the graph was trained)",
+    )  # fmt: skip
     parser.add_argument("--saturation", type=float, help="level from which on a band is saturated")
     parser.add_argument(
-        "--bad-bands", type=_numbers, metavar="N,N,…", help="bands to leave out, counted from 0"
+        "--bad-bands", type=numbers, metavar="N,N,…", help="bands to leave out, counted from 0"
     )
 
 
@@ -67,19 +71,27 @@ def _with_its_formats(package: str) -> str:
     return package
 
 
-def add_output_arguments(parser: ArgumentParser) -> None:
-    """Add what is written of each scene, and how a run goes on where one stood."""
+def add_output_arguments(parser: ArgumentParser, *, found: bool = False) -> None:
+    """Add what is written of each scene, and how a run goes on where one stood.
+
+    Args:
+        parser: takes them.
+        found: whether masks and detections are written unless the user says otherwise.
+    """
+    default = f"(default: {'yes' if found else 'no'})"
     parser.add_argument("--format", choices=sorted(WRITERS), default="envi", help="of maps (default: envi)")
     parser.add_argument(
-        "--mask", action=BooleanOptionalAction, default=False, help="write 1 above the threshold, else 0"
-    )
-    parser.add_argument(
-        "--detections", action=BooleanOptionalAction, default=False,
-        help="write connected detections as GeoJSON and CSV",
+        "--mask", action=BooleanOptionalAction, default=found,
+        help=f"write 1 above the threshold, else 0 {default}",
     )  # fmt: skip
     parser.add_argument(
-        "--picture", action=BooleanOptionalAction, default=True, help="draw each scene with its scores"
-    )
+        "--detections", action=BooleanOptionalAction, default=found,
+        help=f"write connected detections as GeoJSON and CSV {default}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--picture", action=BooleanOptionalAction, default=True,
+        help="draw each scene with its scores (default: yes)",
+    )  # fmt: skip
     parser.add_argument("--threshold", type=float, help="in place of the graph's stored threshold")
     parser.add_argument(
         "--false-alarm-rate",
@@ -101,5 +113,6 @@ def share(text: str) -> tuple[int, int]:
     return int(i), int(n)
 
 
-def _numbers(text: str) -> list[int]:
+def numbers(text: str) -> list[int]:
+    """Return "i,j,…" as numbers."""
     return [int(number) for number in text.split(",") if number.strip()]

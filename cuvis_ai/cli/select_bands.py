@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from rich import box
@@ -10,7 +11,7 @@ from rich.table import Table
 
 from cuvis_ai.band_study import BandStudy, StudyRow, chosen_detector, study_bands
 from cuvis_ai.cli.command_line import parser_of
-from cuvis_ai.cli.scene_arguments import add_allow, add_scene_arguments
+from cuvis_ai.cli.scene_arguments import add_allow, add_scene_arguments, add_truth_arguments, numbers
 from cuvis_ai.pipeline.scene_masks import MaskOptions
 
 
@@ -32,18 +33,13 @@ def run(arguments: Sequence[str]) -> None:
     add_scene_arguments(parser)
     add_allow(parser)
     parser.add_argument(
-        "--k", type=_counts, default=[5, 10, 15, 30], metavar="N,N,…", help="numbers of bands"
+        "--k", type=numbers, default=[5, 10, 15, 30], metavar="N,N,…", help="numbers of bands"
     )
     parser.add_argument(
         "--methods", type=_names, metavar="NAME,…", help="separability, explained, uniform, variance"
     )
     parser.add_argument("--mask", type=Path, help="file of the mask, for one scene")
-    parser.add_argument("--masks", type=Path, help="folder of masks that are called as the scenes are")
-    parser.add_argument("--mask-key", help="the mask's array in a file of several, also the scene's own")
-    parser.add_argument(
-        "--anomaly-label", type=float, action="append", default=[], dest="anomaly_labels",
-        help="value of masks that means an anomaly (default: all but 0); repeatable",
-    )  # fmt: skip
+    add_truth_arguments(parser)
     parser.add_argument("--out", type=Path, help="folder for bands.csv and bands.png")
     parser.add_argument(
         "--save", type=Path, help="zip for RX on the marked bands, which `cuvis-ai predict` reads alone"
@@ -52,7 +48,7 @@ def run(arguments: Sequence[str]) -> None:
     del chosen["allow"]  # its formats are known by now
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     out, save = chosen.pop("out", None), chosen.pop("save", None)
-    truth = {key: chosen.pop(key) for key in ("mask", "masks", "mask_key", "anomaly_labels") if key in chosen}
+    truth = {one.name: chosen.pop(one.name) for one in fields(MaskOptions) if one.name in chosen}
     masks = MaskOptions(**truth) if any(truth.values()) else None
     study = study_bands(chosen.pop("scenes"), chosen.pop("k"), masks=masks, **chosen)
     console = Console()
@@ -99,10 +95,6 @@ def _with_error(value: float | None, error: float | None) -> str:
     if value is None:
         return ""
     return f"{value:.3f}" + ("" if error is None else f" ±{error:.3f}")
-
-
-def _counts(text: str) -> list[int]:
-    return [int(one) for one in text.split(",") if one.strip()]
 
 
 def _names(text: str) -> list[str]:

@@ -12,6 +12,7 @@ from cuvis_ai.data.sources.axes import axis_letter
 from cuvis_ai.data.sources.contents import Array, CubeContents
 from cuvis_ai.data.sources.member_contents import cube_contents
 from cuvis_ai.data.sources.members import Member, MemberSource, is_numeric
+from cuvis_ai.data.sources.scaling import Scaling
 from cuvis_ai.errors import CubeFormatError
 
 _LIMITS = ("valid_min", "valid_max", "valid_range")
@@ -40,7 +41,7 @@ def array_contents(array: npt.NDArray[Any]) -> CubeContents:
         array = np.ma.filled(array.astype(np.promote_types(array.dtype, np.float32)), np.nan)
     h, w, c = array.shape
     source = MemberSource(load=_boxes_of(array), shape=(h, w, c), declared=array.dtype)
-    return CubeContents(source=source, axes="hwc")
+    return CubeContents(source=source, axes="hwc", scaling=Scaling(known=False))
 
 
 def data_array_contents(array: Any) -> CubeContents:

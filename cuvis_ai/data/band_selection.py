@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from cuvis_ai.data.cube import Cube
 from cuvis_ai.data.options import ReadingOptions
 from cuvis_ai.data.sources.number_list import listed
+from cuvis_ai.data.sources.read_scale import ReadScale
 from cuvis_ai.data.sources.scaling import Scaling
 from cuvis_ai.errors import ConfigError, CubeFormatError
 
@@ -85,7 +86,7 @@ class BandSelection:
             reference=str(cube.path),
             by_header=bad_bands is None,
             scaling=cube.scaling,
-            scaled=reading.scaled,
+            scaled=bool(reading.scaled),
         )
 
     def without(self, bands: NDArray[np.int64]) -> Self:
@@ -94,6 +95,11 @@ class BandSelection:
         wavelengths = None if self.wavelengths is None else self.wavelengths[keep]
         dropped = tuple(int(band) for band in bands)
         return replace(self, kept=self.kept[keep], wavelengths=wavelengths, without_data=dropped)
+
+    @property
+    def scale(self) -> ReadScale:
+        """What the numbers of the kept bands stand for, as they are read."""
+        return ReadScale(declared=self.scaling.of_bands(self.kept.tolist()), applied=self.scaled)
 
     @property
     def selector(self) -> NDArray[np.int64] | slice:
@@ -122,14 +128,10 @@ class BandSelection:
                     f"{cube.wavelengths[band]:g} nm instead of {self.file_wavelengths[band]:g} nm. "
                     "Keep cubes of one spectral axis in a data set."
                 )
-        units = {cube.scaling.unit, self.scaling.unit} - {None}
-        if len(units) > 1 or not (self.scaled or cube.scaling.equals(self.scaling)):
-            advice = (
-                "Convert one of them" if len(units) > 1 else "Pass `scaled=True` to apply what each declares"
-            )
+        if remedy := cube.scaling.unlike(self.scaling, applied=self.scaled):
             raise CubeFormatError(
                 f"{cube.path}: expected numbers of the scale of {self.reference}, {self.scaling}, got "
-                f"{cube.scaling}. {advice}."
+                f"{cube.scaling}. {remedy}."
             )
         if self.by_header and cube.bad_bands is not None:
             flagged = self.kept[cube.bad_bands[self.kept]]

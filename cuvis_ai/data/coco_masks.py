@@ -155,7 +155,7 @@ class CocoMasks:
 
     def _image_id(self, image: Id) -> Id:
         """Return the id of an image given by id or file name; the fullest match that is unique counts."""
-        found = [number for number in self._images if number == image]
+        found = [image] if image in self._images else []
         for part in (str, lambda name: PurePosixPath(name).name, lambda name: PurePosixPath(name).stem):
             if not found and isinstance(image, str):
                 wanted = part(image.replace("\\", "/"))

@@ -84,7 +84,8 @@ class Cube:
         """Return the cube in memory as a DataArray with dimensions y, x and band.
 
         Values are those of the file, not scaled; coordinates along `band` are `wavelength` in nm and
-        `good_band`, where the file has them; the no-data value stands in `encoding["_FillValue"]`.
+        `good_band`, where the file has them; the no-data value stands in `encoding["_FillValue"]`, one scale
+        factor of all bands and the unit in `attrs`.
 
         Raises:
             MissingExtraError: xarray is not installed.
@@ -98,6 +99,10 @@ class Cube:
         array: DataArray = xarray.DataArray(
             np.asarray(self.values), dims=("y", "x", "band"), coords=coordinates, name=self.path.stem
         )
+        if self.scaling.converts and len({*self.scaling.gain}) == len({*self.scaling.offset}) == 1:
+            array.attrs |= {"scale_factor": self.scaling.gain[0], "add_offset": self.scaling.offset[0]}
+        if self.scaling.unit is not None:
+            array.attrs["units"] = self.scaling.unit
         with np.errstate(all="ignore"):
             no_data = [np.asarray(value).astype(self.dtype)[()] for value in self.validity.no_data]
         if held := [a for a, b in zip(no_data, self.validity.no_data, strict=True) if a == b or b != b]:
@@ -149,12 +154,19 @@ def read_cube(
     return cube
 
 
+_REMEDY = "; {0} left out. Correct the file, or pass {0}="
+_REMEDIES = {
+    "axes": ", or pass axes=",
+    "scaled": "; left out, numbers stay as they are stored. Correct the file",
+    "map info": "; left out. Correct the file",
+}
+
+
 def log_doubts(cube: Cube, overruled: Collection[str] = ()) -> None:
     """Log what was assumed about a cube, or left out as faulty, but for what the user's options overrule."""
     for option, doubt in cube.doubts.items():
         if option not in overruled:
-            left_out = "" if option == "axes" else f"; {option} left out. Correct the file"
-            _log.warning("%s: %s%s, or pass %s=.", cube.path, doubt, left_out, option)
+            _log.warning("%s: %s%s.", cube.path, doubt, _REMEDIES.get(option, _REMEDY.format(option)))
 
 
 def open_cube(

@@ -12,6 +12,7 @@ from cuvis_ai.data.loading.collate import Sample, collate_cubes
 from cuvis_ai.data.loading.pixels import Window, read_window, why_invalid
 from cuvis_ai.data.opened_cube import opened
 from cuvis_ai.data.options import ReadingOptions, SceneArguments, refuse
+from cuvis_ai.data.sources.scaling import Scaling
 from cuvis_ai.errors import ConfigError, CubeFormatError
 from cuvis_ai.paths import StrPath
 from cuvis_ai.plain_types import argument_misfits
@@ -26,7 +27,7 @@ def read_batch(
     key: str | None = None,
     **options: Unpack[SceneArguments],
 ) -> Batch:
-    """Return a whole cube as a batch of one: `cube` (1, c, h, w), `valid`, `wavelengths`, `name`.
+    """Return a whole cube as a batch of one: `cube` (1, c, h, w), `valid`, `wavelengths`, `name`, `scale`.
 
     Bad bands are dropped, and pixels without data are not `valid`, as in the data modules.
 
@@ -56,7 +57,11 @@ def read_batch(
     reading = ReadingOptions(**plain)
     refuse("read_batch", reading.problems())
     cube = opened(source, reading, key)
-    return cube_batch(cube, BandSelection.of(cube, reading), reading)
+    bands = BandSelection.of(cube, reading)
+    batch = cube_batch(cube, bands, reading)
+    if bands.scaling.known and bands.scaling != Scaling():
+        batch["scale"] = [bands.scale.text]
+    return batch
 
 
 def cube_batch(cube: Cube, bands: BandSelection, reading: ReadingOptions) -> Batch:

@@ -24,6 +24,7 @@ from cuvis_ai.data.loading.pixels import Window, bands_without_data
 from cuvis_ai.data.loading.sampler import EpochSampler, rank_and_world_size
 from cuvis_ai.data.options import CubeArguments, flat_signature, split_options
 from cuvis_ai.data.sources.number_list import listed
+from cuvis_ai.data.sources.read_scale import ReadScale
 from cuvis_ai.data.split_facts import Anomalies, facts_of
 from cuvis_ai.errors import ConfigError, CubeFormatError
 from cuvis_ai.plain_types import check_arguments
@@ -47,8 +48,8 @@ class CubeDataModule(LightningDataModule, ABC):
     """Serve batches of cubes for training, validation, test and prediction.
 
     A subclass says which items its splits hold (`find_items`); reading, conversion to float32, band
-    selection, `valid`, batching, order and sharding are here. Values are never scaled. `setup` may be
-    called by a Trainer or by hand, any number of times. Prediction goes over all items, in the order
+    selection, `valid`, batching, order and sharding are here. `setup` may be called by a Trainer or by
+    hand, any number of times. Prediction goes over all items, in the order
     train, val, test; a split without items has no loader.
 
     Args:
@@ -201,6 +202,11 @@ class CubeDataModule(LightningDataModule, ABC):
     def wavelengths(self) -> NDArray[np.float64] | None:
         """Centres of the kept bands in nm; None where the files have none."""
         return self._dataset("predict").bands.wavelengths
+
+    @property
+    def scale(self) -> ReadScale:
+        """What the numbers of the batches stand for."""
+        return self._dataset("predict").bands.scale
 
     @property
     def skipped(self) -> list[str]:

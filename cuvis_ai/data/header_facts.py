@@ -65,11 +65,10 @@ def header_facts(cube: "Described") -> Iterator[tuple[str, str]]:
     limits = (cube.validity.least, cube.validity.most)
     if limits != (None, None):
         yield "measurements", " to ".join("any" if limit is None else f"{limit:g}" for limit in limits)
-    gain, offset, unit = cube.scaling.gain, cube.scaling.offset, cube.scaling.unit
-    if set(gain) != {1.0} or set(offset) != {0.0}:
-        yield "scale", f"{listed(gain)} · stored + {listed(offset)}"
-    if unit is not None:
-        yield "unit", unit
+    if cube.scaling.converts:
+        yield "scale", f"{listed(cube.scaling.gain)} · stored + {listed(cube.scaling.offset)}"
+    if cube.scaling.unit is not None:
+        yield "unit", cube.scaling.unit
     yield from _place(cube.georeference, cube.shape)
     for option, doubt in cube.doubts.items():
         yield f"doubtful ({option})", doubt

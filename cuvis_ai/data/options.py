@@ -24,7 +24,7 @@ class PixelArguments(TypedDict, total=False):
     bad_bands: Sequence[int] | None
     no_data: float | None
     saturation: float | None
-    scaled: bool
+    scaled: bool | None
 
 
 class SharedArguments(PixelArguments, total=False):
@@ -90,9 +90,9 @@ class ReadingOptions:
     """Value that stands for "no data" in any kept band (0: in all of them), in place of the files' own."""
     saturation: float | None = None
     """Level, in stored numbers, from which on a band counts as saturated; None: never."""
-    scaled: bool = False
-    """Apply the scale factors and offsets that the files declare; without it, files whose differ are refused.
-    A graph trained so is given `read_batch(…, scaled=True)`."""
+    scaled: bool | None = None
+    """Apply the scale factors and offsets that the files declare; False: take the stored numbers, and refuse
+    files whose factors differ. None: a graph reads as it was trained, everything else as with False."""
     on_error: OnError = "raise"
     """"raise", or "skip": a cube that cannot be read counts as one without a valid pixel and is logged."""
 
@@ -112,6 +112,7 @@ class ReadingOptions:
             f"`bad_bands` counted from 0, got {negative[:3]}": bool(negative),
             f"`wavelengths` in nm, finite and above 0, got {no_centre[:3]}": bool(no_centre),
             f"`saturation` as a number, got {self.saturation}": self.saturation != self.saturation,
+            f"`scaled` as True, False or None, got {self.scaled!r}": self.scaled not in (None, True, False),
             f'`on_error` "raise" or "skip", got {self.on_error!r}': self.on_error not in get_args(OnError),
         }
 

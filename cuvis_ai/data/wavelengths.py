@@ -60,7 +60,7 @@ def nanometres(values: Sequence[float], units: str | None, where: str) -> Nanome
         where: the file, for messages.
 
     Raises:
-        CubeFormatError: a value is not finite in nm.
+        CubeFormatError: a value is not finite in nm or below 0, or none is above 0.
 
     Example:
         >>> nanometres([0.4, 2.5], "Micrometers", "scene.hdr")
@@ -84,9 +84,11 @@ def nanometres(values: Sequence[float], units: str | None, where: str) -> Nanome
         convert = _times(factor)
     with np.errstate(divide="ignore"):
         centres = convert(centres)
-    if not np.isfinite(centres).all():
-        band = int(np.flatnonzero(~np.isfinite(centres))[0])
+    usable = np.isfinite(centres) & (centres >= 0)
+    if not (usable.all() and (centres > 0).any()):  # PRISMA has 0 at bands that are not used
+        band = int(usable.argmin())
         raise CubeFormatError(
-            f"{where}: expected finite wavelengths, got {values[band]} {units or ''} at band {band}."
+            f"{where}: expected finite wavelengths from 0 on, not all 0, got {values[band]} {units or ''} at "
+            f"band {band}."
         )
     return centres

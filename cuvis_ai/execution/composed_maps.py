@@ -18,10 +18,10 @@ from cuvis_ai.node.base import (
     AffineNode,
     Node,
     check_channels,
+    follower,
     has_pointwise,
     require_fitted,
 )
-from cuvis_ai.node.base.abilities import follower
 from cuvis_ai.stats import Structure
 from cuvis_ai.types import CUBE, SOURCE, CubeTensor, Point
 

@@ -1,13 +1,13 @@
 """Which channels of the cube a graph needs, and the same graph on these alone."""
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from cuvis_ai.execution.execution import Execution
-from cuvis_ai.node.base import AffineNode, Node, freeze, has_pointwise
-from cuvis_ai.node.base.selection import Selection
+from cuvis_ai.node.base import AffineNode, Node, Selection, freeze, has_pointwise
 from cuvis_ai.stats import Structure
 
 SPECTRAL = frozenset("cmp")
@@ -20,13 +20,8 @@ def needed_channels(execution: Execution) -> list[int] | None:
     Those of hard choices of bands, with channelwise nodes before them: whatever else reads the cube, directly
     or through such nodes, mixes its bands or hands them on, and needs all.
     """
-    found: set[int] = set()
-    for root in execution.topology.roots():
-        needed = _needed_by(execution, root)
-        if needed is None:
-            return None
-        found.update(needed)
-    return sorted(found) or None
+    needed = _union([_needed_by(execution, root) for root in execution.topology.roots()])
+    return sorted(needed or ()) or None
 
 
 def _needed_by(execution: Execution, name: str) -> set[int] | None:
@@ -37,15 +32,14 @@ def _needed_by(execution: Execution, name: str) -> set[int] | None:
     children = execution.topology.children(name)
     if not (children and _is_sliceable(node)):
         return None
-    found: set[int] = set()
-    for child in children:
-        needed = None
-        if len(execution.input_of(child)) == 1:
-            needed = _needed_by(execution, child)
-        if needed is None:
-            return None
-        found |= needed
-    return found
+    alone = [child for child in children if len(execution.input_of(child)) == 1]
+    return _union([_needed_by(execution, child) for child in alone]) if alone == children else None
+
+
+def _union(parts: Sequence[set[int] | None]) -> set[int] | None:
+    """Return all channels of the parts; None where one part needs all."""
+    known = [part for part in parts if part is not None]
+    return set().union(*known) if len(known) == len(parts) else None
 
 
 def channels_read(execution: Execution) -> int | None:

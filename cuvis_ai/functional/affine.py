@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cuvis_ai.functional.product import TILE_PIXELS, Pointwise, line_product, lines_round_alike, product
+from cuvis_ai.functional.product import TILE_PIXELS, Pointwise, line_product, product, rounds_alike_in_lines
 from cuvis_ai.types import CubeTensor, MappedCube, PixelMatrix
 
 
@@ -122,7 +122,7 @@ class Affine:
         lines = pixel_lines(cube)
         if lines is None or lines.shape[2] < TILE_PIXELS:
             return None
-        return lines if lines_round_alike(*self.weight.shape, cube.dtype) else None
+        return lines if rounds_alike_in_lines(self.weight) else None
 
 
 def centred(

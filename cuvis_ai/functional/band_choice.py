@@ -38,10 +38,9 @@ def separating_bands(
         >>> separating_bands(variances, torch.tensor([0.0, 3.0, 1.0, 2.0], dtype=torch.float64), 2)
         [1, 3]
     """
-    deviation = _deviation(covariance)
-    start = covariance / torch.outer(deviation, deviation)
+    start = correlations(covariance)
     start = start + eps * torch.diag(start.diagonal())
-    apart = difference / deviation
+    apart = difference / _deviation(covariance)
     left, r, chosen = start.diagonal().clone(), apart.clone(), list[int]()
     steps = start.new_zeros(k, len(start))  # R less their products is what is left
     for n in range(k):
@@ -85,8 +84,7 @@ def explaining_bands(covariance: Float[Tensor, "c c"], k: int) -> list[int]:
         >>> explaining_bands(torch.cov(spectra.double().T), 2)  # bands 0 and 1 are copies
         [0, 2]
     """
-    deviation = _deviation(covariance)
-    left = covariance / torch.outer(deviation, deviation)
+    left = correlations(covariance)
     start, chosen = left.diagonal().clone(), list[int]()
     for _ in range(k):
         j = _best(torch.linalg.vector_norm(left, dim=0).square(), left.diagonal(), start, chosen, k)
@@ -103,7 +101,7 @@ def varying_bands(covariance: Float[Tensor, "c c"], k: int) -> list[int]:
         >>> varying_bands(torch.diag(torch.tensor([1.0, 9.0, 4.0])), 2)
         [1, 2]
     """
-    return torch.sort(covariance.diagonal(), descending=True, stable=True).indices[:k].tolist()
+    return falling(covariance.diagonal())[:k].tolist()
 
 
 def even_bands(positions: Float[Tensor, " c"], k: int) -> list[int]:
@@ -130,8 +128,7 @@ def explained_share(covariance: Float[Tensor, "c c"], chosen: list[int]) -> floa
         >>> explained_share(copies, [0]), explained_share(torch.eye(3, dtype=torch.float64), [0])
         (1.0, 0.0)
     """
-    deviation = _deviation(covariance)
-    correlation = covariance / torch.outer(deviation, deviation)
+    correlation = correlations(covariance)
     varies = (correlation.diagonal() > 0).tolist()
     others = [band for band, v in enumerate(varies) if v and band not in set(chosen)]
     if not others:

@@ -37,7 +37,8 @@ def gaussian_mean(cube: CubeTensor, valid: PixelMask | None, sigma: float) -> Cu
         ... ).item()
         3.0
     """
-    return _window_mean(cube, valid, [_gaussian(distance, sigma) for distance in range(-2, 3)])
+    taps = [math.exp(-(distance**2) / (2 * sigma**2)) for distance in range(-2, 3)]
+    return _window_sum(_framed(cube, valid, 2), taps) * _inverse_weight(cube, valid, taps)
 
 
 def log_mean(cube: CubeTensor, valid: PixelMask | None, sigma: float) -> CubeTensor:
@@ -171,15 +172,6 @@ def _less_products(image: Tensor, left: Sequence[Tensor], right: Sequence[Tensor
     for a, b in zip(left, right, strict=True):
         image = torch.addcmul(image, a, b, value=-1)
     return image
-
-
-def _gaussian(distance: int, sigma: float) -> float:
-    return math.exp(-(distance**2) / (2 * sigma**2))
-
-
-def _window_mean(cube: CubeTensor, valid: PixelMask | None, taps: Sequence[float]) -> CubeTensor:
-    """Return Σ t x / Σ t over the valid pixels of a square window, weights t tᵀ; 0 where there are none."""
-    return _window_sum(_framed(cube, valid, len(taps) // 2), taps) * _inverse_weight(cube, valid, taps)
 
 
 def _framed(cube: CubeTensor, valid: PixelMask | None, radius: int) -> Tensor:

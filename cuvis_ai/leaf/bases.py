@@ -14,10 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cuvis_ai.errors import GraphError
 from cuvis_ai.leaf.reading import Observation, Read, Sketches, View
-from cuvis_ai.node.base import Node
-from cuvis_ai.node.base.arguments import require
+from cuvis_ai.node.base import Node, require
 from cuvis_ai.plain_types import check_arguments
 from cuvis_ai.stats import Sketch
 from cuvis_ai.types import PixelMask
@@ -32,6 +30,10 @@ class Leaf(nn.Module, ABC):
 
     Attributes:
         name: the leaf's name in its graph; None outside a graph.
+
+    Example:
+        >>> issubclass(Loss, Leaf), issubclass(Metric, Leaf), issubclass(Visualization, Leaf)
+        (True, True, True)
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -117,6 +119,11 @@ class CompositeLoss(Leaf):
 
     Attributes:
         child_losses: as given; once in a graph, the children's names.
+
+    Example:
+        >>> from cuvis_ai.training.losses import OrthogonalityLoss, WeightedMultiLoss
+        >>> isinstance(WeightedMultiLoss([OrthogonalityLoss()]), CompositeLoss)
+        True
     """
 
     def __init__(self, child_losses: Sequence["Loss | str"]) -> None:
@@ -249,15 +256,6 @@ class Attached(Generic[L_co]):
 
     leaf: L_co
     parent: Node
-
-
-def require_score(parent: Node, channels: int | None, leaf: Leaf) -> None:
-    """Raise a `GraphError` unless the parent's output is a single channel, as far as known."""
-    if channels not in (None, 1):
-        raise GraphError(
-            f"{leaf.label}: expected a parent with one output channel, such as RXGlobal, got {parent.label} "
-            f"with {channels}. Pass `parent=` the detector."
-        )
 
 
 def pooled(per_pixel: Float[Tensor, "b 1 h w"], valid: PixelMask | None) -> Float[Tensor, ""]:

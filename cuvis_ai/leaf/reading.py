@@ -8,8 +8,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from cuvis_ai.functional.affine import Affine
-from cuvis_ai.node.base import Node
-from cuvis_ai.node.base.abilities import Decodes
+from cuvis_ai.node.base import Decodes, Node
 from cuvis_ai.stats import Sketch, Structure
 from cuvis_ai.types import CubeTensor, PixelMask, Point
 
@@ -34,7 +33,12 @@ BATCH_KEYS = {Read.MASK: "mask", Read.LABELS: "labels"}
 
 
 class Truth(Enum):
-    """What a sketch is told about the class of each pixel, from `batch["mask"]`."""
+    """What a sketch is told about the class of each pixel, from `batch["mask"]`.
+
+    Example:
+        >>> Truth.USED.value
+        'the mask, where a batch has one'
+    """
 
     UNUSED = "nothing"
     USED = "the mask, where a batch has one"
@@ -49,6 +53,13 @@ class View:
         parent: the node that it is attached to.
         values: what it reads.
         valid: False at pixels that do not count, without data or mere context; None if all do.
+
+    Example:
+        >>> import torch
+        >>> from cuvis_ai.node.pca import TrainablePCA
+        >>> view = View(TrainablePCA(1), {Read.OUTPUT: torch.full((1, 1, 2, 2), 3.0)})
+        >>> view[Read.OUTPUT].mean().item()
+        3.0
     """
 
     parent: Node
@@ -68,6 +79,11 @@ class Observation:
         where: INPUT or OUTPUT.
         sketch: makes an empty sketch; equal observations are shared.
         truth: whether it sees which pixels are anomalies.
+
+    Example:
+        >>> from cuvis_ai.stats import Moments
+        >>> Observation(Read.INPUT, Moments).truth.value  # what the sketch is told of the classes
+        'nothing'
     """
 
     where: Read

@@ -4,7 +4,6 @@ A decoder refers to its encoder by name. The reference is resolved by the graph,
 and does not make the encoder a submodule.
 """
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -13,10 +12,8 @@ from typing_extensions import override
 
 from cuvis_ai.errors import GraphError
 from cuvis_ai.functional.affine import Affine
-from cuvis_ai.node.base import AffineNode, FittedNode, Node
-from cuvis_ai.node.base.abilities import Projects
-from cuvis_ai.node.base.arguments import require
-from cuvis_ai.stats import Moments, Sketch, Structure
+from cuvis_ai.node.base import AffineNode, FittedNode, Node, Projects, require
+from cuvis_ai.stats import Moments, Structure
 
 
 def _name_of(node: Node | str, where: str) -> str:
@@ -56,10 +53,6 @@ class PCADecoder(AffineNode):
         # In a tuple, since torch would take a bare node for a part of this one.
         self._encoder: tuple[Node, ...] = ()
 
-    def references(self) -> tuple[str, ...]:
-        """Return the encoder's name."""
-        return (self.tied_to,)
-
     def decodes(self) -> str:
         """Return the encoder's name."""
         return self.tied_to
@@ -69,9 +62,8 @@ class PCADecoder(AffineNode):
         """Whether the encoder is."""
         return bool(self._encoder) and all(encoder.fitted for encoder in self._encoder)
 
-    def bind(self, referenced: Mapping[str, Node]) -> None:
+    def bind(self, encoder: Node) -> None:
         """Receive the encoder."""
-        encoder = referenced[self.tied_to]
         if not isinstance(encoder, Projects):
             raise GraphError(
                 f"{self.label}: tied_to: expected a node with components, such as TrainablePCA, got "
@@ -124,28 +116,19 @@ class LinearDecoder(FittedNode, AffineNode):
     weight: Tensor
     center: Tensor
     bias: Tensor
+    sketch = Moments
 
     def __init__(self, encoder: Node | str, *, trainable: bool = True) -> None:
         super().__init__(trainable=trainable)
         self.encoder = _name_of(encoder, "LinearDecoder: encoder")
         self._encoder: tuple[AffineNode, ...] = ()
 
-    def references(self) -> tuple[str, ...]:
-        """Return the encoder's name."""
-        return (self.encoder,)
-
     def decodes(self) -> str:
         """Return the encoder's name."""
         return self.encoder
 
-    @property
-    @override
-    def sketch(self) -> type[Sketch]:
-        return Moments
-
-    def bind(self, referenced: Mapping[str, Node]) -> None:
+    def bind(self, encoder: Node) -> None:
         """Receive the encoder."""
-        encoder = referenced[self.encoder]
         if not isinstance(encoder, AffineNode) or encoder.structure is Structure.OPAQUE:
             raise GraphError(
                 f"{self.label}: encoder: expected a node with an affine form, got {encoder.label}."

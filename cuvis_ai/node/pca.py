@@ -12,10 +12,8 @@ from typing_extensions import override
 from cuvis_ai.errors import GraphError
 from cuvis_ai.functional.affine import Affine, centred
 from cuvis_ai.functional.eigen import principal_components, rank_of
-from cuvis_ai.node.base import AffineNode, FittedNode, require_fitted
-from cuvis_ai.node.base.abilities import Projection
-from cuvis_ai.node.base.arguments import is_whole, require
-from cuvis_ai.stats import Moments, Sketch
+from cuvis_ai.node.base import AffineNode, FittedNode, Projection, require, require_fitted
+from cuvis_ai.stats import Moments
 
 
 class TrainablePCA(FittedNode, AffineNode):
@@ -72,6 +70,7 @@ class TrainablePCA(FittedNode, AffineNode):
     mean_rest: Tensor
     explained_variance: Tensor
     total_variance: Tensor
+    sketch = Moments
 
     def __init__(
         self,
@@ -83,23 +82,14 @@ class TrainablePCA(FittedNode, AffineNode):
         orthogonal: Literal["soft", "hard"] = "soft",
         at_most: bool = False,
     ) -> None:
-        require(
-            is_whole(n_components) and n_components >= 1,
-            "TrainablePCA: n_components", "a whole number, 1 or more", n_components,
-        )  # fmt: skip
+        require(n_components >= 1, "TrainablePCA: n_components", "a whole number, 1 or more", n_components)
         require(eps >= 0, "TrainablePCA: eps", "0 or more", eps)
-        require(orthogonal in ("soft", "hard"), "TrainablePCA: orthogonal", "'soft' or 'hard'", orthogonal)
         super().__init__(trainable=trainable)
         self.n_components = n_components
         self.at_most = at_most
         self.whiten = whiten
         self.eps = eps
         self.orthogonal = orthogonal
-
-    @property
-    @override
-    def sketch(self) -> type[Sketch]:
-        return Moments
 
     @property
     def explained_variance_ratio(self) -> Float[Tensor, " k"]:

@@ -1,8 +1,8 @@
 """The choice of k bands, from moments and by gradients."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, get_args
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -17,10 +17,8 @@ from cuvis_ai.functional.band_choice import (
     varying_bands,
 )
 from cuvis_ai.functional.band_starts import starting_logits
-from cuvis_ai.functional.split_precision import joined, split
-from cuvis_ai.node.base import check_channels, freeze
-from cuvis_ai.node.base.arguments import is_whole, require
-from cuvis_ai.node.base.selection import Selection
+from cuvis_ai.functional.split_precision import split
+from cuvis_ai.node.base import Selection, check_channels, freeze, require
 from cuvis_ai.node.base.state import allocate
 from cuvis_ai.stats import Moments, MomentsByClass, Sketch
 
@@ -100,10 +98,9 @@ class SoftChannelSelector(Selection):
         eps: float = 1e-6,
         prior: Mapping[Any, float] | None = None,
     ) -> None:
-        decay, starts = temperature_decay, get_args(Start)
+        decay = temperature_decay
         for name, holds, expected, got in (
-            ("n_select", is_whole(n_select) and n_select >= 1, "a whole number, 1 or more", n_select),
-            ("init_method", init_method in starts, f"one of {', '.join(starts)}", init_method),
+            ("n_select", n_select >= 1, "a whole number, 1 or more", n_select),
             ("temperature_min", temperature_min > 0, "above 0", temperature_min),
             ("temperature_init", temperature_init >= temperature_min, "T_min or more", temperature_init),
             ("temperature_decay", decay is None or 0 < decay <= 1, "a number in (0, 1], or None", decay),
@@ -138,14 +135,6 @@ class SoftChannelSelector(Selection):
     @override
     def sketch(self) -> type[Sketch]:
         return MomentsByClass if self.init_method in ("auto", "separability") else Moments
-
-    @override
-    def lacks_statistics(self) -> bool:
-        return int(joined(self.band_count)) == 0
-
-    @override
-    def receive_wavelengths(self, wavelengths: Sequence[float]) -> None:
-        self.set_state(wavelengths=torch.tensor([float(nm) for nm in wavelengths]))
 
     @override
     def out_channels(self, in_channels: int | None) -> int:

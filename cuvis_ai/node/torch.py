@@ -8,8 +8,7 @@ from torch import nn
 from typing_extensions import override
 
 from cuvis_ai.errors import GraphError
-from cuvis_ai.node.base import Node
-from cuvis_ai.node.base.arguments import class_of
+from cuvis_ai.node.base import Node, class_of
 from cuvis_ai.types import CubeTensor, MappedCube, PixelMask
 
 _PLAIN = (bool, int, float, str, type(None))

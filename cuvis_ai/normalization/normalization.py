@@ -8,8 +8,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from cuvis_ai.functional.affine import Affine, centred
-from cuvis_ai.node.base import AffineNode, FittedNode
-from cuvis_ai.node.base.arguments import require
+from cuvis_ai.node.base import AffineNode, FittedNode, require, same_channels
 from cuvis_ai.stats import ChannelMoments, Extrema, Sketch, Structure
 from cuvis_ai.types import CubeTensor, PixelMask
 
@@ -43,6 +42,7 @@ class MinMaxNormalizer(FittedNode, AffineNode):
     state_shapes: ClassVar = {"running_min": "c", "running_max": "c"}
     running_min: Tensor
     running_max: Tensor
+    out_channels = same_channels
 
     def __init__(self, eps: float = 1e-6, *, use_running_stats: bool = True) -> None:
         require(eps >= 0, "MinMaxNormalizer: eps", "0 or more", eps)
@@ -72,10 +72,6 @@ class MinMaxNormalizer(FittedNode, AffineNode):
     @override
     def sketch(self) -> type[Sketch] | None:
         return Extrema if self.use_running_stats else None
-
-    @override
-    def out_channels(self, in_channels: int | None) -> int | None:
-        return in_channels
 
     @override
     def finalize(self, sketch: Extrema) -> None:
@@ -133,26 +129,15 @@ class StandardNormalizer(FittedNode, AffineNode):
     running_mean: Tensor
     running_mean_rest: Tensor
     running_std: Tensor
+    sketch = ChannelMoments
+    structure = Structure.CHANNELWISE
+    out_channels = same_channels
 
     def __init__(self, eps: float = 1e-6, *, per_channel: bool = True) -> None:
         require(eps >= 0, "StandardNormalizer: eps", "0 or more", eps)
         super().__init__()
         self.eps = eps
         self.per_channel = per_channel
-
-    @property
-    @override
-    def structure(self) -> Structure:
-        return Structure.CHANNELWISE
-
-    @property
-    @override
-    def sketch(self) -> type[Sketch]:
-        return ChannelMoments
-
-    @override
-    def out_channels(self, in_channels: int | None) -> int | None:
-        return in_channels
 
     @override
     def finalize(self, sketch: ChannelMoments) -> None:

@@ -16,7 +16,7 @@ from lightning.pytorch import Callback, LightningDataModule
 
 from cuvis_ai.data.format_search import allow_formats
 from cuvis_ai.errors import ConfigError, GraphError
-from cuvis_ai.leaf.bases import Leaf
+from cuvis_ai.leaf import Leaf
 from cuvis_ai.node.base import Node
 from cuvis_ai.paths import StrPath
 from cuvis_ai.pipeline.graph import Graph

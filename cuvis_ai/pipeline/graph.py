@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cuvis_ai.data.opened_cube import is_cube_source
 from cuvis_ai.errors import GraphError
-from cuvis_ai.leaf.bases import Leaf
+from cuvis_ai.leaf import Leaf
 from cuvis_ai.leaf.reading import Evaluation
 from cuvis_ai.node.base import Node
 from cuvis_ai.paths import StrPath

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from cuvis_ai.data.sources.number_list import listed
-from cuvis_ai.node.base import FittedNode
-from cuvis_ai.node.base.arguments import hyperparameters
+from cuvis_ai.data.sources.scaling import Scaling
+from cuvis_ai.node.base import FittedNode, hyperparameters
 from cuvis_ai.pipeline.graph_members import Members
 from cuvis_ai.pipeline.trained_bands import TrainedBands
-from cuvis_ai.training.threshold import Threshold, stored_threshold
+from cuvis_ai.training.threshold import Threshold
 
 _LONGEST = 200
 """Characters that are shown of an argument."""
@@ -24,12 +24,13 @@ def graph_facts(members: Members, bands: TrainedBands) -> Iterator[tuple[str, st
         yield "bands", "wavelengths unknown"
     if bands.indices is not None:
         yield "bands of the files", listed(bands.indices)
+    if bands.scale is not None and (bands.scale.applied or bands.scale.declared != Scaling()):
+        yield "scale of the files", str(bands.scale)
     halo = members.execution.halo(tuple(members.topology.ends()))
     yield "context", "whole scenes" if halo is None else f"{halo} pixels around each"
     for name, node in nodes.items():
-        attached = [members.leaf(leaf) for leaf, of in members.topology.leaves.items() if of == name]
-        stored = stored_threshold(node, attached) if node.fitted else None
-        rules = [leaf for leaf in attached if isinstance(leaf, Threshold)]
+        stored = members.stored_threshold(name) if node.fitted else None
+        rules = [one.leaf for one in members.attached(Threshold) if one.parent is node]
         if stored is not None:
             parameter = "" if not rules or rules[0].parameter is None else f" {rules[0].parameter:g}"
             rule = f" (rule {rules[0].rule}{parameter})" if rules else ""

@@ -1,5 +1,6 @@
 """What a graph is applied to: files, cubes, arrays, batches and tensors, as a batch of its own bands."""
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from cuvis_ai.data.masks import read_mask
 from cuvis_ai.data.opened_cube import is_cube_source, opened
 from cuvis_ai.data.options import ReadingOptions
 from cuvis_ai.data.sources.number_list import listed
+from cuvis_ai.data.sources.read_scale import ReadScale
 from cuvis_ai.errors import GraphError
 from cuvis_ai.execution.batch_gate import FLAGS, check_cube, pixel_flags, with_cube
 from cuvis_ai.execution.execution import Execution
@@ -101,9 +103,11 @@ class InputGate:
                 f"array (h, w, c) or an xarray DataArray, got {type(source).__name__}."
             )
         check_cube(batch["cube"], self.execution.dtype)
+        for text in batch.pop("scale", ()):
+            self.bands.check_scale(ReadScale.of_plain(json.loads(text)), "cube")
         wavelengths = batch.get("wavelengths") if self.wavelengths is None else self.wavelengths
         if self.match_bands:
-            batch["cube"] = self.bands.matched(batch["cube"], wavelengths)
+            batch["cube"] = batch["cube"][:, self.bands.nearest(wavelengths)]
         else:
             self.bands.check(wavelengths, "cube")
         return cast(Batch, batch)

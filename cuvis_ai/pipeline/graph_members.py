@@ -9,13 +9,14 @@ from torch.nn.utils.parametrize import is_parametrized
 from cuvis_ai.errors import GraphError
 from cuvis_ai.execution.execution import Execution
 from cuvis_ai.execution.topology import Topology
-from cuvis_ai.leaf.bases import Attached, CompositeLoss, Leaf, Loss, Metric, Visualization
-from cuvis_ai.node.base import Node, freeze, reset
-from cuvis_ai.node.base.abilities import bind, references_of
+from cuvis_ai.leaf import CompositeLoss, Leaf, Loss, Metric, Visualization
+from cuvis_ai.leaf.bases import Attached
+from cuvis_ai.node.base import Decodes, Node, freeze, reset
 from cuvis_ai.node.base.state import plain_state
 from cuvis_ai.pipeline.structure import mermaid
 from cuvis_ai.training.engine.parts import Parts
 from cuvis_ai.training.monitors import Monitor
+from cuvis_ai.training.threshold import stored_threshold
 from cuvis_ai.types import CUBE
 
 if TYPE_CHECKING:
@@ -56,8 +57,11 @@ class Members:
         parents = [] if parent is None else self.names_of(parent)
         if parents and tuple(parents) != CUBE and not self.topology.parents:
             raise GraphError(f"node `{new}`: the first node reads the cube and has no parent.")
-        self.topology.add_node(new, parents, references_of(node))
-        bind(node, {reference: self.node(reference) for reference in references_of(node)})
+        decoder: Node = node
+        encoders = [decoder.decodes()] if isinstance(decoder, Decodes) else []
+        if isinstance(decoder, Decodes) and decoder.decodes() in self.nodes:  # else the topology refuses it
+            decoder.bind(self.node(decoder.decodes()))
+        self.topology.add_node(new, parents, encoders)
         node.name = new
         self.nodes[new] = node
         return node
@@ -189,6 +193,11 @@ class Members:
         if not isinstance(listed, Sequence) or not all(isinstance(one, Node | Leaf | str) for one in listed):
             raise GraphError(f"parent: expected a node, its name, or a list of these, got {parents!r}.")
         return [self.name_of(parent) for parent in many]
+
+    def stored_threshold(self, name: str) -> float | None:
+        """Return the threshold that the graph stores for a node's scores; None if it stores none."""
+        leaves = [one.leaf for one in self.attached(Leaf) if one.parent.name == name]
+        return stored_threshold(self.node(name), leaves)
 
     def parts(
         self,

@@ -30,7 +30,6 @@ class GraphOnData(ModuleLike):
 
     def __init__(self) -> None:
         super().__init__()
-        self.monitors = self._members.monitors
         self.bands = TrainedBands()
         self.withheld: Mapping[str, str] = {}  # texts that monitors are not given, and what they get instead
 
@@ -164,12 +163,10 @@ class GraphOnData(ModuleLike):
         fit_threshold(
             parts, threshold, self._members.node(end), self._engine().split_loader(parts, datamodule, split)
         )
-        name = None
-        for leaf, parent in list(self.topology.leaves.items()):
-            if parent == end and isinstance(self._members.leaf(leaf), Threshold):
-                name = leaf if name is None else name
-                self._members.remove(leaf)
-        self._members.add_leaf(threshold, end, name)
+        earlier = [one.leaf.name or "" for one in self._members.attached(Threshold) if one.parent.name == end]
+        for name in earlier:
+            self._members.remove(name)
+        self._members.add_leaf(threshold, end, next(iter(earlier), None))
         return threshold
 
     def sketch(

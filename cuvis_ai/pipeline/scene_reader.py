@@ -12,6 +12,7 @@ from cuvis_ai.data.cube import Cube
 from cuvis_ai.data.loading.pixels import Window, bands_without_data, read_window, why_invalid
 from cuvis_ai.data.options import ReadingOptions
 from cuvis_ai.data.sources.number_list import listed
+from cuvis_ai.data.sources.read_scale import ReadScale
 from cuvis_ai.errors import CubeFormatError, GraphError
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 
@@ -44,10 +45,15 @@ class SceneReader:
             match_bands: whether to take the bands nearest to those of training.
 
         Raises:
-            GraphError: the cube does not have the bands of training, or calls one of them bad.
+            GraphError: the cube does not have the bands of training, calls one of them bad, or its numbers
+                stand for something else than in training.
         """
+        if reading.scaled is None and trained.scale is not None:
+            reading = replace(reading, scaled=trained.scale.applied)
         good = BandSelection.of(cube, reading)
         needed = _needed(cube, trained, good, reading, match_bands)
+        scale = ReadScale(declared=cube.scaling.of_bands(needed), applied=bool(reading.scaled))
+        trained.check_scale(scale, str(cube.path))
         ascending = sorted(needed)
         order = None if needed == ascending else tuple(int(i) for i in np.argsort(np.argsort(needed)))
         bands = good

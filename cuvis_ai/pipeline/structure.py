@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from cuvis_ai.execution.topology import Topology
-from cuvis_ai.node.base import Node
-from cuvis_ai.node.base.arguments import class_of
+from cuvis_ai.node.base import Node, class_of
 
 
 def tree(topology: Topology, nodes: Mapping[str, Node], leaves: nn.ModuleDict) -> list[str]:

@@ -1,7 +1,8 @@
-"""Which bands a graph was trained on, and whether a cube has the same. It needs no torch."""
+"""Which bands a graph was trained on, in which scale, and whether a cube has the same. It needs no torch."""
 
 import contextlib
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cuvis_ai.data.sources.read_scale import ReadScale
 from cuvis_ai.errors import GraphError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_log = logging.getLogger(__name__)
 
 TOLERANCE_NM = 1.0
 """Band centres further apart than this, or than half the way to the next band, are different bands."""
@@ -27,25 +31,36 @@ class TrainedBands:
         indices: positions of these bands in the files, where some were dropped; None if not known.
         needed: which of these bands, numbered from 0, the graph needs; None for all.
         total: how many bands entered; where `needed` says which of them.
+        scale: what their numbers stand for; None if not known, as of arrays and foreign data modules.
     """
 
     wavelengths: tuple[float, ...] | None = None
     indices: tuple[int, ...] | None = None
     needed: tuple[int, ...] | None = None
     total: int = 0
+    scale: ReadScale | None = None
 
     @classmethod
-    def of(cls, wavelengths: Iterable[float] | None, indices: Iterable[int] | None) -> "TrainedBands":
+    def of(
+        cls,
+        wavelengths: Iterable[float] | None,
+        indices: Iterable[int] | None,
+        scale: ReadScale | None = None,
+    ) -> "TrainedBands":
         """Return bands from any numbers, such as a data module's."""
         return cls(
             None if wavelengths is None else tuple(float(nm) for nm in wavelengths),
             None if indices is None else tuple(int(i) for i in indices),
+            scale=scale if isinstance(scale, ReadScale) and scale.declared.known else None,
         )
 
     @classmethod
     def of_data(cls, datamodule: Any) -> "TrainedBands":
         """Return the bands of a data module that has been set up; foreign ones may not know any."""
-        return cls.of(getattr(datamodule, "wavelengths", None), getattr(datamodule, "band_indices", None))
+        wavelengths, indices, scale = (
+            getattr(datamodule, name, None) for name in ("wavelengths", "band_indices", "scale")
+        )
+        return cls.of(wavelengths, indices, scale)
 
     def check_data(self, datamodule: Any, held: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the bands of a data module that has been set up, as text.
@@ -55,21 +70,42 @@ class TrainedBands:
             held: what this returned in the run that goes on; None for a run from the start.
 
         Raises:
-            GraphError: they are others than in training, or than those that are held.
+            GraphError: they are others than in training, or than those that are held, or of another scale.
         """
         given = self.of_data(datamodule)
         self.check(given.wavelengths, "data module")
+        self.check_scale(given.scale, "data module")
         if held is not None:
             try:
-                before = self.of(*(json.loads(held[name]) for name in ("wavelengths", "indices")))
+                # Earlier versions held no scale.
+                scale = ReadScale.of_plain(json.loads(held.get("scale", "null")))
+                before = self.of(json.loads(held["wavelengths"]), json.loads(held["indices"]), scale)
             except (KeyError, TypeError, ValueError) as err:
                 raise GraphError(f"checkpoint: expected bands, got changed ones: {err!r:.100}") from err
             before.check(given.wavelengths, "data module")
+            before.check_scale(given.scale, "data module")
             if None not in (before.indices, given.indices) and before.indices != given.indices:
                 raise GraphError(
                     f"data module: expected the files' bands {before.indices}, got {given.indices}."
                 )
-        return {"wavelengths": json.dumps(given.wavelengths), "indices": json.dumps(given.indices)}
+        return {
+            "wavelengths": json.dumps(given.wavelengths),
+            "indices": json.dumps(given.indices),
+            "scale": "null" if given.scale is None else given.scale.text,
+        }
+
+    def check_scale(self, given: ReadScale | None, where: str) -> None:
+        """Raise a `GraphError` unless numbers of all these bands, or of the needed, stand for what they did.
+
+        Nothing is checked where either is not known.
+        """
+        if self.scale is None or given is None:
+            return
+        total = self.total or len(self.wavelengths or self.indices or ())
+        if self.needed is None or not self.scale.declared.fits(total):
+            self.scale.check(given, where)
+        else:
+            self.scale.of_bands(self.needed).check(given, where)
 
     def check(self, wavelengths: "Sequence[float] | Tensor | None", where: str) -> None:
         """Raise a `GraphError` that shows both lists, unless the wavelengths are those of training.
@@ -150,17 +186,16 @@ class TrainedBands:
         candidates = [list(self.indices or ())] if as_trained else []
         for positions in (*candidates, list(good)):
             if wavelengths is None or self._are_those_of_training([wavelengths[i] for i in positions]):
+                unchecked = wavelengths is None or self.wavelengths is None
+                if unchecked and positions != list(good) and n_bands > max(positions) + 1:
+                    _log.warning(
+                        "%s: has %d bands, of which those at the positions of training, up to %d, are read: "
+                        "without wavelengths on both sides it is not known whether they are the same.",
+                        *(where, n_bands, max(positions)),
+                    )
                 return positions
         self.check([wavelengths[i] for i in good] if wavelengths is not None else None, where)
         return list(good)
-
-    def matched(self, cube: "Tensor", wavelengths: "Sequence[float] | Tensor | None") -> "Tensor":
-        """Return the cube's bands that are nearest to those of training, in their order.
-
-        Raises:
-            GraphError: as in `nearest`.
-        """
-        return cube[:, self.nearest(wavelengths)]
 
     def nearest(self, wavelengths: "Iterable[float] | Tensor | None") -> list[int]:
         """Return, for each band of training, which of these wavelengths is the nearest; each is taken once.

@@ -7,9 +7,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from cuvis_ai.functional.affine import Affine, centred
-from cuvis_ai.node.base import AffineNode, FittedNode
-from cuvis_ai.node.base.arguments import is_whole, require
-from cuvis_ai.stats import Moments, Sketch
+from cuvis_ai.node.base import AffineNode, FittedNode, require
+from cuvis_ai.stats import Moments
 
 
 class Guide(FittedNode, AffineNode):
@@ -42,16 +41,12 @@ class Guide(FittedNode, AffineNode):
     mean: Tensor
     mean_rest: Tensor
     inverse_deviation: Tensor
+    sketch = Moments  # carried through a PCA, and shared with it; channel moments would take another pass
 
     def __init__(self, n: int = 3) -> None:
-        require(is_whole(n) and n >= 1, "Guide: n", "a whole number, 1 or more", n)
+        require(n >= 1, "Guide: n", "a whole number, 1 or more", n)
         super().__init__()
         self.n = n
-
-    @property
-    @override
-    def sketch(self) -> type[Sketch]:
-        return Moments  # carried through a PCA, and shared with it; channel moments would take another pass
 
     @override
     def out_channels(self, in_channels: int | None) -> int | None:

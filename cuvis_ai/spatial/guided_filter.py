@@ -4,8 +4,7 @@ from typing_extensions import override
 
 from cuvis_ai.errors import GraphError
 from cuvis_ai.functional.filters import filtered_at_once, guided_filter
-from cuvis_ai.node.base import Node
-from cuvis_ai.node.base.arguments import is_whole, require
+from cuvis_ai.node.base import Node, one_channel, require
 from cuvis_ai.types import CubeTensor, MappedCube, PixelMask
 
 
@@ -35,17 +34,15 @@ class GuidedFilter(Node):
         He, Sun, Tang, "Guided image filtering", 2013, section 3.4.
     """
 
+    out_channels = one_channel
+
     def __init__(self, radius: int = 1, eps: float = 1e-2) -> None:
-        require(is_whole(radius) and radius >= 1, "GuidedFilter: radius", "a whole number, 1 or more", radius)
+        require(radius >= 1, "GuidedFilter: radius", "a whole number, 1 or more", radius)
         require(eps > 0, "GuidedFilter: eps", "above 0", eps)
         super().__init__()
         self.radius = radius
         self.eps = eps
         self.halo = 2 * radius
-
-    @override
-    def out_channels(self, in_channels: int | None) -> int:
-        return 1
 
     @override
     def forward(self, cube: CubeTensor, valid: PixelMask | None = None) -> MappedCube:

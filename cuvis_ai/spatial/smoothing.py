@@ -4,8 +4,7 @@ import torch  # noqa: F401 (the example)
 from typing_extensions import override
 
 from cuvis_ai.functional.filters import log_mean
-from cuvis_ai.node.base import Node
-from cuvis_ai.node.base.arguments import require
+from cuvis_ai.node.base import Node, require, same_channels
 from cuvis_ai.types import CubeTensor, MappedCube, PixelMask
 
 
@@ -28,15 +27,12 @@ class LogSmooth(Node):
     """
 
     halo = 2
+    out_channels = same_channels
 
     def __init__(self, sigma: float = 0.5) -> None:
         require(sigma > 0, "LogSmooth: sigma", "above 0", sigma)
         super().__init__()
         self.sigma = sigma
-
-    @override
-    def out_channels(self, in_channels: int | None) -> int | None:
-        return in_channels
 
     @override
     def forward(self, cube: CubeTensor, valid: PixelMask | None = None) -> MappedCube:

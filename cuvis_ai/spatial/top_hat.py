@@ -3,8 +3,7 @@
 from typing_extensions import override
 
 from cuvis_ai.functional.morphology import top_hat
-from cuvis_ai.node.base import Node
-from cuvis_ai.node.base.arguments import is_whole, require
+from cuvis_ai.node.base import Node, require, same_channels
 from cuvis_ai.types import CubeTensor, MappedCube, PixelMask
 
 
@@ -37,18 +36,16 @@ class TopHat(Node):
         Soille, "Morphological Image Analysis", 2003, section 4.5.
     """
 
+    out_channels = same_channels
+
     def __init__(self, extent: int = 13) -> None:
         require(
-            is_whole(extent) and extent >= 3 and extent % 2 == 1,
+            extent >= 3 and extent % 2 == 1,
             "TopHat: extent", "an odd number of pixels, 3 or more", extent,
         )  # fmt: skip
         super().__init__()
         self.extent = extent
         self.halo = 2 * (extent // 2)
-
-    @override
-    def out_channels(self, in_channels: int | None) -> int | None:
-        return in_channels
 
     @override
     def forward(self, cube: CubeTensor, valid: PixelMask | None = None) -> MappedCube:

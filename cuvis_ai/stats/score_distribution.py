@@ -234,9 +234,10 @@ class ScoreDistribution(Sketch):
         Beyond `exact_limit` pixels a bin is predicted as a whole, if its middle is above the
         threshold: exact for the thresholds of `curve`, else to the pixels of one bin.
         """
-        self._settle()
-        (tn, fp), (fn, tp) = (self._sides(histogram, threshold) for histogram in self._histograms[:2])
-        return Confusion(tp, fp, fn, tn)
+        point = self.curve_at(torch.tensor([threshold], dtype=torch.float64))
+        normal, anomalous = (int(histogram.sums.sum()) for histogram in self._histograms[:2])
+        tp, fp = int(point.tp), int(point.fp)
+        return Confusion(tp, fp, anomalous - tp, normal - fp)
 
     def curve_at(self, thresholds: Tensor) -> Curve:
         """Return what is predicted at given thresholds, highest first, each bin by its middle."""
@@ -250,12 +251,6 @@ class ScoreDistribution(Sketch):
             predicted.append(torch.from_numpy(upto[-1] - below))
         tp, fp = (counts.long() for counts in (predicted[1], predicted[0]))
         return Curve(thresholds, tp, fp, predicted[2])
-
-    def _sides(self, histogram: Histogram, threshold: float) -> tuple[int, int]:
-        """Pixels not above and above a threshold."""
-        low, high = self._edges(histogram.keys)
-        first = int(np.searchsorted((low + high) / 2.0, threshold, side="right"))
-        return int(histogram.sums[:first].sum()), int(histogram.sums[first:].sum())
 
     def curve(self) -> Curve:
         """Return what is predicted at each threshold: one point before, between and after all bins.

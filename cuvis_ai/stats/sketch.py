@@ -144,7 +144,7 @@ class PixelSketch(Sketch):
             return
         self.check_channels(pixels.shape[1])
         if not self._take(pixels):
-            self.update(finite_rows(pixels))
+            self.update(pixels[torch.isfinite(pixels).all(1)])
 
     @abstractmethod
     def _take(self, pixels: PixelMatrix) -> bool:
@@ -167,11 +167,6 @@ def selected(values: Tensor, valid: PixelFlags | None, buffer: Tensor | None = N
         return values
     rows = valid.nonzero()[:, 0].to(values.device)
     return torch.index_select(values, 0, rows, out=None if buffer is None else buffer[: len(rows)])
-
-
-def finite_rows(pixels: PixelMatrix) -> Float[Tensor, "m c"]:
-    """Return a copy of the pixels whose bands are all finite."""
-    return pixels[torch.isfinite(pixels).all(1)]
 
 
 def update_all(

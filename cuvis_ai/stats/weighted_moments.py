@@ -1,5 +1,6 @@
 """Mean and scatter of a stream of weighted pixels, in float64."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -8,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import override
 
-from cuvis_ai.functional.affine import Affine
 from cuvis_ai.stats.blocks import block_length
 from cuvis_ai.stats.sketch import NO_CHANNELS, PixelFlags, PixelTruth, Sketch, Structure
 from cuvis_ai.types import PixelMatrix
@@ -36,7 +36,7 @@ class WeightedMoments(Sketch):
         variances", 1979, eq. 2.1, with real counts.
     """
 
-    carried_by: ClassVar[Structure] = Structure.DENSE
+    carried_by: ClassVar[Structure] = Structure.NOTHING  # weights are of the pixels where they are taken
     count: int = 0
     weight: float = 0.0
     mean: Float[Tensor, " c"] = NO_CHANNELS
@@ -63,10 +63,13 @@ class WeightedMoments(Sketch):
         self.check_channels(pixels.shape[1])
         length = block_length(pixels)
         for some, theirs in zip(pixels.detach().split(length), weights.detach().split(length), strict=True):
-            counted = (theirs > 0) & torch.isfinite(some).all(1)
-            if bool(counted.any()):
-                block = self._of(some[counted].cpu().double(), theirs[counted].cpu().double())
-                whole = self.merge(block)
+            counted = theirs > 0
+            if not math.isfinite(float(some.sum())):  # a sum costs less than looking at each value
+                counted &= torch.isfinite(some).all(1)
+            if not bool(counted.all()):
+                some, theirs = some[counted], theirs[counted]
+            if len(some):
+                whole = self.merge(self._of(some.cpu().double(), theirs.cpu().double()))
                 self.count, self.weight = whole.count, whole.weight
                 self.mean, self.second = whole.mean, whole.second
 
@@ -86,11 +89,3 @@ class WeightedMoments(Sketch):
         mean = self.mean + delta * (other.weight / weight)
         between = torch.outer(delta, delta) * (self.weight * other.weight / weight)
         return type(self)(self.count + other.count, weight, mean, self.second + other.second + between)
-
-    @override
-    def through(self, affine: Affine) -> Self:
-        """Return the moments after an affine map, W (m − center) + bias and W S Wᵀ."""
-        affine = affine.double()
-        mean = affine.linear(self.mean - affine.center) + affine.bias
-        matrix = affine.matrix()
-        return type(self)(self.count, self.weight, mean, matrix @ self.second @ matrix.T)

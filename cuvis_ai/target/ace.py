@@ -13,8 +13,7 @@ from cuvis_ai.errors import GraphError
 from cuvis_ai.functional.affine import Affine, centred
 from cuvis_ai.functional.eigen import ridged_whitening
 from cuvis_ai.functional.target_detection import signed_coherence
-from cuvis_ai.node.base import AffineNode, FittedNode, check_channels
-from cuvis_ai.node.base.arguments import require
+from cuvis_ai.node.base import AffineNode, FittedNode, one_channel, require
 from cuvis_ai.stats import Moments, MomentsByClass, Sketch
 from cuvis_ai.types import CubeTensor, MappedCube
 
@@ -25,7 +24,7 @@ class ACE(FittedNode, AffineNode):
     """Scores each spectrum by its likeness to a signature, from −1 to 1, whatever its brightness.
 
     (xᵀs) |xᵀs| / (|x|² |s|²) in the space x = L (cube − μ), 0 where |x| = 0, with μ and the whitening L of
-    all valid training pixels, anomalies included: L = (Λ + ρ I)^(−½) Vᵀ, ρ = shrinkage · tr Σ / c. The
+    all valid training pixels, anomalies included: LᵀL = (Σ + ρ I)⁻¹, ρ = shrinkage · tr Σ / c. The
     signature is the mean of the anomalies less that of the other pixels, or a given spectrum less μ; with
     `region` the pixels of a labelled region stand for the anomalies.
 
@@ -42,7 +41,7 @@ class ACE(FittedNode, AffineNode):
     State:
         mean (c,): μ, mean spectrum of the training data.
         mean_rest (c,): what it is rounded by.
-        whitening (r, c): L, with r the rank.
+        whitening (r, c): L, with r the rank; zero below the diagonal.
         signature_direction (r,): s, of unit length at the start.
 
     Raises:
@@ -67,6 +66,7 @@ class ACE(FittedNode, AffineNode):
     mean_rest: Tensor
     whitening: Tensor
     signature_direction: Tensor
+    out_channels = one_channel
 
     def __init__(
         self,
@@ -77,6 +77,7 @@ class ACE(FittedNode, AffineNode):
         trainable: bool = False,
     ) -> None:
         require(signature is None or region is None, "ACE: region", "None with a `signature`", region)
+        require(signature is None or len(signature) > 0, "ACE: signature", "one value a channel", signature)
         require(shrinkage >= 0, "ACE: shrinkage", "0 or more", shrinkage)
         super().__init__(trainable=trainable)
         self.signature = None if signature is None else [float(value) for value in signature]
@@ -91,10 +92,6 @@ class ACE(FittedNode, AffineNode):
     def anomalous_label(self) -> int | None:
         """Return the label of the region that the signature is taken from."""
         return self.region
-
-    @override
-    def out_channels(self, in_channels: int | None) -> int:
-        return 1
 
     @override
     def finalize(self, sketch: MomentsByClass | Moments) -> None:
@@ -118,7 +115,11 @@ class ACE(FittedNode, AffineNode):
         """Return the signature relative to the background."""
         if isinstance(sketch, Moments):
             given = torch.tensor(self.signature, dtype=torch.float64)
-            check_channels(self, len(given), sketch.channels)
+            if len(given) != sketch.channels:
+                raise GraphError(
+                    f"{self.label}: signature: expected {sketch.channels} values, one for each channel that "
+                    f"enters, got {len(given)}. Give the spectrum at the wavelengths of the cube's bands."
+                )
             return given - sketch.mean
         normal, anomalous = sketch.both(self.label, "masks" if self.region is None else "labels")
         return anomalous.mean - normal.mean
@@ -126,10 +127,10 @@ class ACE(FittedNode, AffineNode):
     @override
     def affine(self) -> Affine:
         direction = self.signature_direction / torch.linalg.vector_norm(self.signature_direction)
-        # The last row measures along the signature.
-        weight = torch.cat([self.whitening, (direction @ self.whitening)[None]])
+        # The first row measures along the signature; it reads all channels, as the next one does.
+        weight = torch.cat([(direction @ self.whitening)[None], self.whitening])
         return centred(weight, self.mean, self.mean_rest)
 
     @override
     def pointwise(self, mapped: CubeTensor) -> MappedCube:
-        return signed_coherence(mapped[:, -1:], mapped[:, :-1])
+        return signed_coherence(mapped[:, :1], mapped[:, 1:])

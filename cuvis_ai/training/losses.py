@@ -15,12 +15,8 @@ from cuvis_ai.functional.loss_formulas import (
     logistic_loss,
     squared_error,
 )
-from cuvis_ai.leaf.bases import Loss, pooled
-from cuvis_ai.leaf.components import projection_of
-from cuvis_ai.leaf.reading import Read, View
-from cuvis_ai.node.base import Node
-from cuvis_ai.node.base.abilities import Anchored, Decodes
-from cuvis_ai.node.base.arguments import require
+from cuvis_ai.leaf import Loss, Read, View, needs_components, pooled, projection_of
+from cuvis_ai.node.base import Anchored, Decodes, Node, require
 from cuvis_ai.stats import ClassCounts, Sketch
 from cuvis_ai.training.selector_regularizers import SelectorDiversityRegularizer, SelectorEntropyRegularizer
 from cuvis_ai.training.weighted_multi_loss import WeightedMultiLoss
@@ -55,9 +51,7 @@ class OrthogonalityLoss(Loss):
 
     log_name = "orthogonality"
 
-    @override
-    def check_parent(self, parent: Node, channels: int | None) -> None:
-        projection_of(parent, self)
+    check_parent = needs_components
 
     @override
     def forward(self, view: View) -> Float[Tensor, ""]:
@@ -249,7 +243,7 @@ class BalancedBCEWithLogits(Loss):
     def finalize(self, sketch: ClassCounts) -> None:
         counts = torch.tensor([sketch.positive, sketch.count - sketch.positive])
         if not bool(counts.all()):
-            known = "" if sketch.count else ": no batch has a `mask`"
+            known = "" if sketch.count else ": no batch has a `mask`, or none a valid pixel"
             raise GraphError(
                 f"{self.label}: expected anomalous and normal pixels in the training masks, got "
                 f"{sketch.positive} anomalous of {sketch.count} valid pixels{known}. Choose another split."

@@ -19,11 +19,19 @@ from cuvis_ai.functional.detection import (
     recall,
 )
 from cuvis_ai.functional.thresholds import above_mean
-from cuvis_ai.leaf.bases import Metric, require_score
-from cuvis_ai.leaf.components import VARIANCE_OBSERVATIONS, explained_by, projection_of
-from cuvis_ai.leaf.reading import Observation, Read, Sketches, Truth
-from cuvis_ai.node.base import Node
-from cuvis_ai.node.base.arguments import require
+from cuvis_ai.leaf import (
+    VARIANCE_OBSERVATIONS,
+    Metric,
+    Observation,
+    Read,
+    Sketches,
+    Truth,
+    explained_by,
+    needs_components,
+    needs_score,
+    projection_of,
+)
+from cuvis_ai.node.base import Node, require
 from cuvis_ai.stats import ScoreDistribution
 
 logger = logging.getLogger(__name__)
@@ -48,9 +56,7 @@ class ExplainedVarianceMetric(Metric):
         0.8
     """
 
-    @override
-    def check_parent(self, parent: Node, channels: int | None) -> None:
-        projection_of(parent, self)
+    check_parent = needs_components
 
     @override
     def observes(self) -> Mapping[str, Observation]:
@@ -79,9 +85,7 @@ class ComponentOrthogonalityMetric(Metric):
         {'component_orthogonality_error': 3.0}
     """
 
-    @override
-    def check_parent(self, parent: Node, channels: int | None) -> None:
-        projection_of(parent, self)
+    check_parent = needs_components
 
     @override
     def compute(self, parent: Node, sketches: Sketches) -> dict[str, float]:
@@ -109,9 +113,7 @@ class ScoreStatisticsMetric(Metric):
         (3.0, 2.5)
     """
 
-    @override
-    def check_parent(self, parent: Node, channels: int | None) -> None:
-        require_score(parent, channels, self)
+    check_parent = needs_score
 
     @override
     def observes(self) -> Mapping[str, Observation]:
@@ -176,7 +178,7 @@ class AnomalyDetectionMetrics(Metric):
 
     @override
     def check_parent(self, parent: Node, channels: int | None) -> None:
-        require_score(parent, channels, self)
+        needs_score(self, parent, channels)
         if self.threshold is not None and not parent.emits_logits:
             raise GraphError(
                 f"{self.label}: threshold={self.threshold} is a probability: expected a parent that emits "

@@ -6,11 +6,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from cuvis_ai.functional.soft_selection import diversity_penalty, entropy_penalty
-from cuvis_ai.leaf.bases import Loss
-from cuvis_ai.leaf.choice import selection_of
-from cuvis_ai.leaf.reading import View
-from cuvis_ai.node.base import Node
-from cuvis_ai.node.base.arguments import require
+from cuvis_ai.leaf import Loss, View, needs_choice, selection_of
+from cuvis_ai.node.base import require
 
 
 class SelectorEntropyRegularizer(Loss):
@@ -41,9 +38,7 @@ class SelectorEntropyRegularizer(Loss):
         super().__init__(weight)
         self.target_entropy = target_entropy
 
-    @override
-    def check_parent(self, parent: Node, channels: int | None) -> None:
-        selection_of(parent, self)
+    check_parent = needs_choice
 
     @override
     def forward(self, view: View) -> Float[Tensor, ""]:
@@ -77,9 +72,7 @@ class SelectorDiversityRegularizer(Loss):
         super().__init__(weight)
         self._known: tuple[Tensor, Tensor] | None = None  # the moments that it was computed from, and it
 
-    @override
-    def check_parent(self, parent: Node, channels: int | None) -> None:
-        selection_of(parent, self)
+    check_parent = needs_choice
 
     @override
     def forward(self, view: View) -> Float[Tensor, ""]:

@@ -12,10 +12,8 @@ from cuvis_ai.anomaly.tail import TailCalibrator
 from cuvis_ai.errors import ConfigError, GraphError, NotFittedError
 from cuvis_ai.functional.detection import at_false_alarm_rate, best_f1
 from cuvis_ai.functional.thresholds import above_mean
-from cuvis_ai.leaf.bases import Metric, require_score
-from cuvis_ai.leaf.reading import Observation, Read, Sketches, Truth
-from cuvis_ai.node.base import Node
-from cuvis_ai.node.base.arguments import require
+from cuvis_ai.leaf import Metric, Observation, Read, Sketches, Truth, needs_score
+from cuvis_ai.node.base import Node, require
 from cuvis_ai.node.base.state import set_state
 from cuvis_ai.stats import ScoreDistribution
 from cuvis_ai.types import CubeTensor
@@ -56,7 +54,6 @@ class Threshold(Metric):
 
     def __init__(self, rule: Rule = "mean_std", parameter: float | None = None) -> None:
         rule = "f1_max" if rule == "best_f1" else rule
-        require(rule in _DEFAULTS, "Threshold: rule", f"one of {', '.join(_DEFAULTS)}", rule)
         parameter = _DEFAULTS[rule] if parameter is None else parameter
         require(
             (parameter is None) == (rule == "f1_max"),
@@ -93,9 +90,7 @@ class Threshold(Metric):
             raise ConfigError(f"{self.label}: value: expected a number, got {value!r}.") from err
         set_state(self, stored=torch.tensor([number], dtype=torch.float64))
 
-    @override
-    def check_parent(self, parent: Node, channels: int | None) -> None:
-        require_score(parent, channels, self)
+    check_parent = needs_score
 
     @override
     def observes(self) -> Mapping[str, Observation]:

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from cuvis_ai.functional.loss_formulas import uncertainty_weighted
-from cuvis_ai.leaf.bases import CompositeLoss, Loss
-from cuvis_ai.node.base.arguments import require
+from cuvis_ai.leaf import CompositeLoss, Loss
+from cuvis_ai.node.base import require
 
 
 class WeightedMultiLoss(CompositeLoss):

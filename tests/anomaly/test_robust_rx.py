@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cuvis_ai.anomaly.robust_rx import RobustRX
-from cuvis_ai.errors import ConfigError
+from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.functional.affine import pixels_of
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.pipeline.graph import Graph
@@ -92,6 +92,16 @@ def test_a_scene_without_contrast_has_scores_of_zero() -> None:
     cube = torch.full((1, 7, 20, 20), 3.0)
     graph.train(Batches([{"cube": cube}]), STATISTICS_ONLY)
     assert bool((graph(cube).output == 0).all())
+
+
+def test_a_variance_beyond_the_dtype_is_refused_and_held_by_float64() -> None:
+    cube = random_cubes(1, c=4, h=20, w=20).double() * 1e25
+    with pytest.raises(GraphError, match=r"RobustRX `n0`: expected a mean variance that torch.float32 holds"):
+        graph_of(RobustRX()).train(Batches([{"cube": cube.float()}]), STATISTICS_ONLY)
+    graph, small = (graph_of(RobustRX()).to(torch.float64) for _ in range(2))
+    graph.train(Batches([{"cube": cube}]), STATISTICS_ONLY)
+    small.train(Batches([{"cube": cube / 1e25}]), STATISTICS_ONLY)
+    torch.testing.assert_close(graph(cube).output, small(cube / 1e25).output)
 
 
 def test_scores_look_at_single_pixels_and_fitting_at_neighbours() -> None:

@@ -24,6 +24,26 @@ def test_it_prints_the_table_and_writes_files(tmp_path: Path, capsys: pytest.Cap
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"bands.csv", "bands.png"}
 
 
+def test_labels_that_mean_unknown_are_no_anomalies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "scene.npy", rng.normal(size=(16, 12, 5)).astype(np.float32))
+    np.save(tmp_path / "truth.npy", np.where(rng.random((16, 12)) < 0.2, 2, 0).astype(np.uint8))
+    command = [
+        "select-bands",
+        str(tmp_path / "scene.npy"),
+        "--masks",
+        str(tmp_path / "truth.npy"),
+        "--k",
+        "2",
+    ]
+    assert main(command) == 0
+    assert "separability" in capsys.readouterr().out
+    assert main([*command, "--ignore-label", "2"]) == 0
+    assert "separability" not in capsys.readouterr().out
+
+
 def test_errors_are_messages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["select-bands", str(tmp_path / "none.npy")]) == 1
     assert "expected a scene" in capsys.readouterr().err

@@ -34,3 +34,26 @@ def test_train_takes_hydras_arguments(tmp_path: Path) -> None:
     assert "[INFO] Phase 1: Initializing statistical nodes..." in done.stdout
     saved = Graph.load_from_file(tmp_path / "outputs" / "trained_graph.zip")
     assert set(saved.nodes) == set(supervised().nodes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (
+            ["--config-name", "demoo"],
+            "--config-name: expected a configuration, got `demoo`. Did you mean `demo`?",
+        ),
+        (["--config-name", "xyz"], "got `xyz`. There are demo, "),
+        (
+            ["--config-name", "demo", "data=scen"],
+            "data: expected a configuration, got `scen`. Did you mean `scene`?",
+        ),
+    ],
+)
+def test_a_mistyped_configuration_is_answered_with_the_nearest_one(
+    tmp_path: Path, arguments: list[str], advice: str
+) -> None:
+    done = subprocess.run([PROGRAM, "train", *arguments], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert advice in done.stderr
+    assert len(done.stderr.splitlines()) == 1

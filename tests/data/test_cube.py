@@ -115,12 +115,14 @@ def test_as_a_data_array(tmp_path: Path) -> None:
         "wavelength_units": "um",
         "bbl": "{1,1,0,1,1}",
         "data_ignore_value": "-9",
+        "reflectance_scale_factor": "10000",
     }
     write_envi(tmp_path / "a.hdr", cube, **fields)
     array = read_cube(tmp_path / "a.hdr").to_xarray()
     assert (array.dims, array.dtype, array.encoding["_FillValue"]) == (("y", "x", "band"), np.int16, -9)
     np.testing.assert_array_equal(array, cube)
     np.testing.assert_array_equal(array.wavelength, [4000, 5000, 6000, 7000, 8000])
+    assert array.attrs == {"scale_factor": 1e-4, "add_offset": 0.0}
     assert array.good_band.values.tolist() == [True, True, False, True, True]
 
 

@@ -57,6 +57,7 @@ def test_a_border_without_data_is_not_valid(tmp_path: Path) -> None:
         {"wavelengths": [1.0]},
         {"no_data": "x"},
         {"scaled": 2},
+        {"scaled": "no"},
         {"axes": 5},
         {"wavelengths": 5},
         {"bad_bands": [1.5]},

@@ -76,3 +76,9 @@ def test_band_numbers_are_no_wavelengths() -> None:
 def test_value_that_is_not_finite_is_refused(values: list[float], units: str) -> None:
     with pytest.raises(CubeFormatError, match="at band 1"):
         nanometres(values, units, "file")
+
+
+@pytest.mark.parametrize("values", [[0.0, 0.0], [-400.0, 500.0]])
+def test_what_is_no_length_is_refused(values: list[float]) -> None:
+    with pytest.raises(CubeFormatError, match="expected finite wavelengths from 0 on, not all 0"):
+        nanometres(values, "nm", "file")

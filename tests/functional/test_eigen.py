@@ -89,6 +89,7 @@ def test_ridged_whitening_squares_to_the_inverse_of_the_ridged_covariance() -> N
     factor = ridged_whitening(matrix, 0.3)
     ridged = matrix + 0.3 * torch.eye(6, dtype=torch.float64)
     torch.testing.assert_close(factor.T @ factor, torch.linalg.inv(ridged))
+    assert torch.equal(factor, factor.triu())
 
 
 def test_ridged_whitening_leaves_directions_without_variance_out() -> None:

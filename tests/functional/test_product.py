@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from cuvis_ai.functional import product as module
-from cuvis_ai.functional.product import Pointwise, line_product, lines_round_alike, product
+from cuvis_ai.functional.product import Pointwise, line_product, product, rounds_alike_in_lines
 
 CHANNELS = 7
 
@@ -74,7 +74,52 @@ def test_lines_round_as_rows_do_where_it_is_said(dtype: torch.dtype) -> None:
     for k in (1, 10, 33):
         pixels, *rest = operands(1000, k, dtype)
         same = torch.equal(line_product(pixels.T.contiguous()[None], *rest), product(pixels, *rest))
-        assert same or not lines_round_alike(k, CHANNELS, dtype)
+        assert same or not rounds_alike_in_lines(rest[0])
+
+
+STEPS = {
+    "upper triangle": torch.ones(CHANNELS, CHANNELS).triu(),
+    "below a full row": torch.cat([torch.ones(1, CHANNELS), torch.ones(CHANNELS, CHANNELS).triu()]),
+    "a full row below": torch.cat([torch.ones(CHANNELS, CHANNELS).triu(), torch.ones(1, CHANNELS)]),
+    "lower triangle": torch.ones(CHANNELS, CHANNELS).tril(),
+    "first channels unread": torch.ones(3, CHANNELS).triu(4),
+    "rows of zeros": torch.tensor([[0.0], [1.0], [0.0]]).expand(3, CHANNELS),
+    "zeros": torch.zeros(2, CHANNELS),
+}
+
+
+@pytest.mark.parametrize("left_out", [1, 2, 3, 64])
+@pytest.mark.parametrize("read", STEPS.values(), ids=STEPS.keys())
+def test_zeros_of_the_weight_change_no_product(
+    read: Tensor, left_out: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LEFT_OUT", left_out)
+    pixels, weight, center, bias = operands(300, len(read), torch.float64)
+    weight *= read
+    expected = (pixels - center) @ weight.T + bias
+    torch.testing.assert_close(product(pixels, weight, center, bias), expected)
+    torch.testing.assert_close(product(pixels, weight, center, bias, squares), squares(expected))
+    torch.testing.assert_close(line_product(pixels.T[None], weight, center, bias), expected)
+
+
+@pytest.mark.parametrize("channel", range(CHANNELS))
+@pytest.mark.parametrize("read", STEPS.values(), ids=STEPS.keys())
+def test_a_pixel_that_is_not_finite_shows_whatever_the_weight_reads(
+    read: Tensor, channel: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LEFT_OUT", 2)
+    pixels, weight, center, bias = operands(3, len(read), torch.float32)
+    pixels[1, channel] = float("nan")
+    finite = torch.isfinite(product(pixels, weight * read, center, bias)).all(1)
+    assert finite.tolist() == [True, False, True]
+
+
+def test_gradients_reach_entries_that_are_zero() -> None:
+    pixels, weight, center, bias = operands(50, CHANNELS, torch.float64)
+    ours, plain = (weight.triu().requires_grad_() for _ in range(2))
+    product(pixels, ours, center, bias).square().sum().backward()
+    ((pixels - center) @ plain.T + bias).square().sum().backward()
+    torch.testing.assert_close(ours.grad, plain.grad)
 
 
 def test_product_of_no_pixel_is_empty() -> None:
@@ -84,8 +129,13 @@ def test_product_of_no_pixel_is_empty() -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("k", [*range(1, 17), 33])
-def test_equal_spectra_have_equal_bits_at_every_place(k: int, threads: int) -> None:
-    (spectrum,), *rest = operands(1, k, torch.float32)
+@pytest.mark.parametrize("triangular", [False, True])
+def test_equal_spectra_have_equal_bits_at_every_place(
+    k: int, threads: int, triangular: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LEFT_OUT", 3)
+    (spectrum,), weight, *rest = operands(1, k, torch.float32)
+    rest = [weight.triu() if triangular else weight, *rest]
     expected = product(spectrum[None], *rest, squares)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

@@ -93,3 +93,4 @@ def test_encoders_that_cannot_be_decoded_are_refused_by_name() -> None:
         graph.add_node(PCADecoder(tied_to="norm"), parent="norm")
     with pytest.raises(GraphError, match="expected a node with an affine form.*MinMaxNormalizer `norm`"):
         graph.add_node(LinearDecoder(encoder="norm"), parent="norm")
+    assert list(graph.nodes) == list(graph.topology.parents) == ["norm"]

@@ -70,7 +70,7 @@ def test_nearest_bands_are_taken_when_asked(tmp_path: Path) -> None:
     with pytest.raises(GraphError, match="the cube has none"):
         graph(cube, match_bands=True)
     with pytest.raises(GraphError, match="the graph has none"):
-        TrainedBands().matched(cube, finer)  # type: ignore[arg-type]
+        TrainedBands().nearest(finer)
 
 
 def test_shift_by_one_band_of_a_fine_sensor_is_refused_and_matched_to_itself() -> None:
@@ -80,9 +80,7 @@ def test_shift_by_one_band_of_a_fine_sensor_is_refused_and_matched_to_itself() -
     bands.check(torch.from_numpy(centres + 0.3), "cube")
     with pytest.raises(GraphError, match=r"cube: expected the 30 bands of training, .*…"):
         bands.check(torch.from_numpy(centres + 0.64), "cube")
-    cube = torch.arange(30.0)[None, :, None, None]
-    found = bands.matched(cube.flip(1), torch.from_numpy(centres + 0.3).flip(0))
-    assert torch.equal(found, cube)
+    assert bands.nearest(torch.from_numpy(centres + 0.3).flip(0)) == list(range(29, -1, -1))
 
 
 @pytest.mark.parametrize(
@@ -104,17 +102,15 @@ def test_shift_by_one_band_of_a_fine_sensor_is_refused_and_matched_to_itself() -
 def test_bands_are_matched_one_to_one_within_half_the_way_to_the_next(
     trained_nm: list[float], given: list[float], expected: dict[int, set[int]]
 ) -> None:
-    cube = torch.arange(float(len(given)))[None, :, None, None]
-    found = [int(band) for band in TrainedBands.of(trained_nm, None).matched(cube, given).flatten()]
+    found = TrainedBands.of(trained_nm, None).nearest(given)
     assert len(set(found)) == len(found)
     assert all(band in expected[i] for i, band in enumerate(found))
 
 
 @pytest.mark.parametrize("given", [[500.0, 506.0], [500.0, 500.1], [504.0]])
 def test_band_without_a_partner_of_its_own_is_refused(given: list[float]) -> None:
-    cube = torch.zeros(1, len(given), 2, 2)
     with pytest.raises(GraphError, match="one of its own within half the way"):
-        TrainedBands.of([500.0, 520.0], None).matched(cube, given)
+        TrainedBands.of([500.0, 520.0], None).nearest(given)
 
 
 def test_statistics_of_a_scene_with_no_data_and_dead_bands_are_those_of_its_good_part(tmp_path: Path) -> None:
@@ -145,3 +141,18 @@ def test_statistics_of_a_scene_with_no_data_and_dead_bands_are_those_of_its_good
     assert moments.count == len(pixels)
     np.testing.assert_allclose(moments.mean, pixels.mean(0), rtol=1e-12)
     assert np.abs(moments.covariance().numpy() - covariance).max() / np.abs(covariance).max() < 1e-10
+
+
+def test_more_bands_without_wavelengths_are_cut_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    graph = Graph()
+    graph.add_node(TrainablePCA(3))
+    graph.train(SceneTiles(scene(tmp_path), tile=10), STATISTICS_ONLY)
+    graph(scene(tmp_path))
+    assert "without wavelengths on both sides" not in caplog.text
+    graph(scene(tmp_path, "other.npy", c=12))
+    assert (
+        "other.npy: has 12 bands, of which those at the positions of training, up to 8, are read"
+        in caplog.text
+    )

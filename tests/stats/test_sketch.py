@@ -10,7 +10,7 @@ from torch import Tensor
 from cuvis_ai.errors import GraphError
 from cuvis_ai.stats import Extrema, Moments, Sketch, Structure, update_all
 from cuvis_ai.stats.blocks import block_length
-from cuvis_ai.stats.sketch import finite_rows, selected
+from cuvis_ai.stats.sketch import selected
 
 
 class Seen(Sketch):
@@ -72,10 +72,16 @@ def test_selected_pixels_are_themselves_where_all_are_valid_and_a_copy_otherwise
     assert np.shares_memory(selected(x, valid, buffer).numpy(), buffer.numpy())
 
 
-def test_rows_with_a_value_that_is_not_finite_are_left_out() -> None:
-    x = pixels(5)
+@pytest.mark.parametrize("kind", [Moments, Extrema])
+def test_rows_with_a_value_that_is_not_finite_are_left_out(kind: type[Sketch]) -> None:
+    x, sketch, finite = pixels(5), kind(), kind()
     x[1, 2], x[3, 0] = float("nan"), float("inf")
-    assert torch.equal(finite_rows(x), x[[0, 2, 4]])
+    sketch.update(x)
+    finite.update(x[[0, 2, 4]])
+    assert sketch.count == 3
+    assert all(
+        torch.equal(getattr(sketch, key), one) for key, one in vars(finite).items() if key in ("mean", "low")
+    )
 
 
 @pytest.mark.parametrize("kind", [Moments, Extrema])

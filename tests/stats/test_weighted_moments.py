@@ -6,7 +6,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cuvis_ai.functional.affine import Affine
 from cuvis_ai.stats import WeightedMoments
 
 
@@ -68,12 +67,6 @@ def test_equal_weights_count_pixels_and_flags_are_weights() -> None:
     moments = WeightedMoments()
     moments.update(pixels, flags)
     assert_is_numpys(moments, pixels[flags], torch.ones(int(flags.sum()), dtype=torch.float64))
-
-
-def test_carried_through_an_affine_map() -> None:
-    pixels, weights = pixels_and_weights()
-    affine = Affine(torch.randn(3, 4).double(), torch.randn(4).double() + 1e4, torch.randn(3).double())
-    assert_is_numpys(of(pixels, weights).through(affine), affine(pixels), weights)
 
 
 def test_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,10 +170,14 @@ def test_a_signature_that_says_nothing_is_refused() -> None:
     alike = torch.ones(2, 7, 6, 5, dtype=torch.float64)
     with pytest.raises(GraphError, match="signature: expected a spectrum that differs from the mean"):
         fitted(ACE(), as_batches(alike, mask=MASK[:2]))
-    with pytest.raises(GraphError, match=r"expected 3 channels .* got 7"):
+    with pytest.raises(GraphError, match="signature: expected 7 values, one for each channel .* got 3"):
         fitted(ACE([1.0, 2.0, 3.0]), as_batches(CUBES))
     with pytest.raises(ConfigError, match="ACE: shrinkage: expected 0 or more, got -1"):
         ACE(shrinkage=-1.0)
+    with pytest.raises(ConfigError, match=r"ACE: signature: expected one value a channel, got \[\]"):
+        ACE([])
+    with pytest.raises(ConfigError, match=r"ACE: `signature`\[1\]: expected a finite number, got nan"):
+        ACE([1.0, float("nan")])
     assert node.sketch is not MomentsByClass
 
 

@@ -61,7 +61,14 @@ def read(path: Path, key: str | None) -> CubeContents:
     if len(set(no_data[0] or ())) > 1:
         no_data = None, f"expected one number for `data ignore value`, got {no_data[0]}"
     georeference, wrong = georeference_of(header.fields)
-    faults = {"wavelengths": wavelengths[1], "bad_bands": bad[1], "no_data": no_data[1], "map info": wrong}
+    scaling, unscaled = _scaling(header)
+    faults = {
+        "wavelengths": wavelengths[1],
+        "bad_bands": bad[1],
+        "no_data": no_data[1],
+        "scaled": unscaled,
+        "map info": wrong,
+    }
     return CubeContents(
         source=source,
         axes="hwc",
@@ -71,17 +78,19 @@ def read(path: Path, key: str | None) -> CubeContents:
         good_bands=bad[0],
         validity=Validity(no_data=tuple(no_data[0] or ())[:1]),
         georeference=georeference,
-        scaling=_scaling(header),
+        scaling=scaling,
         faults={option: fault for option, fault in faults.items() if fault},
     )
 
 
-def _scaling(header: EnviHeader) -> Scaling:
-    """Return what the reflectance's scale factor, else gains and offsets, say; faulty ones are left out."""
-    if divisor := _optional(header, "reflectance scale factor")[0]:
-        return Scaling(gain=tuple(1 / one if one else 0.0 for one in divisor))
-    gain, offset = (_optional(header, f"data {name} values")[0] for name in ("gain", "offset"))
-    return Scaling(gain=tuple(gain or (1.0,)), offset=tuple(offset or (0.0,)))
+def _scaling(header: EnviHeader) -> tuple[Scaling, str | None]:
+    """Return what the scale factor of reflectance, else gains and offsets, say, and what is wrong there."""
+    names = ("reflectance scale factor", "data gain values", "data offset values")
+    (divisor, *wrong), (gain, one), (offset, other) = (_optional(header, name) for name in names)
+    fault = next(filter(None, (*wrong, one, other)), None)
+    if divisor:
+        return Scaling(gain=tuple(1 / one if one else 0.0 for one in divisor)), fault
+    return Scaling(gain=tuple(gain or (1.0,)), offset=tuple(offset or (0.0,))), fault
 
 
 def _header_of(path: Path) -> Path:

@@ -75,6 +75,10 @@ def members(path: Path) -> dict[str, Member]:
     return found.members
 
 
+_MERE_LENGTH = "This is a netCDF dimension but not a netCDF variable"
+"""What NetCDF writes as `NAME` of a dimension without coordinates, whose zeros mean nothing."""
+
+
 class _Found:
     """The numeric arrays met on a walk through a file.
 
@@ -98,7 +102,12 @@ class _Found:
         if not isinstance(node, self.h5py.Dataset):
             if "MATLAB_sparse" in node.attrs:
                 self._add_sparse(name, node)
-        elif node.shape is None or "MATLAB_empty" in node.attrs or "MATLAB_sparse" in node.parent.attrs:
+        elif (
+            node.shape is None
+            or "MATLAB_empty" in node.attrs
+            or "MATLAB_sparse" in node.parent.attrs
+            or _MERE_LENGTH in str(_readable(node.attrs).get("NAME"))
+        ):
             pass
         elif is_numeric(node.dtype):
             self.members[name] = self._member(node)
@@ -123,7 +132,7 @@ class _Found:
         attributes = _readable(node.attrs)
         if _is_matlab(node):
             shape, dimensions = shape[::-1], ()
-        if self.is_netcdf and not attributes.keys() & {"_FillValue", "_Unsigned"}:
+        if not attributes.keys() & {"_FillValue", "_Unsigned"}:
             attributes |= self._never_written(node)
         if said := self._said_by_prisma(node.name):
             attributes |= said
@@ -138,9 +147,12 @@ class _Found:
         return upright(member)
 
     def _never_written(self, node: Any) -> dict[str, Any]:
-        """What NetCDF leaves where nothing was written, if the variable says nothing itself."""
+        """What is left where nothing was written: the number chosen by the writer, else NetCDF's own."""
         said = node.id.get_create_plist().fill_value_defined() == self.h5py.h5d.FILL_VALUE_USER_DEFINED
-        fill = node.fillvalue if said else _NEVER_WRITTEN.get(node.dtype.str[1:])
+        if said:
+            fill = node.fillvalue if self.is_netcdf or node.fillvalue else None  # 0 need not be chosen
+        else:
+            fill = _NEVER_WRITTEN.get(node.dtype.str[1:]) if self.is_netcdf else None
         return {} if fill is None else {"_FillValue": fill}
 
     def _said_by_prisma(self, name: str) -> dict[str, Any]:

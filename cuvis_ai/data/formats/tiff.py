@@ -3,8 +3,7 @@
 GDAL goes by a file's content and knows some 150 formats, of which some read other files or open connections.
 So a file, its pages and its mask are opened as TIFF and nothing else, and a page is a number, never a name.
 
-A TIFF of several pages with one band each, as microscopes and array libraries write, is one band a page,
-unless its description says otherwise.
+Several pages with one band each, as microscopes write, are the bands, unless the description says otherwise.
 """
 
 import re
@@ -25,6 +24,7 @@ from cuvis_ai.data.sources.decoding import decoding
 from cuvis_ai.data.sources.georeference import Georeference
 from cuvis_ai.data.sources.remote_file import Location, RemoteFile, size_of
 from cuvis_ai.data.sources.scaling import Scaling
+from cuvis_ai.data.sources.tiff_chain import count_directories
 from cuvis_ai.data.sources.tiff_tags import good_bands, page_axes, wavelengths
 from cuvis_ai.data.sources.urls import Url
 from cuvis_ai.errors import CubeFormatError, import_extra
@@ -111,7 +111,7 @@ def _page_names(path: Path, listed: Sequence[str]) -> tuple[str, ...]:
     """Return GDAL's names of a file's pages, in order, after looking that none is elsewhere.
 
     Raises:
-        CubeFormatError: one of them is elsewhere.
+        CubeFormatError: one of them is elsewhere, or cannot be read.
     """
     found = [re.fullmatch(r"GTIFF_DIR:(\d+):(.*)", name, re.DOTALL) for name in listed]
     numbers = sorted(int(match[1]) for match in found if match and match[2] == _gdal_name(path))
@@ -120,6 +120,9 @@ def _page_names(path: Path, listed: Sequence[str]) -> tuple[str, ...]:
             f"{path}: expected pages inside the file, got metadata that name others. "
             "It wants other files or servers to be read: do not trust it."
         )
+    for left_out in sorted(set(range(1, count_directories(path) + 1)) - set(numbers)):
+        with _opened(path, f"GTIFF_DIR:{left_out}:{_gdal_name(path)}"):
+            pass  # a smaller copy of a page is left out, too, and can be opened
     return tuple(f"GTIFF_DIR:{number}:{_gdal_name(path)}" for number in numbers)
 
 
@@ -256,7 +259,9 @@ class ImageSource:
     def read(self, rows: slice, columns: slice, bands: slice) -> Array:
         """Return one box; its memory order is band by band."""
         window = ((rows.start, rows.stop), (columns.start, columns.stop))
+        first = ((rows.start, rows.start + 1), (columns.start, columns.start + 1))
         with _opened(self.path) as file:
+            file.read(self.bands[bands][0], window=first)  # all bands of a damaged block fail one by one
             block: Array = file.read(self.bands[bands], window=window)
         return block.transpose(1, 2, 0)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cuvis_ai.data.sources.blosc_chunks import checked
 from cuvis_ai.data.sources.contents import Array, CubeContents
 from cuvis_ai.data.sources.cube_format import CubeFormat
 from cuvis_ai.data.sources.decoding import UndecodableError
@@ -146,7 +147,7 @@ def _load(path: Path | Url, key: str, *box: slice) -> Array:
     """Return a box of one array, as it is stored; chunks that it touches are decoded once."""
     zarr = import_extra("zarr", "zarr", f"reading {path}")
     with zarr.config.set({"async.concurrency": _CHUNKS_AT_ONCE}), _opened(path) as root:
-        return np.asarray((root[key] if key else root)[box or ...])
+        return np.asarray(checked(root[key] if key else root)[box or ...])
 
 
 FORMAT = CubeFormat(

@@ -14,6 +14,9 @@ from cuvis_ai.data.sources.decoding import decoding
 ORDERS = tuple("".join(letters) for letters in permutations("hwc"))
 """All orders of height, width and channels."""
 
+INTERLEAVES = {"bip": "hwc", "bil": "hcw", "bsq": "chw"}
+"""These orders by the names that ENVI has for them."""
+
 WAVELENGTHS = ("wavelengths", "wavelength", "wvl", "wl", "lambda")
 """Names of band centres."""
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cuvis_ai.data.sources.contents import Array
+from cuvis_ai.data.sources.hdf5_chunks import check_chunks
 from cuvis_ai.errors import CubeFormatError, import_extra
 
 
@@ -51,6 +52,7 @@ def check_reach(path: Path, dataset: Any) -> None:
 
     Raises:
         CubeFormatError: it is stored elsewhere, or virtual and made of something elsewhere.
+        UndecodableError: see `check_chunks`.
     """
     _check(path.resolve(), dataset, path, frozenset())
 
@@ -66,6 +68,7 @@ def _check(path: Path, dataset: Any, shown: Path, above: frozenset[tuple[Path, s
     place = (path, str(dataset.name))
     if place in above:
         raise CubeFormatError(f"{shown}: expected numbers, got `{dataset.name}`, which is made of itself.")
+    check_chunks(dataset)
     for source in dataset.virtual_sources() if dataset.is_virtual else ():
         _check_source(path, source, shown, above | {place})
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cuvis_ai.data.sources.axes import WAVELENGTHS, named_axes
+from cuvis_ai.data.sources.axes import INTERLEAVES, WAVELENGTHS, axis_letter, named_axes
 from cuvis_ai.data.sources.contents import CubeContents, Validity
 from cuvis_ai.data.sources.decoding import decoding
 from cuvis_ai.data.sources.members import Member, MemberSource, chosen_key, is_numeric
@@ -18,6 +18,8 @@ from cuvis_ai.errors import CubeFormatError
 _GOOD_BANDS = ("bbl", "good_wavelengths", "good_bands", "good_band")
 _NO_DATA = ("_fillvalue", "missing_value", "no_data", "nodata", "no_data_value", "data_ignore_value")
 _UNITS = ("wavelength_units", "wavelength_unit")
+_CALLED = {"scaled": "scale factors and offsets"}
+"""What messages call a field that an option with another name replaces."""
 _SPECTRAL_UNITS = ("nm", "um", "µm", "μm", "nanomet", "micromet", "micron", "angstrom", "cm-1", "wavenumber")
 
 
@@ -30,7 +32,7 @@ def cube_contents(path: Path, members: Mapping[str, Member], key: str | None) ->
     name = chosen_key(path, members, key, lambda shape: len(shape) == 3, "a cube (3 axes)")
     member = members[name]
     told = _Told(path, members, name)
-    axes = named_axes(member.dimensions)
+    axes = told.axes()
     wavelengths, units = told.wavelengths(axes)
     first, second, third = member.shape
     meant = _meant(member)
@@ -70,10 +72,24 @@ class _Told:
     def attributes(self) -> Mapping[str, Any]:
         return self.members[self.key].attributes
 
+    def axes(self) -> str | None:
+        """The order of the axes by their names, the bands' being the wavelengths' one; or by `interleave`."""
+        names: list[str | None] = list(self.members[self.key].dimensions)
+        for vector in filter(None, map(self._placed, WAVELENGTHS)):
+            [along] = vector.dimensions if len(vector.dimensions) == 1 else [None]
+            if along is not None and along in names:
+                at = names.index(along)
+                names = [None if axis_letter(name) == "c" else name for name in names]
+                names[at] = "band"
+                break
+        interleave = str(_attribute(self.attributes, ("interleave",))).strip().lower()
+        return named_axes(names) or INTERLEAVES.get(interleave)
+
     def wavelengths(self, axes: str | None) -> tuple[Sequence[float] | None, str | None]:
         """Band centres and their unit, by the usual names, or along the bands' own axis."""
         names: tuple[str, ...] = WAVELENGTHS
-        along = self.members[self.key].dimensions[axes.index("c")] if axes else None
+        dimensions = self.members[self.key].dimensions
+        along = dimensions[axes.index("c")] if axes and dimensions else None
         if along and _is_spectral(self._placed(along.lower())):
             names = (*WAVELENGTHS, along.lower())
         vector, attributes = self.vector(names, "wavelengths")
@@ -114,7 +130,8 @@ class _Told:
     def _numbers(self, values: Any, option: str) -> Sequence[float] | None:
         array = np.asarray(values)
         if not is_numeric(array.dtype) or array.dtype.kind == "c":
-            self.faults[option] = f"expected numbers for its {option}, got {array.ravel()[:3].tolist()}"
+            called, got = _CALLED.get(option, option), array.ravel()[:3].tolist()
+            self.faults[option] = f"expected numbers for its {called}, got {got!r:.100}"
             return None
         return array.astype(np.float64).ravel().tolist()
 
@@ -122,24 +139,29 @@ class _Told:
         """No-data values and limits, as stored numbers of the type that is meant."""
         least, most = (self._limit(name, meant) for name in ("valid_min", "valid_max"))
         limits = np.asarray(_attribute(self.attributes, ("valid_range",)))
-        if limits.size == 2 and is_numeric(limits.dtype):
+        if limits.size == 2 and is_numeric(limits.dtype) and limits.ravel()[0] <= limits.ravel()[1]:
             least, most = (self._stored(limit, meant) for limit in limits.ravel())
+        elif limits.dtype != object:  # it is there
+            self.faults["no_data"] = f"expected the least and the most in `valid_range`, got {limits!s:.100}"
         return Validity(no_data=tuple(dict.fromkeys(self._no_data(meant))), least=least, most=most)
 
     def scaling(self) -> Scaling:
         """What the array's factor, offset and `units` say."""
-        gain, offset = self._gain_and_offset()
+        gain, offset = self._gains_and_offsets()
         unit = _attribute(self.attributes, ("units",))
-        return Scaling(gain=(gain,), offset=(offset,), unit=unit if isinstance(unit, str) else None)
+        return Scaling(gain=gain, offset=offset, unit=unit if isinstance(unit, str) else None)
 
-    def _gain_and_offset(self) -> tuple[float, float]:
-        """CF's `scale_factor` and `add_offset`; NEON's `Scale_Factor` is what values were multiplied by."""
+    def _gains_and_offsets(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """CF's `scale_factor` and `add_offset`; NEON's `Scale_Factor` is what values were multiplied by.
+
+        One of each, or one a band.
+        """
+        names = ("scale_factor", "add_offset", "Scale_Factor")
         gain, offset, divisor = (
-            _number(self.attributes.get(name)) for name in ("scale_factor", "add_offset", "Scale_Factor")
+            tuple(self._numbers(self.attributes[name], "scaled") or ()) if name in self.attributes else ()
+            for name in names
         )
-        if gain is None and divisor:
-            gain = 1 / divisor
-        return 1.0 if gain is None else gain, offset or 0.0
+        return gain or tuple(1 / one if one else 0.0 for one in divisor) or (1.0,), offset or (0.0,)
 
     def _no_data(self, meant: "np.dtype[Any] | None") -> Iterator[float]:
         for name in _NO_DATA:
@@ -151,20 +173,25 @@ class _Told:
             except ValueError:
                 numbers = np.asarray(None)
             if not is_numeric(numbers.dtype):
-                self.faults["no_data"] = f"expected a number for `{name}`, got {value!r}"
+                self.faults["no_data"] = f"expected a number for `{name}`, got {value!r:.100}"
                 continue
             yield from (self._as_meant(number, meant) for number in numbers.ravel())
 
     def _limit(self, name: str, meant: "np.dtype[Any] | None") -> float | None:
         value = np.asarray(_attribute(self.attributes, (name,)))
-        return self._stored(value.reshape(-1)[0], meant) if value.size and is_numeric(value.dtype) else None
+        if value.size == 1 and is_numeric(value.dtype):
+            return self._stored(value.reshape(-1)[0], meant)
+        if value.dtype != object:  # it is there
+            self.faults["no_data"] = f"expected a number for `{name}`, got {value!s:.100}"
+        return None
 
     def _stored(self, limit: Any, meant: "np.dtype[Any] | None") -> float:
         """A limit in stored numbers: of real type beside scaled integers, it is in scaled units."""
         dtype = self.members[self.key].dtype
-        gain, offset = self._gain_and_offset()
-        if dtype is not None and dtype.kind in "iu" and np.asarray(limit).dtype.kind == "f" and gain:
-            return (float(limit) - offset) / gain
+        gain, offset = self._gains_and_offsets()
+        one = len(gain) == len(offset) == 1 and gain[0]
+        if dtype is not None and dtype.kind in "iu" and np.asarray(limit).dtype.kind == "f" and one:
+            return (float(limit) - offset[0]) / gain[0]
         return self._as_meant(limit, meant)
 
     def _as_meant(self, number: Any, meant: "np.dtype[Any] | None") -> float:
@@ -197,9 +224,3 @@ def _attribute(attributes: Mapping[str, Any], names: Sequence[str]) -> Any:
             value = lower[name]
             return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
     return None
-
-
-def _number(value: Any) -> float | None:
-    """Return a scalar or an array of one as a number; None for anything else."""
-    array = np.asarray(value)
-    return float(array.reshape(-1)[0].real) if array.size == 1 and is_numeric(array.dtype) else None

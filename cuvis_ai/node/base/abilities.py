@@ -1,6 +1,5 @@
 """What some nodes can do besides mapping cubes, as protocols of methods."""
 
-from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
@@ -15,7 +14,13 @@ from cuvis_ai.types import CubeTensor, MappedCube, PixelMask
 
 
 class Projection(NamedTuple):
-    """How a node projects onto components: scale · W (x − mean)."""
+    """How a node projects onto components: scale · W (x − mean).
+
+    Example:
+        >>> projection = Projection(torch.eye(1, 2), torch.zeros(2), torch.tensor([4.0]))
+        >>> projection.inverse_scale.tolist()
+        [0.25]
+    """
 
     components: Float[Tensor, "k c"]
     """W, one component a row."""
@@ -32,34 +37,44 @@ class Projection(NamedTuple):
 
 @runtime_checkable
 class Projects(Protocol):
-    """A node with components, which the component leaves and `PCADecoder` need."""
+    """A node with components, which the component leaves and `PCADecoder` need.
+
+    Example:
+        >>> from cuvis_ai.node.pca import TrainablePCA
+        >>> isinstance(TrainablePCA(3), Projects)
+        True
+    """
 
     def projection(self) -> Projection:
         """Return the current components."""
 
 
 @runtime_checkable
-class Refers(Protocol):
-    """A node that uses another's weights, or its input, without reading its output."""
+class Decodes(Protocol):
+    """A node that gives back what entered another; if it is fitted, then from that and from its own input.
 
-    def references(self) -> tuple[str, ...]:
-        """Return the names of the nodes that it uses."""
-
-    def bind(self, referenced: Mapping[str, Node]) -> None:
-        """Receive these nodes, to be held as plain references, not as submodules."""
-
-
-@runtime_checkable
-class Decodes(Refers, Protocol):
-    """A node that gives back what entered another; if it is fitted, then from that and from its own input."""
+    Example:
+        >>> from cuvis_ai.node.decoder import PCADecoder
+        >>> PCADecoder("pca").decodes()
+        'pca'
+    """
 
     def decodes(self) -> str:
         """Return the name of the node whose input it gives back."""
 
+    def bind(self, encoder: Node) -> None:
+        """Receive that node, to be held as a plain reference, not as a submodule."""
+
 
 @runtime_checkable
 class Follows(Protocol):
-    """A node that can derive its statistics at each use from moments further upstream."""
+    """A node that can derive its statistics at each use from moments further upstream.
+
+    Example:
+        >>> from cuvis_ai.anomaly.rx_detector import RXGlobal
+        >>> RXGlobal().follows(), RXGlobal(stats="follow").follows()
+        (False, True)
+    """
 
     def follows(self) -> bool:
         """Return whether it does."""
@@ -76,7 +91,13 @@ class Follows(Protocol):
 
 @runtime_checkable
 class Reweights(Protocol):
-    """A fitted node whose moments are taken again, each pixel weighted by the present state."""
+    """A fitted node whose moments are taken again, each pixel weighted by the present state.
+
+    Example:
+        >>> from cuvis_ai.anomaly.robust_rx import RobustRX
+        >>> RobustRX(reweight=2).further_passes()
+        2
+    """
 
     def further_passes(self) -> int:
         """Return how many passes over the data follow the one in which it is first fitted."""
@@ -100,7 +121,13 @@ def reweighting(node: Node) -> int:
 
 @runtime_checkable
 class FromLabel(Protocol):
-    """A node that can be fitted from the pixels of one label in place of the training masks."""
+    """A node that can be fitted from the pixels of one label in place of the training masks.
+
+    Example:
+        >>> from cuvis_ai.target.ace import ACE
+        >>> ACE(region=3).anomalous_label()
+        3
+    """
 
     def anomalous_label(self) -> int | None:
         """Return the value of `batch["labels"]` whose pixels count as the anomalies; None for the masks."""
@@ -113,7 +140,13 @@ def anomalous_label(node: Node) -> int | None:
 
 @runtime_checkable
 class Anchored(Protocol):
-    """A node whose training can be held near the state that it was fitted to."""
+    """A node whose training can be held near the state that it was fitted to.
+
+    Example:
+        >>> from cuvis_ai.anomaly.branch_logit_head import BranchLogitHead
+        >>> isinstance(BranchLogitHead(), Anchored)
+        True
+    """
 
     def drift(self) -> Float[Tensor, " m"]:
         """Return how far its coefficients are from those, in logits per deviation of each feature."""
@@ -121,7 +154,13 @@ class Anchored(Protocol):
 
 @runtime_checkable
 class Recorded(Protocol):
-    """A node whose `forward` looks at values or sizes, to be faster; an exported model has this instead."""
+    """A node whose `forward` looks at values or sizes, to be faster; an exported model has this instead.
+
+    Example:
+        >>> from cuvis_ai.spatial.top_hat import TopHat
+        >>> TopHat(3).recorded(torch.ones(1, 1, 4, 4), None).max().item()  # a plane has no details
+        0.0
+    """
 
     def recorded(self, cube: CubeTensor, valid: PixelMask | None) -> MappedCube:
         """Return what `forward` does, by operations that are the same for all values and sizes."""
@@ -139,14 +178,3 @@ def follower(node: Node) -> Follows | None:
 @cache
 def _has_method_to_follow(kind: type[Node]) -> bool:
     return issubclass(kind, Follows)
-
-
-def references_of(node: Node) -> tuple[str, ...]:
-    """Return the names of the nodes that a node uses without reading their output."""
-    return node.references() if isinstance(node, Refers) else ()
-
-
-def bind(node: Node, referenced: Mapping[str, Node]) -> None:
-    """Give a node those that it uses."""
-    if isinstance(node, Refers):
-        node.bind(referenced)

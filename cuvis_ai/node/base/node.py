@@ -222,6 +222,16 @@ def has_pointwise(node: AffineNode) -> bool:
     return type(node).pointwise is not AffineNode.pointwise
 
 
+def one_channel(node: Node, in_channels: int | None) -> int:
+    """Return 1: `out_channels = one_channel` says that a node gives one score a pixel."""
+    return 1
+
+
+def same_channels(node: Node, in_channels: int | None) -> int | None:
+    """Return what enters: `out_channels = same_channels` says that as many channels leave."""
+    return in_channels
+
+
 def structure_of(node: Node) -> Structure:
     """Return how a node acts on the spectrum: OPAQUE unless it is affine."""
     return node.structure if isinstance(node, AffineNode) else Structure.OPAQUE

@@ -1,7 +1,6 @@
 """The base of nodes that choose k of c channels: what is chosen, by weights that sharpen over the epochs."""
 
-from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from jaxtyping import Float, Int
@@ -20,7 +19,13 @@ from cuvis_ai.stats import Moments
 
 
 class Selection(FittedNode, AffineNode):
-    """Maps c channels to k by weights that sum to k; the state and its fit are its subclass'."""
+    """Maps c channels to k by weights that sum to k; the state and its fit are its subclass'.
+
+    Example:
+        >>> from cuvis_ai.node.selector import SoftChannelSelector
+        >>> issubclass(SoftChannelSelector, Selection)
+        True
+    """
 
     logits: Tensor
     temperature: Tensor
@@ -38,13 +43,13 @@ class Selection(FittedNode, AffineNode):
     annealing: bool
     """Whether a training step runs: soft weights are used, unless T_min is reached."""
 
-    @abstractmethod
-    def receive_wavelengths(self, wavelengths: Sequence[float]) -> None:
+    def receive_wavelengths(self, wavelengths: Iterable[float]) -> None:
         """Take the band centres in nm, before the statistical phase."""
+        self.set_state(wavelengths=torch.tensor([float(nm) for nm in wavelengths]))
 
-    @abstractmethod
     def lacks_statistics(self) -> bool:
         """Return whether the moments are not known, as with logits that were written before."""
+        return int(joined(self.band_count)) == 0
 
     @property
     @override

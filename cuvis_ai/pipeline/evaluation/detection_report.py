@@ -35,8 +35,11 @@ def write_detection_report(
         evaluation: what the scores are worth; None without masks.
         false_alarm_rate: what the threshold was chosen for; None: it was given as a score.
     """
-    finished = [scene for scene in scenes if facts_path(folder, cube_name(scene)).exists()]
-    written = {scene: _written(scene, folder) for scene in finished}
+    written: dict[Path, dict[str, Any]] = {
+        scene: json.loads(path.read_text(encoding="utf-8"))
+        for scene in scenes
+        if (path := facts_path(folder, cube_name(scene))).exists()
+    }
     measured = {} if evaluation is None else {one.name: one for one in evaluation.scenes}
     pictures = Pictures(_PICTURES)
     shown = [_shown(scene, facts, folder, pictures, measured) for scene, facts in written.items()]
@@ -56,11 +59,6 @@ def write_detection_report(
     )
     write_whole(folder / REPORT, page.encode())
     return folder / REPORT
-
-
-def _written(scene: Path, folder: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads(facts_path(folder, cube_name(scene)).read_text(encoding="utf-8"))
-    return facts
 
 
 def _summary(counts: Sequence[int | None], pixels: int) -> str:

@@ -6,7 +6,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
@@ -110,10 +109,13 @@ def write_evaluation(
 
 def curve_pictures(evaluation: SceneEvaluation) -> dict[str, bytes]:
     """Return the pictures of the curves as PNG files by name; none where there is no curve."""
+    curve = evaluation.scores.curve()
     pictures = {}
-    for name, figure in _pictures(evaluation).items():
+    for name, drawn in (("roc", roc_of(curve)), ("precision_recall", quality_of(curve))):
+        if drawn is None:
+            return {}
         content = BytesIO()
-        figure.savefig(content, format="png", metadata={"Software": None})
+        drawn.figure().savefig(content, format="png", metadata={"Software": None})
         pictures[name] = content.getvalue()
     return pictures
 
@@ -129,11 +131,3 @@ def require_free(folder: Path, *, overwrite: bool) -> None:
             f"{folder}: expected a folder without an evaluation, got one. Pass --overwrite to replace it, or "
             "another folder."
         )
-
-
-def _pictures(evaluation: SceneEvaluation) -> dict[str, Figure]:
-    curve = evaluation.scores.curve()
-    roc, quality = roc_of(curve), quality_of(curve)
-    if roc is None or quality is None:
-        return {}
-    return {"roc": roc.figure(), "precision_recall": quality.figure()}

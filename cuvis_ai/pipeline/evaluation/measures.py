@@ -16,6 +16,7 @@ from cuvis_ai.functional.detection import (
     precision,
     recall,
 )
+from cuvis_ai.stats import ScoreDistribution
 
 DETECTION_RATES = (0.01, 0.001)
 """False-alarm rates at which the detection rate is given."""
@@ -37,7 +38,7 @@ class Measures:
     """By name, those of a threshold as `<threshold>/<measure>`; None where something is not defined."""
 
 
-def measured(name: str, curve: Curve, confusions: Mapping[str, Confusion]) -> Measures:
+def measured(name: str, scores: ScoreDistribution, thresholds: Mapping[str, float]) -> Measures:
     """Return the measures of scores.
 
     `auroc`, `average_precision`, `aupro`, and `detection_rate_at_<rate>`, the greatest share of anomalies
@@ -46,14 +47,16 @@ def measured(name: str, curve: Curve, confusions: Mapping[str, Confusion]) -> Me
 
     Args:
         name: what is measured.
-        curve: all thresholds.
-        confusions: what is predicted at those that are chosen, by name.
+        scores: their distribution.
+        thresholds: those that are chosen, by name.
     """
+    curve = scores.curve()
+    confusions = {key: scores.confusion(threshold) for key, threshold in thresholds.items()}
     return Measures(
         name=name,
         pixels=int(curve.tp[-1] + curve.fp[-1]),
         anomalies=int(curve.tp[-1]),
-        confusions=dict(confusions),
+        confusions=confusions,
         values={**over_thresholds(curve), **at_thresholds(confusions)},
     )
 

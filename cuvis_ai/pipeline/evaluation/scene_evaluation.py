@@ -101,19 +101,14 @@ def evaluated(
     for rate in false_alarm_rates:
         if (point := at_false_alarm_rate(curve, rate)) is not None:
             thresholds[rate_name(rate)] = point.threshold
-    measures = [_measured(scene.name, scores, thresholds) for scene, scores in zip(scenes, own, strict=True)]
+    measures = [measured(scene.name, scores, thresholds) for scene, scores in zip(scenes, own, strict=True)]
     return SceneEvaluation(
         thresholds=thresholds,
-        pooled=_measured("pooled", pooled, thresholds),
+        pooled=measured("pooled", pooled, thresholds),
         scenes=tuple(measures),
         intervals=intervals(own, measures),
         scores=pooled,
     )
-
-
-def _measured(name: str, scores: ScoreDistribution, thresholds: Mapping[str, float]) -> Measures:
-    confusions = {key: scores.confusion(threshold) for key, threshold in thresholds.items()}
-    return measured(name, scores.curve(), confusions)
 
 
 def _distribution(scene: ScoredScene, advance: Advance) -> ScoreDistribution:

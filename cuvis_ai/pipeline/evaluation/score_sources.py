@@ -21,7 +21,6 @@ from cuvis_ai.data.opened_cube import is_cube_source, opened
 from cuvis_ai.data.options import ReadingOptions, SceneArguments, refuse
 from cuvis_ai.data.sources.decoding import decoding
 from cuvis_ai.errors import ConfigError, GraphError
-from cuvis_ai.leaf.bases import Leaf
 from cuvis_ai.paths import StrPath
 from cuvis_ai.pipeline.evaluation.scene_evaluation import (
     SceneEvaluation,
@@ -31,6 +30,7 @@ from cuvis_ai.pipeline.evaluation.scene_evaluation import (
     rate_name,
 )
 from cuvis_ai.pipeline.graph_members import Members
+from cuvis_ai.pipeline.prediction.graph_prediction import TruthArguments
 from cuvis_ai.pipeline.prediction.neighbours import with_neighbours
 from cuvis_ai.pipeline.prediction.scene_files import find_scenes
 from cuvis_ai.pipeline.prediction.scene_outputs import facts_path
@@ -40,7 +40,6 @@ from cuvis_ai.pipeline.prediction.strip_scorer import STRIP_BYTES
 from cuvis_ai.pipeline.scene_masks import MaskOptions, masks_of
 from cuvis_ai.pipeline.scene_reader import SceneReader
 from cuvis_ai.pipeline.trained_bands import TrainedBands
-from cuvis_ai.training.threshold import stored_threshold
 
 _MAP_ENDING = "_scores"
 """What a map's file name adds to its scene's."""
@@ -62,14 +61,10 @@ class EvaluationOptions:
     """How scenes are read."""
 
 
-class EvaluationArguments(SceneArguments, total=False):
+class EvaluationArguments(SceneArguments, TruthArguments, total=False):
     """The arguments of `graph.evaluate_scenes` besides its source: those of the records, flat."""
 
     mask: StrPath | None
-    masks: StrPath | None
-    mask_key: str | None
-    anomaly_labels: Sequence[float]
-    ignore_labels: Sequence[float]
     threshold: float | None
     false_alarm_rates: Sequence[float]
     match_bands: bool
@@ -133,9 +128,7 @@ def evaluate_graph(
                 strips=partial(_scored, scorer, reader),
             )
         )  # fmt: skip
-    attached = [one.leaf for one in members.attached(Leaf) if one.parent.name == end]
-    stored = stored_threshold(members.node(end), attached)
-    threshold = stored if options.threshold is None else options.threshold
+    threshold = members.stored_threshold(end) if options.threshold is None else options.threshold
     return evaluated(scenes, threshold, options.false_alarm_rates)
 
 

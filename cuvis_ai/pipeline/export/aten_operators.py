@@ -122,14 +122,6 @@ def _clamp(o: Operands) -> str:
     return value
 
 
-def _where(o: Operands) -> str:
-    return o.graph.op("Where", o.name("condition", torch.bool), o.name("self"), o.name("other"))
-
-
-def _masked_fill(o: Operands) -> str:
-    return o.graph.op("Where", o.name("mask", torch.bool), o.name("value"), o.name("self"))
-
-
 def _nan_to_num(o: Operands) -> str:
     value, kept = o.name("self"), o.name("self")
     for key, test in (
@@ -164,10 +156,6 @@ def _norm(o: Operands) -> str:
     return _reduction("ReduceL2")(o)
 
 
-def _unsqueeze(o: Operands) -> str:
-    return o.graph.op("Unsqueeze", o.name("self"), o.graph.axes(o.arguments["dim"] % o.result.ndim))
-
-
 def _squeeze(o: Operands) -> str:
     dims = o.arguments["dim"]
     listed = [dims] if isinstance(dims, int) else dims
@@ -183,11 +171,6 @@ def _slice(o: Operands) -> str:
         return o.name("self")
     bounds = (o.graph.axes(one) for one in (start, end, axis, o.arguments["step"]))
     return o.graph.op("Slice", o.name("self"), *bounds)
-
-
-def _select(o: Operands) -> str:
-    index = o.graph.constant(o.arguments["index"], np.int64)
-    return o.graph.op("Gather", o.name("self"), index, axis=o.arguments["dim"])
 
 
 def _pad(o: Operands) -> str:
@@ -222,27 +205,10 @@ def _mean_of_windows(o: Operands) -> str:
     return mean if divisor is None else o.graph.op("Mul", mean, _scalar(o, size / divisor))
 
 
-def _concatenation(o: Operands) -> str:
-    return o.graph.op("Concat", *o.names("tensors"), axis=o.arguments["dim"] % o.result.ndim)
-
-
 def _stack(o: Operands) -> str:
     axis = o.arguments["dim"] % o.result.ndim
     raised = [o.graph.op("Unsqueeze", one, o.graph.axes(axis)) for one in o.names("tensors")]
     return o.graph.op("Concat", *raised, axis=axis)
-
-
-def _permute(o: Operands) -> str:
-    rank = o.result.ndim
-    return o.graph.op("Transpose", o.name("self"), perm=[dim % rank for dim in o.arguments["dims"]])
-
-
-def _same(o: Operands) -> str:
-    return o.name("self")  # in the result's number type
-
-
-def _constant(o: Operands) -> str:
-    return _scalar(o, o.arguments["s"])
 
 
 TRANSLATORS: Mapping[str, Translator] = {
@@ -271,20 +237,27 @@ TRANSLATORS: Mapping[str, Translator] = {
     "linalg_vector_norm": _norm,
     "pow": _power,
     "clamp": _clamp,
-    "where": _where,
-    "masked_fill": _masked_fill,
+    "where": lambda o: o.graph.op("Where", o.name("condition", torch.bool), o.name("self"), o.name("other")),
+    "masked_fill": lambda o: o.graph.op("Where", o.name("mask", torch.bool), o.name("value"), o.name("self")),
     "nan_to_num": _nan_to_num,
     "addcmul": _addcmul,
-    "unsqueeze": _unsqueeze,
+    "unsqueeze": lambda o: o.graph.op(
+        "Unsqueeze", o.name("self"), o.graph.axes(o.arguments["dim"] % o.result.ndim)
+    ),
     "squeeze": _squeeze,
     "slice": _slice,
-    "select": _select,
+    "select": lambda o: o.graph.op(
+        "Gather", o.name("self"), o.graph.constant(o.arguments["index"], np.int64), axis=o.arguments["dim"]
+    ),
     "constant_pad_nd": _pad,
     "convolution": _convolution,
     "avg_pool2d": _mean_of_windows,
-    "cat": _concatenation,
+    "cat": lambda o: o.graph.op("Concat", *o.names("tensors"), axis=o.arguments["dim"] % o.result.ndim),
     "stack": _stack,
-    "permute": _permute,
-    "scalar_tensor": _constant,
-    **dict.fromkeys(("_to_copy", "clone", "detach", "alias", "lift_fresh_copy"), _same),
+    "permute": lambda o: o.graph.op(
+        "Transpose", o.name("self"), perm=[dim % o.result.ndim for dim in o.arguments["dims"]]
+    ),
+    "scalar_tensor": lambda o: _scalar(o, o.arguments["s"]),
+    # In the result's number type.
+    **dict.fromkeys(("_to_copy", "clone", "detach", "alias", "lift_fresh_copy"), lambda o: o.name("self")),
 }

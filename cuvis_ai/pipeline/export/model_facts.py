@@ -9,7 +9,7 @@ import torch
 
 from cuvis_ai import __version__
 from cuvis_ai.errors import import_extra
-from cuvis_ai.node.base.arguments import class_of, hyperparameters
+from cuvis_ai.node.base import class_of, hyperparameters
 from cuvis_ai.pipeline.export.model_input import ModelInput
 from cuvis_ai.pipeline.graph_members import Members
 from cuvis_ai.pipeline.trained_bands import TrainedBands
@@ -53,6 +53,7 @@ def facts(
         "wavelengths": bands.wavelengths,
         "units": {"wavelengths": "nm"},
         "band_indices": bands.indices,
+        "scale": None if bands.scale is None else bands.scale.plain(),
         "no_data": taken.no_data,
         "outputs": outputs,
     }

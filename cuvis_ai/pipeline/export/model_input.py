@@ -59,11 +59,6 @@ class ModelInput:
         limits = np.iinfo(self.dtype)
         return float(value).is_integer() and limits.min <= value <= limits.max
 
-    @property
-    def shape(self) -> tuple[str | int, ...]:
-        """Of the cube."""
-        return self.shaped(self.channels)
-
     def shaped(self, channels: int) -> tuple[str | int, ...]:
         """Return the shape of a cube of so many channels."""
         return ("b", channels, "h", "w") if self.layout == "nchw" else ("b", "h", "w", channels)
@@ -71,7 +66,7 @@ class ModelInput:
     @property
     def ports(self) -> list[Port]:
         """What enters."""
-        cube = Port(CUBE_INPUT, np.dtype(self.dtype), self.shape)
+        cube = Port(CUBE_INPUT, np.dtype(self.dtype), self.shaped(self.channels))
         return [cube, Port(VALID_INPUT, np.dtype(bool), ("b", "h", "w"))] if self.flags else [cube]
 
     def cube(self, graph: OnnxGraph) -> str:

@@ -15,8 +15,7 @@ from torch import Tensor
 from cuvis_ai.errors import GraphError
 from cuvis_ai.execution.execution import Execution
 from cuvis_ai.functional.affine import Affine
-from cuvis_ai.node.base import AffineNode, Node, has_pointwise, sees_valid, structure_of
-from cuvis_ai.node.base.abilities import Recorded
+from cuvis_ai.node.base import AffineNode, Node, Recorded, has_pointwise, sees_valid, structure_of
 from cuvis_ai.pipeline.export.onnx_graph import OnnxGraph
 from cuvis_ai.pipeline.export.recording import SIZES, NotRecordableError, examples, record
 from cuvis_ai.pipeline.export.torch_exporter import NotTraceableError, trace

@@ -1,12 +1,10 @@
 """What `graph.export_onnx` does with a graph's members."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from torch import nn
 
 from cuvis_ai.anomaly.tail import TailCalibrator
 from cuvis_ai.errors import ConfigError, GraphError
@@ -21,7 +19,7 @@ from cuvis_ai.pipeline.export.onnx_graph import OnnxGraph, Port
 from cuvis_ai.pipeline.graph_members import Members
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 from cuvis_ai.stats import Structure
-from cuvis_ai.training.threshold import stored_threshold
+from cuvis_ai.training.engine.undisturbed import undisturbed
 from cuvis_ai.types import CUBE
 from cuvis_ai.whole_file import write_whole
 
@@ -60,7 +58,7 @@ def export(
         MissingExtraError: a package of the extra `export` is not installed.
     """
     nodes, masks = _chosen(members, outputs)
-    upstream = _upstream(members, nodes)
+    upstream = members.topology.ancestors(tuple(nodes))
     path_nodes = [one for one in members.topology.order() if one in upstream]
     for one in path_nodes:
         require_fitted(members.node(one))
@@ -72,7 +70,7 @@ def export(
         no_data=no_data,
         flags=opaque,
     )
-    with _evaluating(members.nodes):
+    with undisturbed(members.nodes):
         model = _written(members, name, bands, taken, nodes, masks)
         content: bytes = model.SerializeToString()
         check(content, members.execution, taken, nodes)
@@ -81,7 +79,8 @@ def export(
 
 def _chosen(members: Members, outputs: Sequence[str] | None) -> tuple[list[str], dict[str, float]]:
     """Return the nodes whose output is given, and the thresholds of masks by node."""
-    thresholds = {name: found for name in members.nodes if (found := _threshold(members, name)) is not None}
+    stored = {name: members.stored_threshold(name) for name in members.nodes}
+    thresholds = {name: limit for name, limit in stored.items() if limit is not None}
     ends = members.topology.ends()
     if not ends:
         raise GraphError("export_onnx: expected nodes, got none. Add one first.")
@@ -106,23 +105,6 @@ def _chosen(members: Members, outputs: Sequence[str] | None) -> tuple[list[str],
         )
     # A mask is checked by the scores that it is made of.
     return list(dict.fromkeys([*nodes, *masked])), {name: thresholds[name] for name in masked}
-
-
-def _threshold(members: Members, name: str) -> float | None:
-    leaves = [leaf for leaf, of in members.topology.leaves.items() if of == name]
-    return stored_threshold(members.node(name), [members.leaf(leaf) for leaf in leaves])
-
-
-def _upstream(members: Members, names: Sequence[str]) -> set[str]:
-    """Return these nodes and all that they depend on."""
-    found: set[str] = set()
-    pending = list(names)
-    while pending:
-        name = pending.pop()
-        if name not in found and name in members.nodes:
-            found.add(name)
-            pending += members.topology.input_of(name)
-    return found
 
 
 def _channels(members: Members, bands: TrainedBands) -> int:
@@ -170,7 +152,7 @@ def _written(
             ports.append(Port(node + DETECTED, np.dtype(bool), taken.shaped(value.channels)))
             graph.name(graph.op("Greater", node, limit), node + DETECTED)
         described[node] = {
-            "threshold": _threshold(members, node),
+            "threshold": members.stored_threshold(node),
             "halo": members.execution.halo((node,)),
             "calibrated_tail": isinstance(members.node(node), TailCalibrator),
         }
@@ -190,15 +172,3 @@ def _masked(graph: OnnxGraph, taken: ModelInput, value: Value, flags: str | None
             finite = graph.op("Less", total, graph.constant(np.inf, np.float32))
             result = graph.op("Where", finite, result, nan)
     return result if flags is None else graph.op("Where", flags, result, nan)
-
-
-@contextmanager
-def _evaluating(nodes: nn.ModuleDict) -> Iterator[None]:
-    """Let nodes be in evaluation mode meanwhile."""
-    modes = {module: module.training for module in nodes.modules()}
-    nodes.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training

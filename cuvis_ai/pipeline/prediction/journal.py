@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,8 @@ class Journal:
         self.shape = shape
         self._values = path.with_name(f".{path.name}.part")
         self._lines = path.with_name(f".{path.name}.journal")
-        self.lock = lock_of(path)
         first = json.dumps(identity, sort_keys=True)
-        with self.lock:
+        with _lock_of(path):
             if not self._lines.exists():
                 self._allocate()
                 self._append(first)
@@ -86,17 +86,29 @@ class Journal:
         return np.memmap(self._values, dtype="<f4", mode="r", shape=self.shape)
 
     def remove(self) -> None:
-        """Remove values and journal; the lock's file stays where another process may wait for it."""
+        """Remove values and journal."""
         for path in (self._lines, self._values):
             path.unlink(missing_ok=True)
 
 
-def lock_of(path: Path) -> FileLock:
-    """Return what one process at a time holds while it begins or ends a scene.
+@contextmanager
+def one_at_a_time(path: Path, facts: Path) -> Iterator[None]:
+    """Let one process at a time end a scene; the file of the lock goes once the scene's facts are there.
+
+    Who waits for a file that has gone makes another, and finds the facts: each must look for them first.
 
     Args:
         path: of the scene's outputs, without an ending.
+        facts: the file that is written last.
     """
+    with _lock_of(path) as lock:
+        yield
+        if facts.exists():
+            with suppress(PermissionError):  # Windows removes no open file, but lets filelock remove it
+                Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _lock_of(path: Path) -> FileLock:
     return FileLock(path.with_name(f".{path.name}.lock"))
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from cuvis_ai.data.loading.pixels import Window
+from cuvis_ai.data.sources.read_scale import ReadScale
 from cuvis_ai.errors import ArchiveError, ConfigError, GraphError, import_extra
 from cuvis_ai.pipeline.prediction.strip_scorer import StripScorer
 from cuvis_ai.pipeline.scene_reader import SceneReader
@@ -58,7 +59,12 @@ class ModelFacts:
                     halo=None if facts["halo"] is None else int(facts["halo"]),
                     threshold=None if facts["threshold"] is None else float(facts["threshold"]),
                     calibrated_tail=bool(facts["calibrated_tail"]),
-                    bands=TrainedBands.of(json.loads(said["wavelengths"]), json.loads(said["band_indices"])),
+                    bands=TrainedBands.of(
+                        json.loads(said["wavelengths"]),
+                        json.loads(said["band_indices"]),
+                        # Models of earlier versions say nothing of it.
+                        ReadScale.of_plain(json.loads(said.get("scale", "null"))),
+                    ),
                 )
         except (KeyError, TypeError, ValueError, AttributeError) as err:
             raise ArchiveError(

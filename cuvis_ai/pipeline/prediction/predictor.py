@@ -18,7 +18,7 @@ from cuvis_ai.errors import ConfigError, CubeFormatError, GraphError
 from cuvis_ai.paths import StrPath
 from cuvis_ai.pipeline.prediction.done_share import Share
 from cuvis_ai.pipeline.prediction.identity import identity_of, require_same
-from cuvis_ai.pipeline.prediction.journal import Journal, lock_of
+from cuvis_ai.pipeline.prediction.journal import Journal, one_at_a_time
 from cuvis_ai.pipeline.prediction.neighbours import with_neighbours
 from cuvis_ai.pipeline.prediction.pixel_progress import Advance, pixel_progress
 from cuvis_ai.pipeline.prediction.scene_files import find_scenes
@@ -237,7 +237,7 @@ class _Job:
         for strip, scores in scorer.scores(self.reader, left):
             journal.write(strip, scores)
             advance(strip.height * strip.width, 0)
-        with journal.lock:
+        with one_at_a_time(self.folder / name, facts):
             # The last process that ends a strip finds all of them, and writes the maps.
             if facts.exists() or len(journal.finished()) < len(self.strips):
                 return None
@@ -249,7 +249,7 @@ class _Job:
         """Predict a scene of one strip, which no other process shares, without a journal."""
         ((_, scores),) = scorer.scores(self.reader, self.own)
         advance(self.pixels, 0)
-        with lock_of(self.folder / cube_name(self.path)):
+        with one_at_a_time(self.folder / cube_name(self.path), facts):
             return None if facts.exists() else self._written(scores)
 
     def _written(self, scores: NDArray[np.float32]) -> ScenePrediction:

@@ -20,10 +20,10 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from cuvis_ai import __version__
+from cuvis_ai.data.sources.read_scale import PlainScale, ReadScale
 from cuvis_ai.errors import DISTRIBUTION, ArchiveError, ConfigError, escaped
-from cuvis_ai.leaf.bases import Leaf
-from cuvis_ai.node.base import Node
-from cuvis_ai.node.base.arguments import class_of, hyperparameters
+from cuvis_ai.leaf import Leaf
+from cuvis_ai.node.base import Node, class_of, hyperparameters
 from cuvis_ai.node.base.state import REST
 from cuvis_ai.paths import StrPath
 from cuvis_ai.pipeline.saving import sealed_zip
@@ -69,6 +69,7 @@ class _Manifest(TypedDict):
     leaves: list[_Leaf]
     wavelengths: list[float] | None
     band_indices: list[int] | None
+    scale: PlainScale | None
     probe: _Probe | None
 
 
@@ -117,6 +118,7 @@ def packed(saved: Saved) -> bytes:
         "leaves": leaves,
         "wavelengths": saved.bands.wavelengths,
         "band_indices": saved.bands.indices,
+        "scale": None if saved.bands.scale is None else saved.bands.scale.plain(),
         "probe": saved.probe,
     }
     try:
@@ -228,6 +230,8 @@ def _checked(manifest: object) -> _Manifest:
             f"format: expected {FORMAT}, got {version}, written by another version of cuvis_ai. "
             f"Upgrade with `pip install -U {DISTRIBUTION}`."
         )
+    if isinstance(manifest, dict):
+        manifest = {"scale": None, **manifest}  # files of earlier versions have none
     if problem := misfit(manifest, _Manifest, "manifest"):
         raise ArchiveError(f"the manifest does not describe a graph: {problem}")
     checked: _Manifest = manifest  # type: ignore[assignment]  # as `misfit` has seen
@@ -246,7 +250,9 @@ def _built(manifest: _Manifest, weights: dict[str, Tensor], allow: Sequence[str]
         nodes=nodes,
         leaves=leaves,
         weights=weights,
-        bands=TrainedBands.of(manifest["wavelengths"], manifest["band_indices"]),
+        bands=TrainedBands.of(
+            manifest["wavelengths"], manifest["band_indices"], ReadScale.of_plain(manifest["scale"])
+        ),
         probe=manifest["probe"],
     )
 

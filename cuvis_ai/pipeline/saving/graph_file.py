@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from cuvis_ai.errors import ArchiveError, GraphError, NotFittedError
-from cuvis_ai.node.base.arguments import class_of
+from cuvis_ai.node.base import class_of
 from cuvis_ai.node.torch import TorchNode
 from cuvis_ai.paths import StrPath
 from cuvis_ai.pipeline.graph_members import Members

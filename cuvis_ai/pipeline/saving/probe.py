@@ -8,10 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cuvis_ai.errors import GraphError
-from cuvis_ai.execution.calls import called
-from cuvis_ai.execution.execution import Execution
-from cuvis_ai.node.base import AffineNode, check_channels
-from cuvis_ai.node.base.abilities import follower
+from cuvis_ai.execution.execution import Execution, called
+from cuvis_ai.node.base import AffineNode, check_channels, follower
 from cuvis_ai.node.base.agreement import check_state
 from cuvis_ai.stats import Structure
 from cuvis_ai.types import SOURCE, CubeTensor

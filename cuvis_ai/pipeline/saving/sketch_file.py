@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from cuvis_ai.data.sources.read_scale import PlainScale, ReadScale
 from cuvis_ai.errors import ArchiveError, GraphError
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 from cuvis_ai.plain_types import misfit
@@ -27,6 +28,7 @@ class _Header(TypedDict):
     shard: list[int]
     wavelengths: list[float] | None
     band_indices: list[int] | None
+    scale: PlainScale | None
     numbers: dict[str, dict[str, int | float | bool]]
 
 
@@ -55,6 +57,7 @@ def write_sketches(
         "format": 1, "graph": graph, "shard": list(shard),
         "wavelengths": None if bands.wavelengths is None else list(bands.wavelengths),
         "band_indices": None if bands.indices is None else list(bands.indices),
+        "scale": None if bands.scale is None else bands.scale.plain(),
         "numbers": numbers,
     }  # fmt: skip
     write_whole(path, save(tensors, {_KEY: json.dumps(header)}))
@@ -83,12 +86,15 @@ def read_sketches(paths: Sequence[Path], graph: str) -> tuple[list[dict[str, Pla
             f"fit_from: expected each share of one division once, got {shares} of {sorted(counts)}. Name the "
             "files of all shares."
         )
-    bands = {str((header["wavelengths"], header["band_indices"])) for header, _ in found}
+    bands = {str((one["wavelengths"], one["band_indices"], one["scale"])) for one, _ in found}
     if len(bands) != 1:
-        raise GraphError("fit_from: expected shares of data with the same bands, got several.")
+        raise GraphError("fit_from: expected shares of data with the same bands and scale, got several.")
     found.sort(key=lambda one: one[0]["shard"])
     first = found[0][0]
-    return [record for _, record in found], TrainedBands.of(first["wavelengths"], first["band_indices"])
+    scale = ReadScale.of_plain(first["scale"])
+    return [record for _, record in found], TrainedBands.of(
+        first["wavelengths"], first["band_indices"], scale
+    )
 
 
 def _read(path: Path) -> tuple[_Header, dict[str, Plain]]:
@@ -98,6 +104,8 @@ def _read(path: Path) -> tuple[_Header, dict[str, Plain]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
     except (SafetensorError, KeyError, ValueError, RecursionError) as err:
         raise ArchiveError(f"{path}: expected statistics that `sketch` wrote, got: {err!r:.200}.") from err
+    if isinstance(header, dict):
+        header.setdefault("scale", None)  # files of earlier versions have none
     if problem := misfit(header, _Header, "header"):
         raise ArchiveError(f"{path}: expected statistics that `sketch` wrote, got: {problem}")
     if header["format"] != 1 or len(header["shard"]) != 2:

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from cuvis_ai.errors import ArchiveError, ConfigError, GraphError
-from cuvis_ai.node.base.arguments import class_of
+from cuvis_ai.node.base import class_of
 from cuvis_ai.node.torch import TorchNode
 from cuvis_ai.pipeline.saving.class_path import class_path, resolve
 

@@ -10,10 +10,7 @@ from torch.optim import Optimizer
 from typing_extensions import override
 
 from cuvis_ai.execution.execution import Execution
-from cuvis_ai.node.base import FittedNode, has_pointwise
-from cuvis_ai.node.base.abilities import follower
-from cuvis_ai.node.base.node import AffineNode
-from cuvis_ai.node.base.selection import Selection
+from cuvis_ai.node.base import AffineNode, FittedNode, Selection, follower, has_pointwise
 from cuvis_ai.stats import Structure
 from cuvis_ai.training.engine.epoch import logged
 from cuvis_ai.training.engine.rederivation import derive_downstream, downstream
@@ -82,7 +79,7 @@ class Annealing(Callback):
         for name, one in self.selections.items():
             point = self.execution.input_of(name)
             if nm is not None and not len(one.wavelengths) and self._is_of_cube(point):
-                one.receive_wavelengths([float(one_nm) for one_nm in nm])
+                one.receive_wavelengths(nm)
 
     def _is_of_cube(self, point: tuple[str, ...]) -> bool:
         return len(point) == 1 and self.execution.base(point, Structure.CHANNELWISE) == CUBE

@@ -14,10 +14,10 @@ from torch import Tensor
 from cuvis_ai.errors import GraphError, NonFiniteLossError
 from cuvis_ai.execution.execution import Execution
 from cuvis_ai.execution.topology import snake_case, unique_name
-from cuvis_ai.leaf.bases import Attached, CompositeLoss, Loss, Metric, Visualization
+from cuvis_ai.leaf import CompositeLoss, Loss, Metric, Observation, PooledLoss, Sketches, View, Visualization
+from cuvis_ai.leaf.bases import Attached
 from cuvis_ai.leaf.observer import Observed, Observer
-from cuvis_ai.leaf.pooled_loss import PooledLoss
-from cuvis_ai.leaf.reading import BATCH_KEYS, Evaluation, Observation, Sketches, View, points_of, view_of
+from cuvis_ai.leaf.reading import BATCH_KEYS, Evaluation, points_of, view_of
 from cuvis_ai.node.base import Node
 from cuvis_ai.stats import Sketch, Structure
 from cuvis_ai.stats.ranks import share_of_rank

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cuvis_ai.execution.execution import Execution
-from cuvis_ai.node.base.arguments import hyperparameters
+from cuvis_ai.node.base import hyperparameters
 from cuvis_ai.training.config import TrainingConfig
 from cuvis_ai.training.engine.batches import length_of
 from cuvis_ai.training.engine.epoch import logged

@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
 
 from cuvis_ai.errors import ConfigError
-from cuvis_ai.leaf.pooled_loss import PooledLoss
+from cuvis_ai.leaf import PooledLoss
 from cuvis_ai.training.engine.checkpoint_file import OF_A_CHANGED_FORM
 from cuvis_ai.training.engine.epoch import Losses
 from cuvis_ai.training.engine.undisturbed import random_state, restore_random_state

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import torch
-from lightning.pytorch import LightningModule
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
@@ -26,6 +25,7 @@ from cuvis_ai.training.engine.batches import CountedBatches, statistics_batches
 from cuvis_ai.training.engine.epoch import Losses, logged, n_valid
 from cuvis_ai.training.engine.evaluation_epoch import EvaluationEpoch
 from cuvis_ai.training.engine.facts import weights_and_gradients
+from cuvis_ai.training.engine.finite_gradients import FiniteGradients
 from cuvis_ai.training.engine.learning_rate import LearningRate
 from cuvis_ai.training.engine.loss_means import LossMeans
 from cuvis_ai.training.engine.optimizers import optimizer_of, prepare_nodes
@@ -93,10 +93,10 @@ class GraphModule(LightningModule):
         self._learning_rate = config.optimizer.lr
 
     def configure_callbacks(self) -> list[Callback]:
-        """Return what watches for signals, and what anneals choices of bands."""
+        """Return what watches for signals, anneals choices of bands, and looks at gradients."""
         if self.trainer.state.fn == TrainerFn.FITTING and self.trainer.is_global_zero:
             self.annealing.announce(self.trainer.max_epochs or 0)
-        return [self.signals, self.annealing]
+        return [self.signals, self.annealing, FiniteGradients()]
 
     # The two phases.
 

@@ -17,13 +17,12 @@ from cuvis_ai.training.engine.resume import last_epoch_keeper
 
 
 @contextmanager
-def config_errors() -> Iterator[None]:
+def config_errors(*others: type[Exception]) -> Iterator[None]:
     """Turn what Lightning says of impossible settings into a `ConfigError`."""
+    refused: tuple[type[Exception], ...] = (MisconfigurationException, *others)
     try:
         yield
-    except ConfigError:
-        raise
-    except MisconfigurationException as err:
+    except refused as err:
         raise ConfigError(f"TrainerConfig: expected settings that Lightning takes, got: {err}") from err
 
 
@@ -56,7 +55,6 @@ def ends_between_validations(config: TrainerConfig) -> bool:
     return config.max_steps != -1 or config.max_time is not None or config.val_check_interval is not None
 
 
-@config_errors()
 def make_trainer(config: TrainerConfig, *, max_epochs: int) -> Trainer:
     """Return a Lightning trainer that writes nothing unless a callback asks for it."""
     if strange := [one for one in config.callbacks if not isinstance(one, Callback)]:
@@ -80,7 +78,5 @@ def make_trainer(config: TrainerConfig, *, max_epochs: int) -> Trainer:
     }
     if config.enable_checkpointing is None:
         arguments["enable_checkpointing"] = any(isinstance(c, ModelCheckpoint) for c in callbacks)
-    try:
+    with config_errors(TypeError, ValueError, AttributeError):
         return Trainer(**arguments)
-    except (MisconfigurationException, TypeError, ValueError, AttributeError) as err:
-        raise ConfigError(f"TrainerConfig: expected settings that Lightning takes, got: {err}") from err

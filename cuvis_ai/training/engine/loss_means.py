@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from cuvis_ai.leaf.pooled_loss import PooledLoss
+from cuvis_ai.leaf import PooledLoss
 from cuvis_ai.stats.ranks import of_all_ranks, sum_over_ranks
 from cuvis_ai.training.engine.epoch import BatchLosses, Losses, logged
 

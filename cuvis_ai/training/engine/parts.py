@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from cuvis_ai.execution.execution import Execution
-from cuvis_ai.leaf.bases import Attached, CompositeLoss, Loss, Metric, Visualization
+from cuvis_ai.leaf import CompositeLoss, Loss, Metric, Visualization
+from cuvis_ai.leaf.bases import Attached
 from cuvis_ai.training.monitors import Monitor
 
 if TYPE_CHECKING:

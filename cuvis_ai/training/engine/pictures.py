@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from cuvis_ai.execution.execution import Execution
-from cuvis_ai.leaf.bases import Attached, Picture, Visualization
+from cuvis_ai.leaf import Picture, Visualization
+from cuvis_ai.leaf.bases import Attached
 from cuvis_ai.leaf.observer import Observed, Observer
 from cuvis_ai.leaf.reading import Evaluation, view_of
 from cuvis_ai.stats import Sketch

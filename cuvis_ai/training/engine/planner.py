@@ -9,9 +9,7 @@ A node that weighs the pixels by its present state takes further passes, in whic
 from collections.abc import Collection, Mapping, Sequence
 
 from cuvis_ai.execution.execution import Execution
-from cuvis_ai.node.base import FittedNode, Node
-from cuvis_ai.node.base.abilities import Decodes, reweighting
-from cuvis_ai.node.base.selection import Selection
+from cuvis_ai.node.base import Decodes, FittedNode, Node, Selection, reweighting
 from cuvis_ai.stats import Sketch
 from cuvis_ai.types import Point
 

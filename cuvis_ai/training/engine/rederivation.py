@@ -3,10 +3,17 @@
 import torch
 
 from cuvis_ai.execution.execution import Execution
-from cuvis_ai.node.base import AffineNode, FittedNode, Node, has_pointwise
-from cuvis_ai.node.base.abilities import Decodes, follower
-from cuvis_ai.node.base.arguments import class_of, hyperparameters
-from cuvis_ai.node.base.selection import Selection
+from cuvis_ai.node.base import (
+    AffineNode,
+    Decodes,
+    FittedNode,
+    Node,
+    Selection,
+    class_of,
+    follower,
+    has_pointwise,
+    hyperparameters,
+)
 from cuvis_ai.stats import Moments, Structure
 from cuvis_ai.types import CUBE, Point
 

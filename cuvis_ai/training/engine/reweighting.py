@@ -8,7 +8,7 @@ from cuvis_ai.errors import GraphError
 from cuvis_ai.execution.execution import Execution
 from cuvis_ai.functional.affine import pixels_of
 from cuvis_ai.leaf.reading import Evaluation
-from cuvis_ai.node.base.abilities import Reweights
+from cuvis_ai.node.base import Reweights
 from cuvis_ai.stats import WeightedMoments, merged_over_ranks
 from cuvis_ai.types import Point
 

@@ -17,8 +17,8 @@ from typing import Any
 from torch import nn
 
 from cuvis_ai.errors import ConfigError
-from cuvis_ai.leaf.bases import CompositeLoss, Loss
-from cuvis_ai.node.base.arguments import class_of, hyperparameters
+from cuvis_ai.leaf import CompositeLoss, Loss
+from cuvis_ai.node.base import class_of, hyperparameters
 from cuvis_ai.training.config import TrainingConfig
 from cuvis_ai.training.engine.batches import length_of
 from cuvis_ai.training.engine.parts import Parts
@@ -39,7 +39,8 @@ _MOST_LINES = 8
 
 def description(parts: Parts, config: TrainingConfig) -> Description:
     """Return what is compared when a run goes on, as text by name."""
-    return {"graph": _of_graph(parts), "settings": _of_settings(parts, config)}
+    monitors = ", ".join(type(monitor).__name__ for monitor in parts.monitors)
+    return {"graph": _of_graph(parts), "settings": {"monitors": monitors, **_nested_text(plain(config))}}
 
 
 def plain(config: TrainingConfig) -> dict[str, Any]:
@@ -99,11 +100,6 @@ def _text(value: object) -> str:
         return json.dumps(value)
     except (TypeError, ValueError):
         return f"{type(value).__module__}:{type(value).__qualname__}"
-
-
-def _of_settings(parts: Parts, config: TrainingConfig) -> dict[str, str]:
-    found = {"monitors": ", ".join(type(monitor).__name__ for monitor in parts.monitors)}
-    return {**found, **_nested_text(plain(config))}
 
 
 def _nested_text(settings: Mapping[str, Any]) -> dict[str, str]:

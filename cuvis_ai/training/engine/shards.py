@@ -8,10 +8,9 @@ import torch
 
 from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.execution.execution import Execution
+from cuvis_ai.leaf import Truth
 from cuvis_ai.leaf.observer import Observer
-from cuvis_ai.leaf.reading import Truth
-from cuvis_ai.node.base import reset
-from cuvis_ai.node.base.abilities import reweighting
+from cuvis_ai.node.base import reset, reweighting
 from cuvis_ai.stats.sketch_record import Plain, as_record, from_record
 from cuvis_ai.training.engine.batches import require_data_module, shard_batches
 from cuvis_ai.training.engine.parts import Parts

@@ -16,11 +16,10 @@ from cuvis_ai.execution.batch_gate import checked_batch, pixel_flags
 from cuvis_ai.execution.execution import Execution
 from cuvis_ai.execution.strips import strips
 from cuvis_ai.functional.affine import pixels_of
-from cuvis_ai.leaf.bases import Loss
+from cuvis_ai.leaf import Loss, Truth
 from cuvis_ai.leaf.observer import Observed, Observer
-from cuvis_ai.leaf.reading import Evaluation, Truth
-from cuvis_ai.node.base import FittedNode, Node, mark_initialized, reset
-from cuvis_ai.node.base.abilities import anomalous_label, follower
+from cuvis_ai.leaf.reading import Evaluation
+from cuvis_ai.node.base import FittedNode, Node, anomalous_label, follower, mark_initialized, reset
 from cuvis_ai.training.engine.batches import length_of, why_no_pixel
 from cuvis_ai.training.engine.planner import context_of, fit_point, from_sketches, plan, sketch_of
 from cuvis_ai.training.engine.reweighting import Reweighting

@@ -25,8 +25,6 @@ from cuvis_ai.training.engine.batches import (
     sized_and_filled,
 )
 from cuvis_ai.training.engine.epoch import Losses
-from cuvis_ai.training.engine.facts import run_settings
-from cuvis_ai.training.engine.finite_gradients import FiniteGradients
 from cuvis_ai.training.engine.lightning_module import GraphModule
 from cuvis_ai.training.engine.lightning_trainer import (
     config_errors,
@@ -34,7 +32,7 @@ from cuvis_ai.training.engine.lightning_trainer import (
     make_trainer,
     may_stop_early,
 )
-from cuvis_ai.training.engine.opening import Opening
+from cuvis_ai.training.engine.opening import Opening, StatisticalStart
 from cuvis_ai.training.engine.parts import Parts
 from cuvis_ai.training.engine.pictures import Pictures
 from cuvis_ai.training.engine.resume import (
@@ -43,8 +41,7 @@ from cuvis_ai.training.engine.resume import (
     log_way_back,
 )
 from cuvis_ai.training.engine.resumption import Resumption
-from cuvis_ai.training.engine.start import StatisticalStart
-from cuvis_ai.training.monitors import Recorder, Run
+from cuvis_ai.training.monitors import Recorder
 from cuvis_ai.training.monitors.records import numbered
 from cuvis_ai.types import Batch
 
@@ -104,7 +101,7 @@ def train(
     module = GraphModule(parts, losses, pictures, recorder, config, resumption=resumption)
     if max_epochs and trainer.is_global_zero:
         check_checkpoint_folders(config.trainer)
-    opening = Opening(module, lambda: _run_facts(parts, config, datamodule, resumption))
+    opening = Opening(module)
     complete = False
     try:
         with _own_dtype(parts), module.signals.handled(trainer):
@@ -151,18 +148,6 @@ def _context(parts: Parts) -> int:
     return parts.execution.halo(tuple(parts.execution.nodes)) or 0
 
 
-def _run_facts(
-    parts: Parts, config: TrainingConfig, datamodule: LightningDataModule, resumption: Resumption | None
-) -> Run:
-    return Run(
-        name=parts.name,
-        settings=run_settings(parts, config, datamodule),
-        structure=parts.structure,
-        resumed_epoch=None if resumption is None else resumption.epoch,
-        resumed_step=None if resumption is None else resumption.step,
-    )
-
-
 def evaluate(
     parts: Parts, source: LightningDataModule | Batch, split: str, config: TrainingConfig
 ) -> dict[str, float]:
@@ -205,7 +190,6 @@ def _run(trainer: Trainer, module: GraphModule, source: CountedBatches, opening:
         trainer.callbacks.insert(0, module.verdict)  # type: ignore[attr-defined]  # set by a connector
     if module.config.trainer.validate_start and resumption is None:
         trainer.callbacks.append(StatisticalStart())  # type: ignore[attr-defined]  # set by a connector
-    trainer.callbacks.append(FiniteGradients())  # type: ignore[attr-defined]  # set by a connector
     start = time.perf_counter()
     with _expected_warnings(), config_errors():
         if resumption is None:
@@ -248,10 +232,13 @@ def _expected_warnings() -> Iterator[None]:
         # Cubes read from memory or from one file need no worker processes. Without a gradient phase
         # there is no optimizer, without a validation set no batch: both are meant. And Lightning
         # 2.6 uses a name that torch has deprecated.
-        warnings.filterwarnings("ignore", message=r"The '\w+_dataloader' does not have many workers")
-        warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
-        warnings.filterwarnings("ignore", message=r"Total length of `list` across ranks is zero")
-        warnings.filterwarnings("ignore", message=r"`LightningModule.configure_optimizers` returned `None`")
+        for message in (
+            r"The '\w+_dataloader' does not have many workers",
+            r"Total length of `list` across ranks is zero",
+            r"`LightningModule.configure_optimizers` returned `None`",
+            r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+        ):
+            warnings.filterwarnings("ignore", message=message)
         yield
 
 

@@ -12,8 +12,8 @@ from typing_extensions import override
 from cuvis_ai.execution.batch_gate import checked_batch, with_cube
 from cuvis_ai.execution.execution import Execution
 from cuvis_ai.functional.detection import Ranking, ranking, ranks_as_well
+from cuvis_ai.leaf import Truth
 from cuvis_ai.leaf.observer import Observer
-from cuvis_ai.leaf.reading import Truth
 from cuvis_ai.stats import ScoreDistribution
 from cuvis_ai.stats.ranks import sum_over_ranks
 from cuvis_ai.training.engine.batches import CountedBatches, statistics_batches

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cuvis_ai.errors import ConfigError
-from cuvis_ai.leaf.bases import Picture
+from cuvis_ai.leaf import Picture
 from cuvis_ai.training.monitors.protocol import Monitor, WritesFiles
 from cuvis_ai.training.monitors.records import (
     Drawn,

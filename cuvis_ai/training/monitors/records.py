@@ -238,12 +238,7 @@ class Ending:
 
 def readable(name: str, value: float, *, digits: int) -> str:
     """Return a logged value as a person reads it: explained variance in per cent."""
-    return f"{value:.1%}" if is_share(name) else f"{value:.{digits}g}"
-
-
-def is_share(name: str) -> bool:
-    """Return whether a person reads a logged value as a percentage: explained variance."""
-    return "explained_variance" in name
+    return f"{value:.1%}" if "explained_variance" in name else f"{value:.{digits}g}"
 
 
 def numbered(epoch: int, n_epochs: int | None = None) -> str:

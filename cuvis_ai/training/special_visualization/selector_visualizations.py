@@ -8,9 +8,16 @@ import torch
 from typing_extensions import override
 
 from cuvis_ai.functional.soft_selection import jaccard
-from cuvis_ai.leaf.bases import Picture, Visualization
-from cuvis_ai.leaf.choice import selection_of
-from cuvis_ai.leaf.reading import Observation, Read, Sketches, Truth
+from cuvis_ai.leaf import (
+    Observation,
+    Picture,
+    Read,
+    Sketches,
+    Truth,
+    Visualization,
+    needs_choice,
+    selection_of,
+)
 from cuvis_ai.node.base import Node
 from cuvis_ai.stats import ChannelMomentsByClass
 from cuvis_ai.training.visualizations.drawing.chosen_bands import (
@@ -18,9 +25,8 @@ from cuvis_ai.training.visualizations.drawing.chosen_bands import (
     draw_stability,
     draw_temperatures,
 )
-from cuvis_ai.training.visualizations.scene import array
+from cuvis_ai.training.visualizations.scene import OverWavelengths, array
 from cuvis_ai.training.visualizations.spectra_plot import spectra_of
-from cuvis_ai.training.visualizations.wavelength_axis import OverWavelengths
 
 
 class SelectorTemperaturePlot(Visualization):
@@ -40,12 +46,7 @@ class SelectorTemperaturePlot(Visualization):
         [5.0, 4.5]
     """
 
-    def __init__(self, log_frequency: int = 1) -> None:
-        super().__init__(log_frequency)
-
-    @override
-    def check_parent(self, parent: Node, channels: int | None) -> None:
-        selection_of(parent, self)
+    check_parent = needs_choice
 
     @override
     def draw(self, parent: Node, sketches: Sketches) -> list[Picture]:
@@ -80,9 +81,7 @@ class SelectorChannelMaskPlot(OverWavelengths):
     def __init__(self, log_frequency: int = 5) -> None:
         super().__init__(log_frequency)
 
-    @override
-    def check_parent(self, parent: Node, channels: int | None) -> None:
-        selection_of(parent, self)
+    check_parent = needs_choice
 
     @override
     def observes(self) -> Mapping[str, Observation]:
@@ -121,12 +120,7 @@ class SelectorStabilityPlot(Visualization):
         ([1], 0.333)
     """
 
-    def __init__(self, log_frequency: int = 1) -> None:
-        super().__init__(log_frequency)
-
-    @override
-    def check_parent(self, parent: Node, channels: int | None) -> None:
-        selection_of(parent, self)
+    check_parent = needs_choice
 
     @override
     def draw(self, parent: Node, sketches: Sketches) -> list[Picture]:

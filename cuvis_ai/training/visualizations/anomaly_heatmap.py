@@ -8,10 +8,8 @@ from matplotlib import colormaps
 from typing_extensions import override
 
 from cuvis_ai.functional.thresholds import above_mean
-from cuvis_ai.leaf.bases import Picture, Visualization, require_score
-from cuvis_ai.leaf.reading import Observation, Read, Sketches, View
-from cuvis_ai.node.base import Node
-from cuvis_ai.node.base.arguments import require
+from cuvis_ai.leaf import Observation, Picture, Read, Sketches, View, Visualization, needs_score
+from cuvis_ai.node.base import Node, require
 from cuvis_ai.stats import ChannelMoments
 from cuvis_ai.training.visualizations.drawing.histograms import draw_heatmap, scale_of
 from cuvis_ai.training.visualizations.scene import SceneChoice
@@ -63,9 +61,7 @@ class AnomalyHeatmap(Visualization):
         self.threshold_multiplier = threshold_multiplier
         self.reset()
 
-    @override
-    def check_parent(self, parent: Node, channels: int | None) -> None:
-        require_score(parent, channels, self)
+    check_parent = needs_score
 
     @override
     def observes(self) -> Mapping[str, Observation]:

@@ -2,13 +2,10 @@
 
 from typing_extensions import override
 
-from cuvis_ai.leaf.bases import Picture
-from cuvis_ai.leaf.components import projection_of
-from cuvis_ai.leaf.reading import Sketches
+from cuvis_ai.leaf import Picture, Sketches, needs_components, projection_of
 from cuvis_ai.node.base import Node
 from cuvis_ai.training.visualizations.drawing.mean_spectra import draw_components
-from cuvis_ai.training.visualizations.scene import array
-from cuvis_ai.training.visualizations.wavelength_axis import OverWavelengths
+from cuvis_ai.training.visualizations.scene import OverWavelengths, array
 
 
 class ComponentPlot(OverWavelengths):
@@ -29,12 +26,7 @@ class ComponentPlot(OverWavelengths):
         ('components', (2, 3))
     """
 
-    def __init__(self, *, log_frequency: int = 1) -> None:
-        super().__init__(log_frequency)
-
-    @override
-    def check_parent(self, parent: Node, channels: int | None) -> None:
-        projection_of(parent, self)
+    check_parent = needs_components
 
     @override
     def draw(self, parent: Node, sketches: Sketches) -> list[Picture]:

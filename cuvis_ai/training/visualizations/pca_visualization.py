@@ -7,11 +7,18 @@ from typing_extensions import override
 
 from cuvis_ai.errors import GraphError
 from cuvis_ai.functional.affine import pixels_of
-from cuvis_ai.leaf.bases import Picture, Visualization
-from cuvis_ai.leaf.components import VARIANCE_OBSERVATIONS, explained_by, projection_of
-from cuvis_ai.leaf.reading import Observation, Read, Sketches, View
-from cuvis_ai.node.base import Node
-from cuvis_ai.node.base.arguments import require
+from cuvis_ai.leaf import (
+    VARIANCE_OBSERVATIONS,
+    Observation,
+    Picture,
+    Read,
+    Sketches,
+    View,
+    Visualization,
+    explained_by,
+    projection_of,
+)
+from cuvis_ai.node.base import Node, require
 from cuvis_ai.training.visualizations.drawing.composite import draw_scene
 from cuvis_ai.training.visualizations.drawing.projection import Subsample, draw_scatter
 from cuvis_ai.training.visualizations.scene import SceneChoice, array, classes_of

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from cuvis_ai.functional.detection import Curve, auroc, average_precision, best_f1
-from cuvis_ai.leaf.bases import Picture, Visualization, require_score
-from cuvis_ai.leaf.reading import Observation, Read, Sketches, Truth
+from cuvis_ai.leaf import Observation, Picture, Read, Sketches, Truth, Visualization, needs_score
 from cuvis_ai.node.base import Node
 from cuvis_ai.stats import ScoreDistribution
 from cuvis_ai.training.visualizations.drawing.curves import OperatingPoint, draw_precision_recall, draw_roc
@@ -39,12 +38,7 @@ class PrecisionRecallPlot(Visualization):
         1.0
     """
 
-    def __init__(self, *, log_frequency: int = 1) -> None:
-        super().__init__(log_frequency)
-
-    @override
-    def check_parent(self, parent: Node, channels: int | None) -> None:
-        require_score(parent, channels, self)
+    check_parent = needs_score
 
     @override
     def observes(self) -> Mapping[str, Observation]:

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Bool
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import override
 
-from cuvis_ai.leaf.reading import View
+from cuvis_ai.leaf import View, Visualization
 from cuvis_ai.leaf.scene_regions import checked_windows, extent_of, scene_of
 from cuvis_ai.training.visualizations.drawing.composite import ColourChannels, Image, colour_bands, stretched
 
@@ -192,3 +193,22 @@ def _tile(i: int, values: Tensor, view: View, batch: Mapping[str, Any], window: 
     )
     counted = np.ones(held.shape[:2], dtype=bool) if valid is None else valid
     return _Tile(top + inner[0], left + inner[1], bands.astype(np.float32), held, counted, mask)
+
+
+class OverWavelengths(Visualization):
+    """Holds the batches' `wavelengths`, the axis of a picture where they fit the number of channels.
+
+    Args:
+        log_frequency: draws in every n-th validation epoch; 1 or more.
+    """
+
+    wavelengths: Array | None = None
+
+    @override
+    def reset(self) -> None:
+        self.wavelengths = None
+
+    @override
+    def collect(self, view: View, batch: Mapping[str, Any]) -> None:
+        if batch.get("wavelengths") is not None:
+            self.wavelengths = array(batch["wavelengths"])

@@ -1,17 +1,16 @@
 """The picture of the distribution of scores."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from typing_extensions import override
 
 from cuvis_ai.functional.thresholds import above_mean
-from cuvis_ai.leaf.bases import Picture, Visualization, require_score
-from cuvis_ai.leaf.reading import Observation, Read, Sketches, Truth, View
-from cuvis_ai.node.base import Node
-from cuvis_ai.node.base.arguments import require
+from cuvis_ai.leaf import Observation, Picture, Read, Sketches, Truth, Visualization, needs_score
+from cuvis_ai.node.base import Node, require
 from cuvis_ai.stats import ScoreDistribution
 from cuvis_ai.training.visualizations.drawing.histograms import bin_edges, draw_histogram
 
@@ -54,23 +53,12 @@ class ScoreHistogram(Visualization):
         self.n_bins = None  # `bins` holds it
         self.compute_threshold = compute_threshold
         self.threshold_multiplier = threshold_multiplier
-        self.reset()
 
-    @override
-    def check_parent(self, parent: Node, channels: int | None) -> None:
-        require_score(parent, channels, self)
+    check_parent = needs_score
 
     @override
     def observes(self) -> Mapping[str, Observation]:
         return {"scores": Observation(Read.OUTPUT, ScoreDistribution, Truth.USED)}
-
-    @override
-    def reset(self) -> None:
-        self._truth_known = False
-
-    @override
-    def collect(self, view: View, batch: Mapping[str, Any]) -> None:
-        self._truth_known |= batch.get("mask") is not None
 
     @override
     def draw(self, parent: Node, sketches: Sketches) -> list[Picture]:
@@ -84,7 +72,7 @@ class ScoreHistogram(Visualization):
             threshold = above_mean(scores.mean, scores.std, self.threshold_multiplier)
             drawn["threshold"] = np.asarray(threshold)
         label = f"mean + {self.threshold_multiplier:g} std. deviations"
-        anomalous = counts.anomalous if self._truth_known else None
+        anomalous = counts.anomalous if scores.truth_known else None
         figure = draw_histogram(counts.edges, counts.normal, anomalous, threshold, label)
         return [Picture("histogram", figure, drawn)]
 
@@ -100,5 +88,6 @@ class Counts(NamedTuple):
 def counts_of(scores: ScoreDistribution, bins: int) -> Counts:
     """Return how many scores fall into each bin, from the least score to the greatest."""
     edges = bin_edges(scores.low, scores.quantile(0.5), scores.high, bins)
-    above = [scores.confusion(float(edge)) for edge in (-np.inf, *edges[1:-1], np.inf)]
-    return Counts(edges, -np.diff([one.fp for one in above]), -np.diff([one.tp for one in above]))
+    bounds = torch.tensor([np.inf, *edges[-2:0:-1], -np.inf], dtype=torch.float64)
+    above = scores.curve_at(bounds)
+    return Counts(edges, *(np.diff(counts.numpy())[::-1] for counts in (above.fp, above.tp)))

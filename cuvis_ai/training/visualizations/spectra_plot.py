@@ -4,13 +4,11 @@ from collections.abc import Mapping
 
 from typing_extensions import override
 
-from cuvis_ai.leaf.bases import Picture
-from cuvis_ai.leaf.reading import Observation, Read, Sketches, Truth
+from cuvis_ai.leaf import Observation, Picture, Read, Sketches, Truth
 from cuvis_ai.node.base import Node
 from cuvis_ai.stats import ChannelMoments, ChannelMomentsByClass
 from cuvis_ai.training.visualizations.drawing.mean_spectra import Spectra, draw_spectra
-from cuvis_ai.training.visualizations.scene import array
-from cuvis_ai.training.visualizations.wavelength_axis import OverWavelengths
+from cuvis_ai.training.visualizations.scene import OverWavelengths, array
 
 
 class SpectraPlot(OverWavelengths):
@@ -32,9 +30,6 @@ class SpectraPlot(OverWavelengths):
         >>> picture.data["normal_mean"].tolist(), picture.data["normal_std"].tolist()
         ([2.0, 5.0], [1.0, 0.0])
     """
-
-    def __init__(self, *, log_frequency: int = 1) -> None:
-        super().__init__(log_frequency)
 
     @override
     def observes(self) -> Mapping[str, Observation]:

@@ -147,6 +147,46 @@ def test_dimensions_of_other_names(tmp_path: Path, names: tuple[str, ...], order
     np.testing.assert_array_equal(np.asarray(read_cube(tmp_path / "a.nc").values), V)
 
 
+def test_a_dimension_without_coordinates_holds_no_wavelengths(tmp_path: Path) -> None:
+    write_netcdf(tmp_path / "a.nc", V.transpose(2, 0, 1), ("wavelength", "y", "x"))
+    with h5py.File(tmp_path / "a.nc", "r+") as file:  # as the NetCDF library names such a scale
+        name = f"This is a netCDF dimension but not a netCDF variable. {V.shape[2]:9d}"
+        file["wavelength"].attrs["NAME"] = np.bytes_(name)
+    cube = read_cube(tmp_path / "a.nc")
+    np.testing.assert_array_equal(np.asarray(cube.values), V)
+    assert cube.wavelengths is None
+
+
+@pytest.mark.parametrize(("written", "order"), [("BSQ", (2, 0, 1)), ("bil", (0, 2, 1)), ("bip", (0, 1, 2))])
+def test_an_interleave_says_the_axes(
+    tmp_path: Path, written: str, order: tuple[int, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["cube"] = V.transpose(order)
+        file["cube"].attrs["Interleave"] = written
+    np.testing.assert_array_equal(np.asarray(read_cube(tmp_path / "a.h5").values), V)
+    assert not caplog.records
+
+
+def test_the_bands_lie_along_the_wavelengths_whatever_the_names(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["cube"], file["wavelength"] = V.transpose(2, 0, 1), [400.0, 500.0, 600.0]
+        for axis, name in enumerate("abc"):  # of which c would be the bands
+            file["cube"].dims[axis].label = name
+        file["wavelength"].dims[0].label = "a"
+        file["wavelength"].attrs["units"] = "nm"
+    np.testing.assert_array_equal(np.asarray(read_cube(tmp_path / "a.h5").values), V)
+
+
+def test_a_chosen_fill_value_is_no_data(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name, fill in (("chosen", -9.0), ("zero", 0.0), ("unchosen", None)):
+            cube = file.create_dataset(name, V.shape, "f4", chunks=(1, *V.shape[1:]), fillvalue=fill)
+            cube[1:] = V[1:]
+    for name, no_data in (("chosen", (-9.0,)), ("zero", ()), ("unchosen", ())):
+        assert read_cube(tmp_path / "a.h5", key=name).validity.no_data == no_data
+
+
 def test_an_image_of_columns_and_rows_lies_as_its_cube(tmp_path: Path) -> None:
     mask = V[:, :, 0] > 20
     with h5py.File(tmp_path / "a.nc", "w") as file:

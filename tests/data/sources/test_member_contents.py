@@ -107,3 +107,13 @@ def test_a_faulty_attribute_is_left_out_with_a_warning(
     cube = read_cube(write(tmp_path / "a.h5", COUNTS, **attributes))
     np.testing.assert_array_equal(np.asarray(cube.values), COUNTS)
     assert message in caplog.text
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [{"valid_range": [9, 1]}, {"valid_range": [1, 2, 3]}, {"valid_min": "low"}, {"valid_max": [1, 2]}],
+)
+def test_faulty_limits_are_left_out_and_said(tmp_path: Path, attributes: dict[str, Any]) -> None:
+    cube = read_cube(write(tmp_path / "a.h5", COUNTS, **attributes))
+    assert (cube.validity.least, cube.validity.most) == (None, None)
+    assert f"`{next(iter(attributes))}`" in cube.doubts["no_data"]

@@ -52,9 +52,10 @@ def geotiff(path: Path) -> Path:
         (lambda path: envi(path, data_gain_values="{0.5,0.25,2,4,1}", data_offset_values="{3,3,3,3,3}"), COUNTS * np.array(GAINS) + 3),
         (lambda path: netcdf(path, scale_factor=0.0001, add_offset=-0.1), COUNTS * 0.0001 - 0.1),
         (lambda path: netcdf(path, Scale_Factor=10000.0), COUNTS / 10000),
+        (lambda path: netcdf(path, scale_factor=GAINS, add_offset=[1.0] * 5), COUNTS * np.array(GAINS) + 1),
         (geotiff, COUNTS * np.array(GAINS) + 1),
     ],
-    ids=["reflectance", "gains", "CF", "NEON", "GeoTIFF"],
+    ids=["reflectance", "gains", "CF", "NEON", "by band", "GeoTIFF"],
 )  # fmt: skip
 def test_declared_scale_factors_are_applied_when_asked(tmp_path: Path, write: Any, expected: Any) -> None:
     path = write(tmp_path / "a")
@@ -70,10 +71,24 @@ def test_no_data_is_a_stored_number(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("value", ["{1,2}", "0", "nan", "x"])
-def test_faulty_scale_factors_are_left_out(tmp_path: Path, value: str) -> None:
-    path = envi(tmp_path / "a", reflectance_scale_factor=value)
+@pytest.mark.parametrize(
+    ("write", "fields"),
+    [
+        *((envi, {"reflectance_scale_factor": value}) for value in ("{1,2}", "0", "nan", "x")),
+        (envi, {"data_offset_values": "{a}"}),
+        *((netcdf, {"scale_factor": value}) for value in ("x", np.nan, 0.0, [1.0, 2.0])),
+        (netcdf, {"add_offset": "x"}),
+        (netcdf, {"Scale_Factor": 0.0}),
+    ],
+)  # fmt: skip
+def test_faulty_scale_factors_are_left_out_and_said(
+    tmp_path: Path, write: Any, fields: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(tmp_path / "a", **fields)
     np.testing.assert_array_equal(read_batch(path, scaled=True)["cube"][0].permute(1, 2, 0), COUNTS)
+    (said,) = (record.message for record in caplog.records if "left out" in record.message)
+    assert "expected" in said
+    assert "left out, numbers stay as they are stored" in said
 
 
 def test_cubes_of_another_scale_are_refused_or_scaled(tmp_path: Path) -> None:

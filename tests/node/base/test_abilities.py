@@ -13,10 +13,7 @@ from cuvis_ai.node.base.abilities import (
     Follows,
     Projection,
     Projects,
-    Refers,
-    bind,
     follower,
-    references_of,
 )
 from cuvis_ai.node.decoder import LinearDecoder, PCADecoder
 from cuvis_ai.node.pca import TrainablePCA
@@ -63,13 +60,13 @@ def test_a_projection_is_what_the_node_maps_by(whiten: bool) -> None:
         (MinMaxNormalizer(), set()),
         (TrainablePCA(3), {Projects}),
         (RXGlobal(), {Follows}),
-        (PCADecoder("pca"), {Refers, Decodes}),
-        (LinearDecoder("pca"), {Refers, Decodes}),
+        (PCADecoder("pca"), {Decodes}),
+        (LinearDecoder("pca"), {Decodes}),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Node) else "",
 )
 def test_a_node_can_what_it_has_methods_for(node: Node, able: set[type]) -> None:
-    assert {ability for ability in (Projects, Refers, Decodes, Follows) if isinstance(node, ability)} == able
+    assert {ability for ability in (Projects, Decodes, Follows) if isinstance(node, ability)} == able
 
 
 def test_a_follower_is_a_node_set_to_follow() -> None:
@@ -79,12 +76,10 @@ def test_a_follower_is_a_node_set_to_follow() -> None:
     assert follower(MinMaxNormalizer()) is None
 
 
-def test_references_are_given_to_those_that_refer() -> None:
+def test_a_decoder_is_given_its_encoder() -> None:
     decoder, pca = PCADecoder("pca"), fitted(TrainablePCA(3))
-    assert references_of(decoder) == ("pca",)
-    assert references_of(pca) == ()
+    assert decoder.decodes() == "pca"
     assert not decoder.fitted
-    bind(decoder, {"pca": pca})
-    bind(pca, {})
+    decoder.bind(pca)
     assert decoder.fitted
     assert not list(decoder.children()), "a reference is no submodule"

@@ -5,13 +5,13 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
 from cuvis_ai.errors import escaped
 from cuvis_ai.paths import StrPath
+from cuvis_ai.plain_types import argument_misfits
 from cuvis_ai.training.monitors.records import Drawn, Ending, Fact, Outline, OutlineNode, Run, Scalar, Text
 
 Entry = Run | Scalar | Drawn | Text | Outline | Ending
@@ -117,16 +117,8 @@ def _with_row(record: Record | None, row: Mapping[str, Any]) -> Record | None:
 
 def _typed(kind: type[_Entry], content: Mapping[str, Any]) -> _Entry:
     """Return an entry whose fields have the types that it declares."""
-    required = {one.name for one in fields(kind) if one.default is one.default_factory is MISSING}
-    for field_, annotation in get_type_hints(kind).items():
-        kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
-        allowed: tuple[type, ...] = tuple(get_origin(one) or one for one in kinds)
-        if field_ not in content and field_ not in required:
-            continue  # records of earlier versions know fewer fields
-        value = content[field_]
-        wrong_number = isinstance(value, bool) and bool not in allowed
-        if wrong_number or not isinstance(value, (*allowed, int) if float in allowed else allowed):
-            raise TypeError(f"{type(value).__name__} as `{field_}`")
+    if misfits := argument_misfits(content, kind, kind.__name__, finite=False):
+        raise TypeError(" ".join(misfits))
     return kind(**content)
 
 
@@ -149,9 +141,9 @@ def _take(record: Record, kind: str, at: float, content: Mapping[str, Any]) -> N
         png = base64.b64decode(content["png"])
         record.pictures.append(_typed(Drawn, {**content, "png": png, "data": {}}))
     elif kind == "Text":
-        text = _typed(Text, content)
+        text = _typed(Text, {**content, "facts": {}})
         record.texts[text.name] = text.text
-        given: Mapping[str, object] = text.facts  # of any type, from elsewhere
+        given = content.get("facts", {})  # of any type, from elsewhere
         record.facts |= {str(key): one for key, one in given.items() if isinstance(one, Fact)}
     elif kind == "Outline":
         nodes = (

@@ -29,39 +29,44 @@ def draw_choice(
         spectra: by class, normal and anomalous, or all; None without pixels.
         wavelengths: (c,) in nm.
     """
-    figure, (above, below) = stacked(2)
+    figure, (above, below) = stacked()
     at, title = style.spectral_axis(wavelengths, len(weights))
-    order = np.argsort(at, kind="stable")
-    width = np.median(np.diff(at[order])) if len(at) > 1 else 1.0
+    width = np.median(np.diff(np.sort(at))) if len(at) > 1 else 1.0
     is_chosen = np.isin(np.arange(len(weights)), list(chosen))
     for flags, colour, label in ((~is_chosen, "0.7", "others"), (is_chosen, style.ANOMALY, "chosen")):
         above.bar(at[flags], weights[flags], width=width, color=colour, label=label)
     above.set_ylim(0, 1.05)
     style.label(above, f"Choice of {len(chosen)} of {len(weights)} bands", "", "weight (no unit)")
     style.legend(above, space_above=False)
-    draw_means(below, spectra, at, order)
-    mark_bands(below, at[is_chosen])
-    style.label(below, "", title, "value (sensor units)")
-    style.legend(below, space_above=False)
+    draw_means(below, spectra, at, title, at[is_chosen])
     return figure
 
 
-def stacked(rows: int) -> tuple[Figure, list[Axes]]:
-    """Return a figure of axes one above the other, over the same wavelengths."""
-    figure, _ = style.panels(1, 1.1 if rows == 2 else 1.5)
+def stacked() -> tuple[Figure, tuple[Axes, Axes]]:
+    """Return a figure of two axes, one above the other, over the same wavelengths."""
+    figure, _ = style.panels(1, 1.1)
     figure.clear()
-    axes = [figure.add_subplot(rows, 1, 1)]
-    axes += [figure.add_subplot(rows, 1, i + 1, sharex=axes[0]) for i in range(1, rows)]
-    return figure, axes
+    above = figure.add_subplot(2, 1, 1)
+    return figure, (above, figure.add_subplot(2, 1, 2, sharex=above))
 
 
 def draw_means(
     axes: Axes,
     spectra: Mapping[str, Spectra | None],
     at: NDArray[np.float64],
-    order: NDArray[np.intp],
+    title: str,
+    marked: NDArray[np.float64],
 ) -> None:
-    """Draw the mean spectrum of each class with ± one standard deviation, in spectral order."""
+    """Draw the mean spectrum of each class with ± one standard deviation, and a line at each marked band.
+
+    Args:
+        axes: where.
+        spectra: by class; None without pixels.
+        at: positions of the bands.
+        title: what these are.
+        marked: positions of the chosen ones.
+    """
+    order = np.argsort(at, kind="stable")
     for name, one in spectra.items():
         if one is None:
             continue
@@ -70,12 +75,10 @@ def draw_means(
         x, (middle, low, high) = style.broken(at[order], mean, mean - spread, mean + spread)
         axes.plot(x, middle, color=colour, linestyle=stroke, linewidth=2, label=f"{name}, ± 1 std. deviation")
         axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
-
-
-def mark_bands(axes: Axes, at: NDArray[np.float64]) -> None:
-    """Draw a line at each chosen band."""
-    for x in at:
+    for x in marked:
         axes.axvline(x, color="0.35", linewidth=0.8, linestyle=":")
+    style.label(axes, "", title, "value (sensor units)")
+    style.legend(axes, space_above=False)
 
 
 def draw_temperatures(
@@ -138,18 +141,13 @@ def draw_study(
         channels: c.
         sufficient: the k that is enough; marked.
     """
-    figure, (above, below) = stacked(2)
+    figure, (above, below) = stacked()
     at, title = style.spectral_axis(wavelengths, channels)
-    order = np.argsort(at, kind="stable")
     for row, (k, bands) in enumerate(choices.items()):
         colour = style.ANOMALY if k == sufficient else style.NORMAL
         above.scatter(at[list(bands)], np.full(len(bands), row), marker="|", s=220, color=colour, linewidth=2)
     above.set_yticks(range(len(choices)), [f"{k} (enough)" if k == sufficient else str(k) for k in choices])
     above.set_ylim(-0.6, len(choices) - 0.4)
     style.label(above, "Chosen bands", "", "number of bands")
-    draw_means(below, spectra, at, order)
-    marked = [] if sufficient is None else list(choices[sufficient])
-    mark_bands(below, at[marked])
-    style.label(below, "", title, "value (sensor units)")
-    style.legend(below, space_above=False)
+    draw_means(below, spectra, at, title, at[[] if sufficient is None else list(choices[sufficient])])
     return figure

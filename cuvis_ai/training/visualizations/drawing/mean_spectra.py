@@ -62,28 +62,22 @@ def draw_spectra(
     return figure
 
 
-def draw_components(
-    components: NDArray[np.floating],
-    wavelengths: Wavelengths | None = None,
-    shares: NDArray[np.floating] | None = None,
-) -> Figure:
+def draw_components(components: NDArray[np.floating], wavelengths: Wavelengths | None = None) -> Figure:
     """Return the weights of each component over wavelength; of the first eight.
 
     Args:
         components: (k, c), one a row.
         wavelengths: (c,) in nm.
-        shares: (k,) of the variance that each explains, for the legend.
     """
     figure, (axes,) = style.panels(1, 0.8)
     x, title_x = style.spectral_axis(wavelengths, components.shape[1])
     axes.axhline(0.0, color="0.6", linewidth=1)
     for i, row in enumerate(components[:MOST_COMPONENTS]):
-        share = "" if shares is None else f" ({shares[i]:.1%})"
         at, (values,) = style.broken(x, row)
         stroke = style.STROKES[i % len(style.STROKES)]
-        axes.plot(at, values, color=style.SERIES[i], linestyle=stroke, linewidth=2, label=f"{i + 1}{share}")
+        axes.plot(at, values, color=style.SERIES[i], linestyle=stroke, linewidth=2, label=str(i + 1))
     n = len(components)
     first = f", first {MOST_COMPONENTS} of {n}" if n > MOST_COMPONENTS else ""
     style.label(axes, f"Components{first}", title_x, "weight (no unit)")
-    style.legend_beside(figure, axes, "component" if shares is None else "component\n(share of\nvariance)")
+    style.legend_beside(figure, axes, "component")
     return figure

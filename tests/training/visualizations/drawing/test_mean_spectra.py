@@ -29,9 +29,9 @@ def test_spectra_show_mean_and_spread_over_wavelength():
 
 def test_components_are_lines_of_their_weights():
     weights = RNG.normal(size=(10, 5))
-    figure = draw_components(weights, None, np.full(10, 0.1))
+    figure = draw_components(weights, None)
     (axes,) = figure.axes
     for line, row in zip(axes.lines[1:], weights[:MOST_COMPONENTS], strict=True):
         np.testing.assert_array_equal(line.get_ydata(), row)
-    assert figure.legends[0].get_texts()[0].get_text() == "1 (10.0%)"
+    assert figure.legends[0].get_texts()[0].get_text() == "1"
     assert f"first {MOST_COMPONENTS} of 10" in axes.get_title()

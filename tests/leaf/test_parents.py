@@ -1,4 +1,4 @@
-"""What leaves need of a parent with components."""
+"""What leaves need of their parent."""
 
 import pytest
 import torch
@@ -6,10 +6,14 @@ import torch
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.errors import GraphError
 from cuvis_ai.functional.affine import pixels_of
-from cuvis_ai.leaf.components import explained_by, projection_of
+from cuvis_ai.leaf.bases import Leaf
+from cuvis_ai.leaf.parents import explained_by, projection_of, selection_of
+from cuvis_ai.node.base import Node
 from cuvis_ai.node.pca import TrainablePCA
+from cuvis_ai.node.selector import SoftChannelSelector
 from cuvis_ai.stats import ChannelMoments, Moments
-from cuvis_ai.training.metrics import ExplainedVarianceMetric
+from cuvis_ai.training.losses import OrthogonalityLoss, SelectorEntropyRegularizer
+from cuvis_ai.training.metrics import ExplainedVarianceMetric, ScoreStatisticsMetric
 from tests.cubes import random_cubes
 
 
@@ -38,3 +42,25 @@ def test_a_parent_without_components_is_refused_by_name() -> None:
         GraphError, match="ExplainedVarianceMetric: expected a parent with components.*RXGlobal"
     ):
         projection_of(RXGlobal(), ExplainedVarianceMetric())
+
+
+def test_only_a_choice_of_bands_will_do() -> None:
+    node = SoftChannelSelector(2)
+    assert selection_of(node, SelectorEntropyRegularizer()) is node
+    with pytest.raises(GraphError, match="expected a parent that chooses channels"):
+        selection_of(TrainablePCA(2), SelectorEntropyRegularizer())
+
+
+@pytest.mark.parametrize(
+    ("leaf", "parent", "channels", "message"),
+    [
+        (OrthogonalityLoss(), RXGlobal(), 1, "OrthogonalityLoss: expected a parent with components"),
+        (SelectorEntropyRegularizer(), TrainablePCA(2), 2, "Regularizer: expected a parent that chooses"),
+        (ScoreStatisticsMetric(), TrainablePCA(2), 2, "Metric: expected a parent with one output channel"),
+    ],
+)
+def test_a_declared_need_is_checked_where_the_leaf_is_attached(
+    leaf: Leaf, parent: Node, channels: int, message: str
+) -> None:
+    with pytest.raises(GraphError, match=message):
+        leaf.check_parent(parent, channels)
