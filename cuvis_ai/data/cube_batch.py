@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cuvis_ai.data.band_selection import BandSelection
 from cuvis_ai.data.cube import Cube
 from cuvis_ai.data.folders import cube_name
-from cuvis_ai.data.loading.collate import Sample, collate_cubes
 from cuvis_ai.data.loading.pixels import Window, read_window, why_invalid
 from cuvis_ai.data.opened_cube import opened
 from cuvis_ai.data.options import ReadingOptions, SceneArguments, refuse
@@ -98,9 +98,12 @@ def pixels_batch(
     cube: Cube, bands: BandSelection, pixels: NDArray[np.float32], valid: NDArray[np.bool_] | None
 ) -> Batch:
     """Return what `read_window` returned of a cube as a batch of one."""
-    sample: Sample = {"cube": pixels, "name": cube_name(cube.path)}
+    batch: Batch = {
+        "cube": torch.from_numpy(pixels)[None].permute(0, 3, 1, 2),
+        "name": [cube_name(cube.path)],
+    }
     if valid is not None:
-        sample["valid"] = valid
+        batch["valid"] = torch.from_numpy(valid)[None]
     if bands.wavelengths is not None:
-        sample["wavelengths"] = bands.wavelengths.astype(np.float32)
-    return collate_cubes([sample])
+        batch["wavelengths"] = torch.from_numpy(bands.wavelengths.astype(np.float32))
+    return batch

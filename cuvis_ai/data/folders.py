@@ -112,12 +112,13 @@ def cube_suffixes() -> tuple[str, ...]:
 
 def cube_name(path: Path) -> str:
     """Return a cube's name: its file name without endings (`a` for `a.npy` and for `a.dat.hdr`)."""
-    inner = Path(path.stem)
-    suffixes = (path.suffix.lower(), inner.suffix.lower())
-    named_twice = any(
-        suffixes[0] in known.suffixes and suffixes[1] in known.data_suffixes for known in known_formats()
+    stem, suffix = path.stem, path.suffix.lower()
+    inner, dot, ending = stem.rpartition(".")
+    named_twice = inner and any(
+        suffix in known.suffixes and (dot + ending).lower() in known.data_suffixes
+        for known in known_formats()
     )
-    return inner.stem if named_twice else inner.name
+    return inner if named_twice else stem
 
 
 def find_mask(cube: Path, folders: list[Path]) -> Path | None:

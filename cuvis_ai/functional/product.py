@@ -56,6 +56,7 @@ def product(
     center: Float[Tensor, " c"],
     bias: Float[Tensor, " k"],
     after: Pointwise | None = None,
+    blocks: Sequence[RowBlock] | None = None,
 ) -> Float[Tensor, "n j"]:
     """Return after((pixels - center) weightᵀ + bias).
 
@@ -65,24 +66,26 @@ def product(
         center: what is subtracted from each pixel.
         bias: what is added to each product.
         after: a function of each pixel separately, applied block by block where no gradient is needed.
+        blocks: `row_blocks(weight)`, where they are known.
 
     Example:
         >>> pixels, weight = torch.tensor([[3.0, 4.0]]), torch.tensor([[1.0, 2.0]])
         >>> product(pixels, weight, center=torch.ones(2), bias=torch.zeros(1)).tolist()  # 1 · 2 + 2 · 3
         [[8.0]]
     """
+    blocks = row_blocks(weight) if blocks is None else blocks
     operands = (pixels, weight, center, bias)
     if torch.is_grad_enabled() and any(operand.requires_grad for operand in operands):
-        parts = iter([_Product.apply(*operands)])  # type: ignore[no-untyped-call]  # torch
+        parts = iter([_Product.apply(*operands, blocks)])  # type: ignore[no-untyped-call]  # torch
     else:
-        parts = _products(*operands)
+        parts = _products(pixels, blocks, center, bias)
     rows = [_rows(part if after is None else after(part)) for part in parts]
     return (rows[0] if len(rows) == 1 else torch.cat(rows))[: len(pixels)]
 
 
 def line_product(
     lines: Float[Tensor, "g c n"],
-    weight: Float[Tensor, "k c"],
+    blocks: Sequence[RowBlock],
     center: Float[Tensor, " c"],
     bias: Float[Tensor, " k"],
     after: Pointwise | None = None,
@@ -93,11 +96,12 @@ def line_product(
 
     Example:
         >>> lines, weight = torch.tensor([[[3.0], [4.0]]]), torch.tensor([[1.0, 2.0]])
-        >>> line_product(lines, weight, center=torch.ones(2), bias=torch.zeros(1)).tolist()  # 1 · 2 + 2 · 3
+        >>> line_product(
+        ...     lines, row_blocks(weight), center=torch.ones(2), bias=torch.zeros(1)
+        ... ).tolist()  # 1 · 2 + 2 · 3
         [[8.0]]
     """
     c, n = lines.shape[1:]
-    blocks = _row_blocks(weight)
     length = max(1, BLOCK_BYTES // (lines.element_size() * c * TILE_PIXELS)) * TILE_PIXELS
     buffer = lines.new_zeros(c, min(length, n + -n % TILE_PIXELS))
     rows = []
@@ -111,16 +115,18 @@ def line_product(
     return torch.cat(rows)
 
 
-def rounds_alike_in_lines(weight: Float[Tensor, "k c"]) -> bool:
+def rounds_alike_in_lines(blocks: Sequence[RowBlock]) -> bool:
     """Return whether products with a matrix have the same bits here for pixels in rows and in lines.
 
     MKL's do with AVX2 in float32, and do not in float64 or in its mode for old processors.
 
     Example:
-        >>> rounds_alike_in_lines(torch.ones(1, 1))  # one channel, no sum whose order could differ
+        >>> rounds_alike_in_lines(
+        ...     row_blocks(torch.ones(1, 1))
+        ... )  # one channel, no sum whose order could differ
         True
     """
-    return all(_round_alike(*block.rows.shape, weight.dtype) for block in _row_blocks(weight))
+    return all(_round_alike(*block.rows.shape, block.rows.dtype) for block in blocks)
 
 
 @cache
@@ -137,12 +143,19 @@ def _round_alike(k: int, c: int, dtype: torch.dtype) -> bool:
     return all(torch.equal(part, expected[: len(part)]) for part in products)
 
 
-def _row_blocks(weight: Float[Tensor, "k c"]) -> list[RowBlock]:
-    """Return the rows in order, in blocks that leave out channels which neither they nor later rows read."""
+def row_blocks(weight: Float[Tensor, "k c"]) -> list[RowBlock]:
+    """Return the rows in order, in blocks that leave out channels which neither they nor later rows read.
+
+    Example:
+        >>> triangle = torch.ones(128, 128).triu()
+        >>> [(block.n, block.first) for block in row_blocks(triangle)]
+        [(64, 0), (64, 64)]
+    """
+    weight = weight.detach()
     # Looking at it on a device would make the host wait.
     if not weight.is_cpu or not len(weight) or bool(weight[-1, :LEFT_OUT].any()):
         return [RowBlock(_padded(weight), len(weight), 0)]
-    zeros = ((weight.detach() != 0).cumsum(1) == 0).sum(1)  # at the start of each row
+    zeros = ((weight != 0).cumsum(1) == 0).sum(1)  # at the start of each row
     unread = zeros.flip(0).cummin(0).values.flip(0).clamp(max=weight.shape[1] - 1)
     counts = torch.unique_consecutive(unread // LEFT_OUT, return_counts=True)[1].tolist()
     # The first reads all channels, so that a pixel that is not finite in any of them shows in the product.
@@ -178,10 +191,12 @@ def _rows(tiles: Tiles) -> Float[Tensor, "m k"]:
 
 
 def _products(
-    pixels: PixelMatrix, weight: Float[Tensor, "k c"], center: Float[Tensor, " c"], bias: Float[Tensor, " k"]
+    pixels: PixelMatrix,
+    blocks: Sequence[RowBlock],
+    center: Float[Tensor, " c"],
+    bias: Float[Tensor, " k"],
 ) -> Iterator[Tiles]:
     """Yield the product block by block, the last one with its padding."""
-    blocks = _row_blocks(weight)
     for pixels_of_block, _ in _centred_blocks(pixels, center):
         tiles = pixels_of_block.view(-1, _tile_pixels(pixels), pixels.shape[1])
         yield _multiplied(blocks, tiles.mT, bias)
@@ -219,17 +234,18 @@ class _Product(torch.autograd.Function):
         weight: Float[Tensor, "k c"],
         center: Float[Tensor, " c"],
         bias: Float[Tensor, " k"],
+        blocks: Sequence[RowBlock],
     ) -> Tiles:
         ctx.save_for_backward(pixels, weight, center)
-        return torch.cat(list(_products(pixels, weight, center, bias)))
+        return torch.cat(list(_products(pixels, blocks, center, bias)))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, of_tiles: Tiles) -> tuple[Tensor | None, Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, of_tiles: Tiles) -> tuple[Tensor | None, Tensor, Tensor, Tensor, None]:
         pixels, weight, center = ctx.saved_tensors
         gradient = _rows(of_tiles)[: len(pixels)]
         of_weight, of_bias = torch.zeros_like(weight), gradient.sum(0)
         for block, here in _centred_blocks(pixels, center):
             of_weight.addmm_(gradient[here].T, block[: here.stop - here.start])
         of_pixels = gradient @ weight if ctx.needs_input_grad[0] else None
-        return of_pixels, of_weight, -of_bias @ weight, of_bias
+        return of_pixels, of_weight, -of_bias @ weight, of_bias, None

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from cuvis_ai.functional import product as module
-from cuvis_ai.functional.product import Pointwise, line_product, product, rounds_alike_in_lines
+from cuvis_ai.functional.product import Pointwise, line_product, product, rounds_alike_in_lines, row_blocks
 
 CHANNELS = 7
 
@@ -66,15 +66,17 @@ def test_product_of_lines_is_that_of_their_pixels(n: int, k: int, after: Pointwi
     lines = pixels.view(3, n, CHANNELS).transpose(1, 2).contiguous()
     expected = (pixels - rest[1]) @ rest[0].T + rest[2]
     expected = expected if after is None else after(expected)
-    torch.testing.assert_close(line_product(lines, *rest, after), expected)
+    torch.testing.assert_close(line_product(lines, row_blocks(rest[0]), *rest[1:], after), expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_lines_round_as_rows_do_where_it_is_said(dtype: torch.dtype) -> None:
     for k in (1, 10, 33):
         pixels, *rest = operands(1000, k, dtype)
-        same = torch.equal(line_product(pixels.T.contiguous()[None], *rest), product(pixels, *rest))
-        assert same or not rounds_alike_in_lines(rest[0])
+        blocks = row_blocks(rest[0])
+        lines = pixels.T.contiguous()[None]
+        same = torch.equal(line_product(lines, blocks, *rest[1:]), product(pixels, *rest))
+        assert same or not rounds_alike_in_lines(blocks)
 
 
 STEPS = {
@@ -99,7 +101,7 @@ def test_zeros_of_the_weight_change_no_product(
     expected = (pixels - center) @ weight.T + bias
     torch.testing.assert_close(product(pixels, weight, center, bias), expected)
     torch.testing.assert_close(product(pixels, weight, center, bias, squares), squares(expected))
-    torch.testing.assert_close(line_product(pixels.T[None], weight, center, bias), expected)
+    torch.testing.assert_close(line_product(pixels.T[None], row_blocks(weight), center, bias), expected)
 
 
 @pytest.mark.parametrize("channel", range(CHANNELS))

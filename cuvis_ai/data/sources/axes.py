@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,7 @@ class OrderedSource:
     source: BlockSource
     axes: str
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, int, int]:
         """(h, w, c)."""
         h, w, c = (self.source.shape[self.axes.index(letter)] for letter in "hwc")

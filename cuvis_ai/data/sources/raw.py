@@ -52,26 +52,26 @@ class RawSource:
         _, n_middle, n_fast = (self.shape[axis] for axis in self.order)
         slow, middle, fast = box
         first = (slow.start * n_middle + middle.start) * n_fast + fast.start
-        buffer = np.empty(_BUFFER // self.dtype.itemsize, self.dtype)
         with self.path.open("rb", buffering=0) as file:
             if out.shape[2] == n_fast:
-                self._read_runs(file, first, n_middle * n_fast, out.reshape(out.shape[0], -1), buffer)
+                self._read_runs(file, first, n_middle * n_fast, out.reshape(out.shape[0], -1))
             else:
                 for i in range(out.shape[0]):
-                    self._read_runs(file, first + i * n_middle * n_fast, n_fast, out[i], buffer)
+                    self._read_runs(file, first + i * n_middle * n_fast, n_fast, out[i])
         return out.transpose(np.argsort(self.order))
 
-    def _read_runs(self, file: io.FileIO, first: int, stride: int, out: Array, buffer: Array) -> None:
+    def _read_runs(self, file: io.FileIO, first: int, stride: int, out: Array) -> None:
         """Fill each row of `out` with the numbers from `first`, `first + stride`, and so on."""
         n_runs, run = out.shape
         size = self.dtype.itemsize
+        per_read = _BUFFER // (stride * size)
         if run == stride or n_runs == 1:
             self._read_into(file, first, out)
-        elif (stride - run) * size > _GAP or stride > len(buffer):
+        elif (stride - run) * size > _GAP or not per_read:
             for i in range(n_runs):
                 self._read_into(file, first + i * stride, out[i])
         else:
-            per_read = len(buffer) // stride
+            buffer = np.empty(min(per_read, n_runs) * stride, self.dtype)
             for i in range(0, n_runs, per_read):
                 n = min(per_read, n_runs - i)
                 # The last run ends before its gap: after it the file may end.

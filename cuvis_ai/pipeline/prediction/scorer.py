@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from typing_extensions import override
 
 from cuvis_ai.data.loading.pixels import Window
@@ -36,6 +37,11 @@ class Scorer(StripScorer[Batch]):
 
     execution: Execution
     end: str
+
+    @cached_property
+    def _like(self) -> Tensor:
+        """A tensor of the device and dtype that cubes must have."""
+        return torch.empty(0, device=self.execution.device, dtype=self.execution.dtype)
 
     @override
     def refitted(self, refit: Refit, reader: SceneReader) -> Self:
@@ -73,10 +79,9 @@ class Scorer(StripScorer[Batch]):
     @override
     @torch.inference_mode()
     def _score(self, reader: SceneReader, strip: Window, batch: Batch) -> NDArray[np.float32]:
-        device, dtype = self.execution.device, self.execution.dtype
-        valid = batch["valid"].to(device) if "valid" in batch else None
+        valid = batch["valid"].to(self._like.device) if "valid" in batch else None
         point = (self.end,)
-        evaluation = self.execution.evaluate(batch["cube"].to(device, dtype), [point], valid)
+        evaluation = self.execution.evaluate(batch["cube"].to(self._like), [point], valid)
         scores = evaluation.masked(point)[0, :, *self._core(reader, strip)]
         return np.ascontiguousarray(scores.permute(1, 2, 0).float().cpu().numpy())
 
