@@ -11,6 +11,7 @@ from cuvis_ai.functional.thresholds import above_mean
 from cuvis_ai.leaf import Observation, Picture, Read, Sketches, View, Visualization, needs_score
 from cuvis_ai.node.base import Node, require
 from cuvis_ai.stats import ChannelMoments
+from cuvis_ai.training.threshold import stored_threshold
 from cuvis_ai.training.visualizations.drawing.histograms import draw_heatmap, scale_of
 from cuvis_ai.training.visualizations.scene import SceneChoice
 
@@ -20,14 +21,14 @@ class AnomalyHeatmap(Visualization):
 
     It is the one with the most anomalous pixels in the validation; tiles are put together.
 
-    Detected is a pixel whose score exceeds mean + threshold_multiplier · standard deviation of all
-    scores of the epoch.
+    Detected is a pixel whose score exceeds the parent's own threshold: the probability ½ where it emits
+    logits, that of a `TailCalibrator`, or else mean + 2 · standard deviation of all scores of the epoch.
 
     Args:
         colormap: a name that Matplotlib knows; the default reads alike with every kind of colour vision.
         vmin: score at the scale's lower end; None for the scene's 2nd percentile.
         vmax: score at its upper end; None for the scene's 99.5th percentile.
-        threshold_multiplier: standard deviations above the mean.
+        threshold_multiplier: k in mean + k · standard deviation, instead of that threshold.
         log_frequency: draws in every n-th validation epoch; 1 or more.
 
     Example:
@@ -47,7 +48,7 @@ class AnomalyHeatmap(Visualization):
         colormap: str = "inferno",
         vmin: float | None = None,
         vmax: float | None = None,
-        threshold_multiplier: float = 2.0,
+        threshold_multiplier: float | None = None,
         *,
         log_frequency: int = 1,
     ) -> None:
@@ -84,8 +85,7 @@ class AnomalyHeatmap(Visualization):
         scene, moments = self._scene.chosen, sketches["scores"]
         if scene is None or moments.count < 2:
             return []
-        mean, std = float(moments.mean), float(moments.variance().sqrt())
-        threshold = above_mean(mean, std, self.threshold_multiplier)
+        threshold = self._threshold(parent, moments)
         scores = scene.values[..., 0]
         scale = scale_of(scores, self.colormap, self.vmin, self.vmax)
         figure = draw_heatmap(
@@ -98,3 +98,10 @@ class AnomalyHeatmap(Visualization):
             name=scene.name,
         )
         return [Picture("heatmap", figure, {**scene.arrays(), "threshold": np.asarray(threshold)})]
+
+    def _threshold(self, parent: Node, moments: ChannelMoments) -> float:
+        own = 0.0 if parent.emits_logits else stored_threshold(parent, ())
+        if own is not None and self.threshold_multiplier is None:
+            return own
+        k = 2.0 if self.threshold_multiplier is None else self.threshold_multiplier
+        return above_mean(float(moments.mean), float(moments.variance().sqrt()), k)

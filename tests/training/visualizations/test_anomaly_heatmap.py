@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from cuvis_ai.anomaly.rx_detector import RXGlobal
+from cuvis_ai.anomaly.rx_logit_head import RXLogitHead
+from cuvis_ai.anomaly.tail import TailCalibrator
 from cuvis_ai.data.scene_tiles import SceneTiles
+from cuvis_ai.leaf import Read, View
+from cuvis_ai.stats import ChannelMoments
 from cuvis_ai.training.engine.pictures import Pictures
+from cuvis_ai.training.visualizations import AnomalyHeatmap
 from tests.recorded_run import CollectedPictures, attached_pictures, batches, drawn, execution_of, validate
 
 
@@ -44,3 +50,24 @@ def test_of_tiles_the_named_whole_scene_is_shown(graph, tmp_path, batch_size):
     for name in ("heatmap", "overview"):
         assert shown[name].figure.get_suptitle() == "scene"
         assert shown[name].data["image"].shape == (12, 9, 3)
+
+
+@pytest.mark.parametrize(
+    ("parent", "multiplier", "expected"),
+    [
+        (RXGlobal(), None, 1 + 2 * 2 / 3**0.5),  # scores 0, 2, 0, 2: mean 1, variance 4/3
+        (RXLogitHead(), None, 0.0),  # the probability ½
+        (RXLogitHead(), 1.0, 1 + 2 / 3**0.5),
+        (TailCalibrator(), None, 4.5),
+        (TailCalibrator(), 0.0, 1.0),
+    ],
+)
+def test_what_is_detected_is_above_the_parents_own_threshold(parent, multiplier, expected):
+    if isinstance(parent, TailCalibrator):
+        parent.set_state(threshold=torch.tensor([4.5]))
+    heatmap, moments = AnomalyHeatmap(threshold_multiplier=multiplier), ChannelMoments()
+    scores = torch.tensor([0.0, 2.0, 0.0, 2.0]).view(1, 1, 2, 2)
+    moments.update(scores.view(4, 1))
+    heatmap.collect(View(parent, {Read.OUTPUT: scores}), {"cube": torch.rand(1, 5, 2, 2)})
+    [picture] = heatmap.draw(parent, {"scores": moments})
+    assert float(picture.data["threshold"]) == pytest.approx(expected, rel=1e-6)
