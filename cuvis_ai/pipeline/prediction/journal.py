@@ -12,7 +12,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from cuvis_ai.data.loading.pixels import Window
-from cuvis_ai.errors import ConfigError
+from cuvis_ai.pipeline.prediction.identity import identity_in, require_same
 
 
 class Journal:
@@ -29,23 +29,21 @@ class Journal:
             refused.
 
     Raises:
-        ConfigError: the journal belongs to another prediction.
+        ConfigError, FileExistsError: the journal belongs to another prediction.
     """
 
     def __init__(self, path: Path, shape: tuple[int, int, int], identity: Mapping[str, Any]) -> None:
         self.shape = shape
         self._values = path.with_name(f".{path.name}.part")
-        self._lines = path.with_name(f".{path.name}.journal")
-        first = json.dumps(identity, sort_keys=True)
+        self._lines = journal_path(path)
         with _lock_of(path):
-            if not self._lines.exists():
+            found = identity_in(self._lines)
+            if found is None:  # a process may have been killed before it wrote the first line
+                self._lines.unlink(missing_ok=True)
                 self._allocate()
-                self._append(first)
-            elif (found := self._lines.read_text(encoding="utf-8").partition("\n")[0]) != first:
-                raise ConfigError(
-                    f"{self._lines}: expected the unfinished scores of this graph and scene, got those of "
-                    f"another: {_difference(found, identity)}. Pass --overwrite, or another folder."
-                )
+                self._append(json.dumps(identity, sort_keys=True))
+            else:
+                require_same(self._lines, found, identity)
 
     def _allocate(self) -> None:
         """Make the file in full size first: a disk that is too small is found before the work."""
@@ -91,6 +89,11 @@ class Journal:
             path.unlink(missing_ok=True)
 
 
+def journal_path(path: Path) -> Path:
+    """Return where the journal of unfinished scores is; `path` has no ending."""
+    return path.with_name(f".{path.name}.journal")
+
+
 @contextmanager
 def one_at_a_time(path: Path, facts: Path) -> Iterator[None]:
     """Let one process at a time end a scene; the file of the lock goes once the scene's facts are there.
@@ -110,15 +113,3 @@ def one_at_a_time(path: Path, facts: Path) -> Iterator[None]:
 
 def _lock_of(path: Path) -> FileLock:
     return FileLock(path.with_name(f".{path.name}.lock"))
-
-
-def _difference(found: str, identity: Mapping[str, Any]) -> str:
-    """Which facts differ, in words."""
-    try:
-        old = json.loads(found)
-    except ValueError:
-        return "the file cannot be read"
-    wanted = json.loads(json.dumps(identity))
-    keys = {**wanted, **old} if isinstance(old, dict) else wanted
-    differing = [key for key in keys if not isinstance(old, dict) or old.get(key) != wanted.get(key)]
-    return f"other {', '.join(differing)}" if differing else "the file cannot be read"

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -10,14 +10,20 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cuvis_ai.data.cube import log_doubts, open_cube
+from cuvis_ai.data.cube import Cube, log_doubts, open_cube
 from cuvis_ai.data.folders import cube_name
 from cuvis_ai.data.loading.pixels import Window
 from cuvis_ai.data.opened_cube import is_cube_source, opened
 from cuvis_ai.errors import ConfigError, CubeFormatError, GraphError
 from cuvis_ai.paths import StrPath
 from cuvis_ai.pipeline.prediction.done_share import Share
-from cuvis_ai.pipeline.prediction.identity import identity_of, require_same
+from cuvis_ai.pipeline.prediction.identity import (
+    NEIGHBOURS,
+    differences,
+    identity_in,
+    identity_of,
+    require_same,
+)
 from cuvis_ai.pipeline.prediction.journal import Journal, one_at_a_time
 from cuvis_ai.pipeline.prediction.neighbours import with_neighbours
 from cuvis_ai.pipeline.prediction.pixel_progress import Advance, pixel_progress
@@ -26,6 +32,7 @@ from cuvis_ai.pipeline.prediction.scene_outputs import (
     ScenePrediction,
     facts_path,
     interpreted,
+    standing_paths,
     write_outputs,
 )
 from cuvis_ai.pipeline.prediction.settings import PredictionSettings
@@ -121,6 +128,9 @@ class Predictor(Generic[AnyScorer]):
             )
         folder.mkdir(parents=True, exist_ok=True)
         self._clear(scenes, folder)
+        # Shards may be at work by now, with the neighbours that stood there before.
+        if self.settings.resume and self.settings.shard[1] == 1:
+            self._clear_of_other_neighbours(scenes, folder)
 
     def share(self, scenes: Sequence[Path], folder: Path, *, show_progress: bool = True) -> Share:
         """Write the maps of scenes, as far as they are this process's share."""
@@ -143,7 +153,7 @@ class Predictor(Generic[AnyScorer]):
         """Refuse, remove or leave what stands in the folder."""
         for scene in scenes:
             name = cube_name(scene)
-            standing = [facts_path(folder, name), folder / f".{name}.journal"]
+            standing = standing_paths(folder, name)
             found = [path for path in standing if path.exists()]
             if found and self.settings.overwrite:
                 for path in found:
@@ -155,20 +165,40 @@ class Predictor(Generic[AnyScorer]):
                     "to replace them, --resume to do the rest only, or another folder."
                 )
 
-    def _jobs(self, scenes: Sequence[Path], folder: Path, failed: dict[Path, str]) -> Iterator["_Job"]:
-        """Yield what there is to do for each scene: this process' share of the strips of all."""
-        i, n = self.settings.shard
+    def _clear_of_other_neighbours(self, scenes: Sequence[Path], folder: Path) -> None:
+        """Remove what says that scenes are done whose windows see other pixels beyond the border by now."""
+        standing = {scene: standing_paths(folder, cube_name(scene)) for scene in scenes}
+        there = [scene for scene, paths in standing.items() if any(path.exists() for path in paths)]
+        if not there or self.refit is not None or not self.scorer.halo:
+            return
+        readers, _ = self._readers(scenes, lambda *_: None)
+        for scene in filter(readers.__contains__, there):
+            identity = identity_of(scene, readers[scene], self.graph, self.settings)
+            for path, found in zip(standing[scene], map(identity_in, standing[scene]), strict=True):
+                if found is not None and differences(found, identity) == [NEIGHBOURS]:
+                    path.unlink()
+                    logger.info("%s: done again, since its neighbours are others by now", scene)
+
+    def _readers(
+        self, scenes: Sequence[Path], doubts: Callable[[Cube, Collection[str]], None]
+    ) -> tuple[dict[Path, SceneReader], dict[Path, str]]:
+        """Return readers of scenes, and why others have none."""
         reading = self.settings.reading
         readers: dict[Path, SceneReader] = {}
         errors: dict[Path, str] = {}
         for path in scenes:
             try:
                 cube = open_cube(path, axes=reading.axes, wavelengths=reading.wavelengths)
-                log_doubts(cube, reading.overruling())
+                doubts(cube, reading.overruling())
                 readers[path] = self._reader(cube)
             except SCENE_ERRORS as err:
                 errors[path] = str(err)
-        readers = dict(zip(readers, self._placed(list(readers.values())), strict=True))
+        return dict(zip(readers, self._placed(list(readers.values())), strict=True)), errors
+
+    def _jobs(self, scenes: Sequence[Path], folder: Path, failed: dict[Path, str]) -> Iterator["_Job"]:
+        """Yield what there is to do for each scene: this process' share of the strips of all."""
+        i, n = self.settings.shard
+        readers, errors = self._readers(scenes, log_doubts)
         counted = 0
         for path in scenes:
             if path in errors:
@@ -223,7 +253,7 @@ class _Job:
         name = cube_name(self.path)
         facts = facts_path(self.folder, name)
         if facts.exists():
-            require_same(facts, self.identity)
+            require_same(facts, identity_in(facts), self.identity)
             advance(self.pixels, 0)
             return None
         scorer = self.predictor.scorer_of(self.reader)
@@ -265,4 +295,4 @@ def _summary(prediction: ScenePrediction) -> str:
     h, w, _ = prediction.scores.shape
     found = "" if prediction.detections is None else f", {len(prediction.detections)} detections"
     strongest = f", the strongest {prediction.detections[0].peak:.4g}" if prediction.detections else ""
-    return f"{h}x{w} pixels{found}{strongest} -> {prediction.files[0].name}"
+    return f"{h}x{w} pixels{found}{strongest} -> {prediction.files[0]}"

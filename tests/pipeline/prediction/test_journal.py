@@ -35,3 +35,10 @@ def test_another_prediction_is_refused_by_what_differs(tmp_path: Path) -> None:
     Journal(tmp_path / "a", SHAPE, {"graph": "g", "shape": [6, 3]})
     with pytest.raises(ConfigError, match="other graph"):
         Journal(tmp_path / "a", SHAPE, {"graph": "h", "shape": [6, 3]})
+
+
+@pytest.mark.parametrize("first", ["", '{"graph": "g"'])
+def test_a_process_that_was_killed_before_the_first_line_left_nothing(tmp_path: Path, first: str) -> None:
+    (tmp_path / ".a.journal").write_text(first)
+    assert Journal(tmp_path / "a", SHAPE, {"graph": "g"}).finished() == set()
+    assert Journal(tmp_path / "a", SHAPE, {"graph": "g"}).finished() == set()

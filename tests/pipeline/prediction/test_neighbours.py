@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.data.scene_list import SceneList
-from cuvis_ai.errors import ConfigError
+from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.pipeline.evaluation.score_sources import evaluate_maps
 from cuvis_ai.pipeline.graph import Graph
@@ -176,23 +176,61 @@ def test_shards_see_the_scenes_of_all(graph: Graph, tmp_path: Path, monkeypatch:
     np.testing.assert_array_equal(mosaic(tmp_path / "maps"), whole)
 
 
+def write_halves(folder: Path) -> dict[str, Path]:
+    write(folder / "a.tif", cube()[:, :25], NORTH_UP)
+    write(folder / "b.tif", cube()[:, 25:], NORTH_UP @ rasterio.Affine.translation(25, 0))
+    return {name: folder / f"{name}.tif" for name in "ab"}
+
+
 @pytest.mark.parametrize("finished", [True, False])
 @pytest.mark.parametrize(("first", "then"), [("a", "ab"), ("ab", "a")])
-def test_maps_of_other_neighbours_are_refused(
+def test_with_other_neighbours_a_map_is_done_again(
     graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str, then: str, finished: bool
 ) -> None:
-    write(tmp_path / "a.tif", cube()[:, :25], NORTH_UP)
-    write(tmp_path / "b.tif", cube()[:, 25:], NORTH_UP @ rasterio.Affine.translation(25, 0))
+    halves = write_halves(tmp_path)
     monkeypatch.setattr(strip_scorer, "STRIP_BYTES", 1)
     options: dict[str, Any] = {"out": tmp_path / "maps", "picture": False}
     # Of forty rows, in strips of eight.
     share: dict[str, Any] = {} if finished else {"shard": (1, 10)}
-    graph.predict([tmp_path / f"{name}.tif" for name in first], **options, **share)
+    graph.predict([halves[name] for name in first], **options, **share)
     assert (tmp_path / "maps" / "a_prediction.json").exists() == finished
-    with pytest.raises(ConfigError, match="other neighbours"):
-        graph.predict([tmp_path / f"{name}.tif" for name in then], **options, resume=True)
-    graph.predict([tmp_path / f"{name}.tif" for name in reversed(first)], **options, resume=True)
-    assert (tmp_path / "maps" / "a_prediction.json").exists()
+    with pytest.raises(ConfigError, match="other neighbours.*--resume and without --shard"):
+        graph.predict([halves[name] for name in then], **options, shard=(1, 2))  # others may be at work
+    new = [halves[name] for name in then]
+    done = graph.predict(new, **options, resume=True)
+    assert [one.name for one in done] == list(then)
+    np.testing.assert_array_equal(done[0].scores[:, :, 0], scored(graph, new)["a"])
+    assert graph.predict(new, **options, resume=True) == []
+
+
+def test_a_new_tile_changes_the_maps_within_its_reach_alone(
+    graph: Graph, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    columns = {"a": slice(0, 16), "b": slice(16, 32), "c": slice(32, 50)}
+    for name, where in columns.items():
+        grid = NORTH_UP @ rasterio.Affine.translation(where.start, 0)
+        write(tmp_path / "tiles" / f"{name}.tif", cube()[:, where], grid)
+    late = tmp_path / "tiles" / "a.tif"
+    late.rename(tmp_path / "a.tif")
+    options: dict[str, Any] = {"format": "geotiff", "picture": False}
+    graph.predict(tmp_path / "tiles", tmp_path / "maps", **options)
+    (tmp_path / "a.tif").rename(late)
+    caplog.set_level("INFO", "cuvis_ai.pipeline.prediction")
+    done = graph.predict(tmp_path / "tiles", tmp_path / "maps", **options, resume=True)
+    assert [one.name for one in done] == ["a", "b"]
+    assert caplog.text.count("done again") == 1
+    np.testing.assert_array_equal(mosaic(tmp_path / "maps"), scored(graph, tmp_path / "whole.tif")["whole"])
+
+
+def test_another_file_of_a_name_fails_alone(graph: Graph, tmp_path: Path) -> None:
+    halves = write_halves(tmp_path)
+    graph.predict(halves["b"], tmp_path / "maps", picture=False)
+    write(halves["b"], cube()[:30, 25:], NORTH_UP @ rasterio.Affine.translation(25, 0))
+    both = list(halves.values())
+    with pytest.raises(GraphError, match="1 of 2 scenes failed(.|\n)*another of its name.*--overwrite"):
+        graph.predict(both, tmp_path / "maps", picture=False, resume=True)
+    graph.predict(halves["b"], tmp_path / "maps", picture=False, overwrite=True)
+    assert [one.name for one in graph.predict(both, tmp_path / "maps", picture=False, resume=True)] == ["b"]
 
 
 def test_evaluation_sees_what_prediction_sees(graph: Graph, tmp_path: Path) -> None:
