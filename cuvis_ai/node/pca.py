@@ -144,8 +144,10 @@ class TrainablePCA(FittedNode, AffineNode):
     @override
     def fit_report(self) -> list[str]:
         shares = self.explained_variance_ratio.tolist()
-        listed = ", ".join(f"{share:.1%}" for share in shares)
-        return [f"Explained variance: [{listed}] = {sum(shares):.1%} total"]
+        words = [f"{share:.1%}" for share in shares]
+        if len(words) > 12:  # they fall; the last of many round to nothing
+            words = [*words[:4], f"… ({len(words)} in all)"]
+        return [f"Explained variance: [{', '.join(words)}] = {sum(shares):.1%} total"]
 
     @override
     def affine(self) -> Affine:

@@ -82,6 +82,12 @@ def test_report_names_shares() -> None:
     assert report[0].endswith("% total")
 
 
+def test_report_of_many_components_names_the_first() -> None:
+    node = fitted(random_cubes(8, 14), 13)
+    first = ", ".join(f"{share:.1%}" for share in node.explained_variance_ratio[:4].tolist())
+    assert node.fit_report()[0].startswith(f"Explained variance: [{first}, … (13 in all)] = ")
+
+
 @pytest.mark.parametrize(
     ("channels", "n", "asked", "expected"),
     [(7, 30, 3, 3), (7, 30, 32, 7), (7, 5, 32, 4), (1, 30, 32, 1), (7, 2, 32, 1)],

@@ -4,6 +4,7 @@ Figures are made with Matplotlib's object interface, so that no global state or 
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -29,6 +30,8 @@ STROKES = ("-", "--", "-.", ":")
 
 _SIZES = {"title": 15.0, "label": 14.0, "tick": 12.0, "legend": 12.0}
 _WIDTH, _DPI = 4.6, 100.0
+_TALLEST = 1.6
+"""Height of axes by their width; images that are taller become narrower."""
 
 
 def panels(n: int, aspect: float = 0.8, *, images: bool = False) -> tuple[Figure, list[Axes]]:
@@ -41,8 +44,11 @@ def panels(n: int, aspect: float = 0.8, *, images: bool = False) -> tuple[Figure
     """
     rows, columns = (2, 2) if n == 4 else (1, n)
     width = _WIDTH * (columns if n > 1 else 1.6)
-    height = _WIDTH * min(max(aspect, 0.35), 1.6) * rows + 0.7 / rows
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="compressed" if images else "constrained")
+    height = _WIDTH * min(max(aspect, 0.35), _TALLEST) * rows + 0.7 / rows
+    # Images that are narrow stay as far apart as wide ones, for the texts around them.
+    close = images and aspect <= _TALLEST
+    layout: Literal["compressed", "constrained"] = "compressed" if close else "constrained"
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout=layout)
     FigureCanvasAgg(figure)
     axes = [figure.add_subplot(rows, columns, i + 1) for i in range(n)]
     for one in axes:

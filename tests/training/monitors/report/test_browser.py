@@ -11,6 +11,7 @@ import pytest
 
 from cuvis_ai.training.monitors import TensorBoardMonitor
 from cuvis_ai.training.monitors.report import ReportMonitor
+from cuvis_ai.training.monitors.report.rendering import rendered
 from tests.recorded_run import fitted_graph, record
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -70,6 +71,19 @@ def test_slider_moves_the_pictures(folder, chromium, tmp_path, position):
     assert console == []
     assert set(shown_epochs(page)) == {str(position)}
     assert f'<output id="epoch-shown">{position}</output>' in page
+
+
+def test_numbers_of_tables_do_not_wrap_on_a_phone(chromium, tmp_path):
+    columns, row = ["rank", "peak", "pixels", "row", "column", "x", "y"], ["1", *["499999.1234"] * 6]
+    scene = {"name": "a", "picture": None, "more": 0, "detections": [row], "header": columns, "facts": []}
+    page = rendered("detections.html", title="", summary="", threshold="", measures=[], scenes=[scene])
+    lines = """<script>document.title = "at most " + Math.max(...[...document.querySelectorAll("td.number")]
+    .map(cell => { const text = document.createRange(); text.selectNodeContents(cell);
+    return text.getClientRects().length; }));</script></body>"""
+    phone = "<style>body { width: 366px; }</style></head>"
+    (tmp_path / "phone.html").write_text(page.replace("</body>", lines).replace("</head>", phone))
+    page, _ = opened(chromium, (tmp_path / "phone.html").as_uri(), tmp_path)
+    assert "<title>at most 1</title>" in page
 
 
 @pytest.fixture(scope="module")

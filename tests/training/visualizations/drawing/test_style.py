@@ -1,5 +1,6 @@
 """What all drawings have in common: names, sizes, and no global state."""
 
+import itertools
 import subprocess
 import sys
 
@@ -49,6 +50,26 @@ def test_text_is_readable_at_a_third_of_the_size(name):
     texts = (text for axes in figure.axes for text in (axes.title, axes.xaxis.label, *axes.get_xticklabels()))
     assert min(text.get_fontsize() for text in texts if text.get_text()) >= 12
     assert figure.get_figwidth() * figure.dpi <= 1400
+
+
+@pytest.mark.parametrize("width", [1, 10, 60, 200])
+@pytest.mark.parametrize("masked", [False, True])
+def test_titles_of_tall_scenes_do_not_overlap(width, masked):
+    cube, scores = RNG.normal(size=(200, width, 5)), RNG.normal(size=(200, width))
+    mask = scores > 1 if masked else None
+    image = composite(cube, NM)[0]
+    heatmap = draw_heatmap(
+        scores, image, "True colour", threshold=1.0, scale=scale_of(scores, "inferno"), mask=mask
+    )
+    for figure in (draw_overview(cube, cube, mask, NM), heatmap):
+        figure.canvas.draw()
+        texts = [
+            text.get_window_extent()
+            for axes in figure.axes
+            for text in (axes.title, axes.xaxis.label)
+            if text.get_text()
+        ]
+        assert not [1 for a, b in itertools.combinations(texts, 2) if a.overlaps(b)]
 
 
 def test_lines_break_where_bands_are_missing_or_fall_back():
