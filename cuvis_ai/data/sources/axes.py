@@ -112,7 +112,7 @@ class OrderedSource:
         h, w, c = (self.source.shape[self.axes.index(letter)] for letter in "hwc")
         return h, w, c
 
-    @property
+    @cached_property
     def dtype(self) -> "np.dtype[Any]":
         """The number type on disk."""
         with decoding(self.path):

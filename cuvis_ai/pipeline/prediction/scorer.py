@@ -82,8 +82,8 @@ class Scorer(StripScorer[Batch]):
         valid = batch["valid"].to(self._like.device) if "valid" in batch else None
         point = (self.end,)
         evaluation = self.execution.evaluate(batch["cube"].to(self._like), [point], valid)
-        scores = evaluation.masked(point)[0, :, *self._core(reader, strip)]
-        return np.ascontiguousarray(scores.permute(1, 2, 0).float().cpu().numpy())
+        scores = evaluation.masked(point)[0].permute(1, 2, 0).float().cpu().numpy()
+        return np.ascontiguousarray(scores[self._core(reader, strip)])
 
 
 def scorer_of(
