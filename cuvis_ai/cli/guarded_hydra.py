@@ -4,6 +4,8 @@ Hydra composes every configuration here: of a run, of each job of a sweep, and o
 """
 
 import difflib
+import inspect
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hydra._internal import hydra as hydra_commands
@@ -27,9 +29,16 @@ from cuvis_ai.cli.hydra_rules import (
     problems_of_names,
 )
 from cuvis_ai.errors import ConfigError
+from cuvis_ai.pipeline.saving.class_path import resolve
 
 _TRUSTED = ("pkg://hydra.", "pkg://hydra_plugins.", "structured://")
 """Sources of Hydra and its installed plug-ins."""
+_SETTINGS = {
+    "training.": "cuvis_ai.training.config.TrainingConfig",
+    "training.trainer.": "cuvis_ai.training.config.TrainerConfig",
+    "training.optimizer.": "cuvis_ai.training.config.OptimizerConfig",
+}
+"""Classes of settings by their places."""
 _FROM_SEARCH_PATH = "hydra.searchpath"
 _configure_log = hydra_jobs.configure_log
 
@@ -81,12 +90,23 @@ def _mistyped(err: Exception) -> str | None:
     cause = err.__cause__
     if not isinstance(cause, ConfigAttributeError | ConfigKeyError) or cause.key is None:
         return None
-    parent = cause.parent_node
-    known = [str(key) for key in parent] if isinstance(parent, DictConfig) else []
-    near = difflib.get_close_matches(str(cause.key), known, n=1)
-    advice = f"Did you mean `{near[0]}`?" if near else f"It has {', '.join(known)}."
-    where = cause.full_key or str(cause.key)
+    key, where = str(cause.key), cause.full_key or str(cause.key)
+    place = where.removesuffix(key)
+    parent = cause.parent_node if isinstance(cause.parent_node, DictConfig) else {}
+    known = [str(one) for one in parent]
+    # An argument that the file does not set takes a plus.
+    words = {one: f"+{place}{one}" for one in _arguments(place, parent)} | {one: one for one in known}
+    near = [key] if key in words else difflib.get_close_matches(key, words, n=1, cutoff=0.5)
+    advice = f"Did you mean `{words[near[0]]}`?" if near else f"It has {', '.join(known)}."
     return f"configuration: expected a key that it has, got `{where}`. {advice}"
+
+
+def _arguments(place: str, parent: Mapping[Any, Any]) -> Iterable[str]:
+    """Return what the class that a mapping describes takes, also what its file does not set."""
+    try:
+        return inspect.signature(resolve(_SETTINGS.get(place, parent.get("_target_")), (object,))).parameters
+    except ConfigError:  # it describes none, or one that is not ours
+        return ()
 
 
 def _no_such_configuration(err: MissingConfigException, main: str, mains: list[str]) -> str:

@@ -291,9 +291,28 @@ def test_the_command_ends_with_the_message_alone(arguments: tuple[str, ...], fol
         ("training.trainer.max_epoch=1", "got `training.trainer.max_epoch`. Did you mean `max_epochs`?"),
         ("training.trianer.max_epochs=1", "got `training.trianer`. Did you mean `trainer`?"),
         ("training.xyz=1", "got `training.xyz`. It has "),
+        ("data.batch_size=1", "got `data`. Did you mean `datamodule`?"),
+        ("nodes.pca.n_component=1", "got `nodes.pca.n_component`. Did you mean `n_components`?"),
     ],
 )
 def test_a_mistyped_key_is_answered_with_the_nearest_one(folder: Path, override: str, message: str) -> None:
     said = refusal(folder, {}, override)
     assert message in said
     assert "+" not in said
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.trainer.limit_val_batches=1", "Did you mean `+training.trainer.limit_val_batches`?"),
+        ("training.trainer.limit_val_batch=1", "Did you mean `+training.trainer.limit_val_batches`?"),
+        ("training.seeds=1", "Did you mean `seed`?"),
+        ("nodes.pca.whiten=true", "Did you mean `+nodes.pca.whiten`?"),
+        ("nodes.mine.batch_size=1", "It has _target_."),
+    ],
+)
+def test_an_argument_that_no_file_sets_is_answered_with_its_plus(
+    folder: Path, override: str, message: str
+) -> None:
+    said = refusal(folder, {"nodes": {"mine": EVIL}}, override)
+    assert said.endswith(f"got `{override.partition('=')[0]}`. {message}")
