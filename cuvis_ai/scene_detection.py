@@ -24,6 +24,7 @@ from cuvis_ai.pipeline.prediction.predictor import SCENE_ERRORS
 from cuvis_ai.pipeline.prediction.scene_files import find_scenes
 from cuvis_ai.pipeline.prediction.scene_outputs import ScenePrediction, facts_path
 from cuvis_ai.pipeline.prediction.settings import PredictionSettings
+from cuvis_ai.pipeline.prediction.standing_maps import prepare_folder, try_folder
 from cuvis_ai.pipelines import FALSE_ALARM_RATE, unsupervised
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
 
@@ -91,6 +92,10 @@ def detect(
             f"detect: expected one scene, or all together, for one saved graph, got {len(scenes)} scenes. "
             "Pass --together, or leave --save out."
         )
+    if folder is not None:
+        prepare_folder(folder, scenes, settings)
+    if save is not None:
+        try_folder(Path(save).parent)
     groups = [scenes] if together else [[scene] for scene in scenes]
     done, failed = DetectedScenes(), {}
     for group in groups:
@@ -98,7 +103,7 @@ def detect(
             graph = _fitted(group, settings, extent, n_components)
             done += graph.predict(group, out, **predicted)
         except SCENE_ERRORS as err:
-            if len(groups) == 1 or isinstance(err, FileExistsError):
+            if len(groups) == 1:
                 raise
             failed[group[0]] = err
             logger.warning("%s: %s", group[0], err)

@@ -34,7 +34,7 @@ class Journal:
 
     def __init__(self, path: Path, shape: tuple[int, int, int], identity: Mapping[str, Any]) -> None:
         self.shape = shape
-        self._values = path.with_name(f".{path.name}.part")
+        self._values = _values_path(path)
         self._lines = journal_path(path)
         with _lock_of(path):
             found = identity_in(self._lines)
@@ -111,5 +111,27 @@ def one_at_a_time(path: Path, facts: Path) -> Iterator[None]:
                 Path(lock.lock_file).unlink(missing_ok=True)
 
 
+def remove_left(path: Path, facts: Path) -> None:
+    """Remove what a process left that was killed once it had written a scene's facts.
+
+    Args:
+        path: of the scene's outputs, without an ending.
+        facts: the file that is written last, and is there.
+    """
+    left = [journal_path(path), _values_path(path)]
+    if any(one.exists() for one in (*left, _lock_path(path))):
+        with one_at_a_time(path, facts):
+            for one in left:
+                one.unlink(missing_ok=True)
+
+
+def _values_path(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
+
+
 def _lock_of(path: Path) -> FileLock:
-    return FileLock(path.with_name(f".{path.name}.lock"))
+    return FileLock(_lock_path(path))

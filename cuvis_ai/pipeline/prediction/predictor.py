@@ -24,7 +24,7 @@ from cuvis_ai.pipeline.prediction.identity import (
     identity_of,
     require_same,
 )
-from cuvis_ai.pipeline.prediction.journal import Journal, one_at_a_time
+from cuvis_ai.pipeline.prediction.journal import Journal, one_at_a_time, remove_left
 from cuvis_ai.pipeline.prediction.neighbours import with_neighbours
 from cuvis_ai.pipeline.prediction.pixel_progress import Advance, pixel_progress
 from cuvis_ai.pipeline.prediction.scene_files import find_scenes
@@ -32,10 +32,10 @@ from cuvis_ai.pipeline.prediction.scene_outputs import (
     ScenePrediction,
     facts_path,
     interpreted,
-    standing_paths,
     write_outputs,
 )
 from cuvis_ai.pipeline.prediction.settings import PredictionSettings
+from cuvis_ai.pipeline.prediction.standing_maps import prepare_folder
 from cuvis_ai.pipeline.prediction.strip_scorer import StripScorer
 from cuvis_ai.pipeline.scene_reader import SceneReader
 from cuvis_ai.pipeline.trained_bands import TrainedBands
@@ -119,18 +119,13 @@ class Predictor(Generic[AnyScorer]):
 
         Raises:
             FileExistsError: maps of a scene stand in the folder and are neither replaced nor gone on from.
-            ConfigError: the folder is one of the scenes' own.
+            ConfigError: the folder cannot be written to, or is one of the scenes' own.
         """
-        if any(scene.parent.resolve() == folder.resolve() for scene in scenes):
-            raise ConfigError(
-                f"{folder}: expected a folder of its own for maps, which would be taken for scenes, got one "
-                "with scenes. Name another."
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        self._clear(scenes, folder)
+        standing = prepare_folder(folder, scenes, self.settings)
         # Shards may be at work by now, with the neighbours that stood there before.
-        if self.settings.resume and self.settings.shard[1] == 1:
-            self._clear_of_other_neighbours(scenes, folder)
+        alone = self.settings.resume and self.settings.shard[1] == 1
+        if alone and standing and self.scorer.halo and self.refit is None:
+            self._clear_of_other_neighbours(scenes, standing)
 
     def share(self, scenes: Sequence[Path], folder: Path, *, show_progress: bool = True) -> Share:
         """Write the maps of scenes, as far as they are this process's share."""
@@ -149,32 +144,15 @@ class Predictor(Generic[AnyScorer]):
                 advance(0, 1)
         return Share(done, failed)
 
-    def _clear(self, scenes: Sequence[Path], folder: Path) -> None:
-        """Refuse, remove or leave what stands in the folder."""
-        for scene in scenes:
-            name = cube_name(scene)
-            standing = standing_paths(folder, name)
-            found = [path for path in standing if path.exists()]
-            if found and self.settings.overwrite:
-                for path in found:
-                    path.unlink()
-            elif found and not self.settings.goes_on:
-                what = "finished" if found[0] == standing[0] else "unfinished"
-                raise FileExistsError(
-                    f"{folder}: expected a folder without maps of {name}, got {what} ones. Pass --overwrite "
-                    "to replace them, --resume to do the rest only, or another folder."
-                )
-
-    def _clear_of_other_neighbours(self, scenes: Sequence[Path], folder: Path) -> None:
+    def _clear_of_other_neighbours(
+        self, scenes: Sequence[Path], standing: Mapping[Path, Sequence[Path]]
+    ) -> None:
         """Remove what says that scenes are done whose windows see other pixels beyond the border by now."""
-        standing = {scene: standing_paths(folder, cube_name(scene)) for scene in scenes}
-        there = [scene for scene, paths in standing.items() if any(path.exists() for path in paths)]
-        if not there or self.refit is not None or not self.scorer.halo:
-            return
         readers, _ = self._readers(scenes, lambda *_: None)
-        for scene in filter(readers.__contains__, there):
+        for scene in filter(readers.__contains__, standing):
             identity = identity_of(scene, readers[scene], self.graph, self.settings)
-            for path, found in zip(standing[scene], map(identity_in, standing[scene]), strict=True):
+            for path in standing[scene]:
+                found = identity_in(path)
                 if found is not None and differences(found, identity) == [NEIGHBOURS]:
                     path.unlink()
                     logger.info("%s: done again, since its neighbours are others by now", scene)
@@ -254,6 +232,7 @@ class _Job:
         facts = facts_path(self.folder, name)
         if facts.exists():
             require_same(facts, identity_in(facts), self.identity)
+            remove_left(self.folder / name, facts)
             advance(self.pixels, 0)
             return None
         scorer = self.predictor.scorer_of(self.reader)
@@ -269,9 +248,9 @@ class _Job:
             advance(strip.height * strip.width, 0)
         with one_at_a_time(self.folder / name, facts):
             # The last process that ends a strip finds all of them, and writes the maps.
-            if facts.exists() or len(journal.finished()) < len(self.strips):
+            if not facts.exists() and len(journal.finished()) < len(self.strips):
                 return None
-            prediction = self._written(journal.scores())
+            prediction = None if facts.exists() else self._written(journal.scores())
             journal.remove()
         return prediction
 

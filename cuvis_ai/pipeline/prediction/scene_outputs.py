@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from cuvis_ai import __version__
 from cuvis_ai.data.cube_array import CubeArray
 from cuvis_ai.pipeline.prediction.detections import Detection, as_csv, as_geojson, find_detections
-from cuvis_ai.pipeline.prediction.journal import journal_path
 from cuvis_ai.pipeline.prediction.map_writer import Map, replacing
 from cuvis_ai.pipeline.prediction.settings import PredictionSettings
 from cuvis_ai.pipeline.prediction.writers import WRITERS
@@ -110,11 +109,6 @@ def write_outputs(
 def facts_path(folder: Path, name: str) -> Path:
     """Return where the facts about a finished scene are."""
     return folder / f"{name}_prediction.json"
-
-
-def standing_paths(folder: Path, name: str) -> tuple[Path, Path]:
-    """Return the files that say what stands of a scene: finished, and unfinished."""
-    return facts_path(folder, name), journal_path(folder / name)
 
 
 def _write(path: Path, content: bytes) -> None:

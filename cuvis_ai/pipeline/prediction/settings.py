@@ -60,6 +60,7 @@ class PredictionSettings:
                 f"`format` as one of {', '.join(WRITERS)}, got {self.format!r}": self.format not in WRITERS,
                 f"`min_pixels` of 1 or more, got {self.min_pixels}": self.min_pixels < 1,
                 f"`top` of 1 or more, got {self.top}": self.top is not None and self.top < 1,
+                f"`threshold` as a number, got {self.threshold}": self.threshold != self.threshold,
                 f"`devices` of 1 or more, got {self.devices}": self.devices < 1,
                 f"`shard` as i/n with i from 1 to n, got {i}/{n}": not 1 <= i <= n,
                 **self.reading.problems(),

@@ -78,3 +78,15 @@ def test_kills_at_random_moments_and_a_restart_end_byte_equal(
     assert ended[:5] == ["9"] * 5
     assert ended[-1] == "0"
     assert contents(tmp_path / "maps") == contents(tmp_path / "undisturbed")
+
+
+@pytest.mark.parametrize("left", [(".a.journal", ".a.part", ".a.lock"), (".a.part", ".a.lock"), (".a.lock",)])
+def test_what_a_process_left_that_was_killed_after_the_facts_is_removed(
+    graph: Graph, scene: Path, tmp_path: Path, left: tuple[str, ...]
+) -> None:
+    graph.predict(scene, tmp_path / "maps")
+    undisturbed = contents(tmp_path / "maps")
+    for name in left:
+        (tmp_path / "maps" / name).write_text("")
+    assert graph.predict(scene, tmp_path / "maps", resume=True) == []
+    assert contents(tmp_path / "maps") == undisturbed

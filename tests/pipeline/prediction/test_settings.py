@@ -13,6 +13,7 @@ from cuvis_ai.pipeline.prediction.settings import PredictionSettings
     [
         ({"format": "jpeg"}, "`format` as one of envi, geotiff, npy, zarr"),
         ({"min_pixels": 0, "top": 0}, "`min_pixels` of 1 or more, got 0"),
+        ({"threshold": float("nan")}, "`threshold` as a number, got nan"),
         ({"top": 0}, "`top` of 1 or more, got 0"),
         ({"shard": (3, 2)}, "got 3/2"),
         ({"overwrite": True, "resume": True}, "got both"),
