@@ -1,6 +1,7 @@
 """The scenes that a user names: files, folders, patterns, and lists in text files."""
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from cuvis_ai.errors import ConfigError, DatasetNotFoundError
 from cuvis_ai.paths import StrPath
 
 _PATTERN = frozenset("*?[")
+_COMMENT = re.compile(r"(^|\s)#.*")
 
 
 def find_scenes(given: StrPath | Iterable[StrPath]) -> list[Path]:
@@ -23,12 +25,14 @@ def find_scenes(given: StrPath | Iterable[StrPath]) -> list[Path]:
     Args:
         given: one or several of: a file or zarr store; a folder, of which the cubes that lie directly in it
             are taken in the order of their names; a pattern such as "flight/*.hdr"; a text file (.txt) with
-            one of these a line, from its own folder, "#" beginning a comment.
+            one of these a line, from its own folder; "#" begins a comment at a line's begin or after a blank.
+            Of an ENVI header and its data file, as `flight/*` names both, the header is the scene.
 
     Raises:
         DatasetNotFoundError: one names nothing.
         CubeFormatError: one is a URL.
-        ConfigError: two scenes have one name, so that their maps would overwrite each other.
+        ConfigError: two scenes have one name, so that their maps would overwrite each other; a list is not
+            text in UTF-8, or names itself.
     """
     several: list[Any] = (
         list(given) if np.iterable(given) and not isinstance(given, str | os.PathLike) else [given]
@@ -39,7 +43,8 @@ def find_scenes(given: StrPath | Iterable[StrPath]) -> list[Path]:
         )
     for one in several:
         require_path(one, "a scene")
-    found = list(dict.fromkeys(path for one in several for path in _named(Path(one).expanduser())))
+    named = [path for one in several for path in _named(Path(one).expanduser())]
+    found = _each_once(named)
     if not found:
         raise DatasetNotFoundError("expected at least one scene, got none. Name a file, folder or pattern.")
     names: dict[str, Path] = {}
@@ -53,8 +58,19 @@ def find_scenes(given: StrPath | Iterable[StrPath]) -> list[Path]:
     return found
 
 
-def _named(path: Path) -> Sequence[Path]:
-    """The scenes that one path names."""
+def _each_once(named: Iterable[Path]) -> list[Path]:
+    """Return scenes without those that another path names, too."""
+    whole: dict[Path, Path] = {}
+    for path in named:
+        whole.setdefault(path.parent.resolve() / path.name, path)  # a link is a scene with its own name
+    cubes = {(file.parent, cube_name(file)) for file in whole if _is_cube(file)}
+    return [
+        path for file, path in whole.items() if _is_cube(file) or (file.parent, cube_name(file)) not in cubes
+    ]
+
+
+def _named(path: Path, lists: tuple[Path, ...] = ()) -> Sequence[Path]:
+    """The scenes that one path names, itself a line of the innermost of these lists."""
     if path.is_dir() and not _is_store(path):
         if cubes := find_cubes(path):
             return cubes
@@ -62,8 +78,10 @@ def _named(path: Path) -> Sequence[Path]:
             f"{path}: expected a folder with cubes, got none in it. Name their folder."
         )
     if path.suffix.lower() == ".txt" and path.is_file():
-        lines = (line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
-        return [scene for line in lines if line for scene in _named(path.parent / Path(line).expanduser())]
+        if path.resolve() in lists:
+            raise ConfigError(f"{path}: expected a list of scenes, got one that names itself. Correct it.")
+        within = (*lists, path.resolve())
+        return [scene for line in _lines(path) for scene in _named(path.parent / line, within)]
     if path.exists():
         return [path]
     if _PATTERN & set(str(path)):
@@ -73,6 +91,18 @@ def _named(path: Path) -> Sequence[Path]:
             return scenes
         raise DatasetNotFoundError(f"{path}: expected a pattern that cubes match, got none. Correct it.")
     raise DatasetNotFoundError(f"{path}: expected a scene, got no such file or folder. Correct the path.")
+
+
+def _lines(path: Path) -> list[Path]:
+    """Return what the lines of a text file name."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # Windows' editors begin it with a mark
+    except UnicodeDecodeError as err:
+        raise ConfigError(
+            f"{path}: expected a list of scenes as text in UTF-8, got another encoding. Save it as UTF-8."
+        ) from err
+    lines = (_COMMENT.sub("", line).strip() for line in text.splitlines())
+    return [Path(line).expanduser() for line in lines if line]
 
 
 def _is_store(path: Path) -> bool:

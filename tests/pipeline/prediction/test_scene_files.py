@@ -7,6 +7,7 @@ import pytest
 
 from cuvis_ai.errors import ConfigError, DatasetNotFoundError
 from cuvis_ai.pipeline.prediction.scene_files import find_scenes
+from tests.data.files import write_envi
 
 
 @pytest.fixture
@@ -53,3 +54,43 @@ def test_two_scenes_of_one_name_are_refused(folder: Path) -> None:
     np.save(folder / "b" / "s9.npy", np.zeros((2, 2, 2)))
     with pytest.raises(ConfigError, match="names of their own"):
         find_scenes([folder / "s9.npy", folder / "b"])
+
+
+@pytest.mark.parametrize("text", ["\ufeffs9.npy\ns#1.npy\n", "s9.npy\r\n  # none\r\ns#1.npy\t# one\r\n"])
+def test_lists_are_read_as_editors_write_them(folder: Path, text: str) -> None:
+    np.save(folder / "s#1.npy", np.zeros((2, 2, 2)))
+    (folder / "list.txt").write_bytes(text.encode())
+    assert names(find_scenes(folder / "list.txt")) == ["s9.npy", "s#1.npy"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_a_list_in_another_encoding_is_an_error(folder: Path, encoding: str) -> None:
+    (folder / "list.txt").write_bytes("grün.npy".encode(encoding))
+    with pytest.raises(ConfigError, match="Save it as UTF-8"):
+        find_scenes(folder / "list.txt")
+
+
+def test_a_list_may_name_lists_but_not_itself(folder: Path) -> None:
+    (folder / "inner.txt").write_text("s9.npy\n")
+    (folder / "outer.txt").write_text("inner.txt\ninner.txt\n")
+    assert names(find_scenes(folder / "outer.txt")) == ["s9.npy"]
+    (folder / "inner.txt").write_text("outer.txt\n")
+    with pytest.raises(ConfigError, match="names itself"):
+        find_scenes(folder / "outer.txt")
+
+
+def test_one_file_by_two_paths_is_one_scene(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    assert find_scenes(["s9.npy", folder / "s9.npy", "./s9.npy"]) == [Path("s9.npy")]
+    Path("link.npy").symlink_to("s9.npy")
+    assert find_scenes(["s9.npy", "link.npy"]) == [Path("s9.npy"), Path("link.npy")]
+
+
+@pytest.mark.parametrize("data", ["a.img", "a.dat", "a"])
+def test_a_header_and_its_data_file_are_one_scene(tmp_path: Path, data: str) -> None:
+    write_envi(tmp_path / "a.hdr", np.zeros((2, 2, 2), "u2"))
+    (tmp_path / "a.img").rename(tmp_path / data)
+    header, file = tmp_path / "a.hdr", tmp_path / data
+    assert find_scenes([file, header]) == [header]
+    assert find_scenes([header, file]) == [header]
+    assert find_scenes(file) == [file]
