@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from cuvis_ai.errors import GraphError
@@ -38,11 +39,42 @@ def checked_batch(batch: Any, device: torch.device, dtype: torch.dtype) -> Mappi
             f'batch: expected a mapping with the key "cube", got {got}. See `cuvis_ai.types.Batch`.'
         )
     check_cube(batch["cube"], dtype)
-    flags = {key: pixel_flags(key, batch[key], batch["cube"]) for key in FLAGS if batch.get(key) is not None}
+    given = {key: value for key, value in batch.items() if value is not None}
+    checked = {key: pixel_flags(key, given[key], batch["cube"]) for key in FLAGS if key in given}
+    if "wavelengths" in given:
+        checked["wavelengths"] = spectral_axis(given["wavelengths"], batch["cube"])
     return {
         key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
-        for key, value in {**batch, **flags}.items()
+        for key, value in {**batch, **checked}.items()
     }
+
+
+def spectral_axis(wavelengths: object, cube: Tensor) -> Float[Tensor, " c"]:
+    """Return the band centres that all cubes of a batch share; PyTorch's own collate repeats them (b, c).
+
+    Example:
+        >>> spectral_axis(torch.tensor([[400.0, 500.0], [400.0, 500.0]]), torch.zeros(2, 2, 8, 8)).tolist()
+        [400.0, 500.0]
+
+    Raises:
+        GraphError: they are not one a band, or not those of all cubes.
+    """
+    b, c, *_ = cube.shape
+    try:
+        axis = torch.as_tensor(wavelengths)
+    except (TypeError, ValueError, RuntimeError) as err:
+        raise GraphError(
+            f"wavelengths: expected a tensor ({c},), got a {type(wavelengths).__name__}."
+        ) from err
+    shared = axis.shape == (b, c) and bool((axis == axis[0]).all())
+    axis = axis[0] if shared else axis
+    if axis.shape != (c,):
+        raise GraphError(
+            f"wavelengths: expected the centres of the {c} bands that all cubes of a batch share, ({c},), "
+            f"got shape {tuple(axis.shape)}. Leave out those of bands that the cubes lack, and put cubes of "
+            "one spectral axis in a batch."
+        )
+    return axis
 
 
 def pixel_flags(key: str, value: object, cube: Tensor) -> PixelMask:

@@ -18,7 +18,7 @@ from cuvis_ai.data.options import ReadingOptions
 from cuvis_ai.data.sources.number_list import listed
 from cuvis_ai.data.sources.read_scale import ReadScale
 from cuvis_ai.errors import GraphError
-from cuvis_ai.execution.batch_gate import FLAGS, check_cube, pixel_flags, with_cube
+from cuvis_ai.execution.batch_gate import FLAGS, check_cube, pixel_flags, spectral_axis, with_cube
 from cuvis_ai.execution.execution import Execution
 from cuvis_ai.paths import StrPath
 from cuvis_ai.pipeline.scene_batch import scene_batch
@@ -105,6 +105,8 @@ class InputGate:
         check_cube(batch["cube"], self.execution.dtype)
         for text in batch.pop("scale", ()):
             self.bands.check_scale(ReadScale.of_plain(json.loads(text)), "cube")
+        if batch.get("wavelengths") is not None:
+            batch["wavelengths"] = spectral_axis(batch["wavelengths"], batch["cube"])
         wavelengths = batch.get("wavelengths") if self.wavelengths is None else self.wavelengths
         if self.match_bands:
             batch["cube"] = batch["cube"][:, self.bands.nearest(wavelengths)]

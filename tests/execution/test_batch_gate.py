@@ -154,3 +154,28 @@ def test_the_key_x_means_the_cube() -> None:
     assert torch.equal(
         checked_batch({"x": CUBE, "cube": CUBE[:1]}, CUBE.device, CUBE.dtype)["cube"], CUBE[:1]
     )
+
+
+NM = torch.linspace(400, 900, CUBE.shape[1])
+
+
+@pytest.mark.parametrize(
+    "given", [NM, NM.expand(4, -1), NM.tolist(), NM.numpy()], ids=lambda one: type(one).__name__
+)
+def test_all_forms_of_one_spectral_axis_are_the_same(given: Any) -> None:
+    checked = checked_batch({"cube": CUBE, "wavelengths": given}, torch.device("cpu"), torch.float32)
+    torch.testing.assert_close(checked["wavelengths"], NM, check_dtype=False)
+    graph = Graph("rx")
+    graph.add_node(RXGlobal())
+    graph.train(Batches(as_batches(CUBE)), TrainingConfig(trainer=TrainerConfig(max_epochs=0)))
+    assert graph({"cube": CUBE, "wavelengths": given}).output.shape == (4, 1, 6, 5)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [NM[:-1], NM.expand(3, -1), torch.stack([NM, NM, NM, NM + 1]), ["a"], torch.tensor(400.0)],
+    ids=["too few", "of other cubes", "not shared", "words", "one number"],
+)
+def test_what_is_no_spectral_axis_of_the_batch_is_refused(given: Any) -> None:
+    with pytest.raises(GraphError, match=r"wavelengths: expected .*\(7,\), got "):
+        checked_batch({"cube": CUBE, "wavelengths": given}, torch.device("cpu"), torch.float32)

@@ -11,7 +11,7 @@ import numpy as np
 from cuvis_ai.data.sources.axes import INTERLEAVES, WAVELENGTHS, axis_letter, named_axes
 from cuvis_ai.data.sources.contents import CubeContents, Validity
 from cuvis_ai.data.sources.decoding import decoding
-from cuvis_ai.data.sources.members import Member, MemberSource, chosen_key, is_numeric
+from cuvis_ai.data.sources.members import Member, MemberSource, chosen_key, is_numeric, without_single_axes
 from cuvis_ai.data.sources.scaling import Scaling
 from cuvis_ai.errors import CubeFormatError
 
@@ -26,9 +26,14 @@ _SPECTRAL_UNITS = ("nm", "um", "µm", "μm", "nanomet", "micromet", "micron", "a
 def cube_contents(path: Path, members: Mapping[str, Member], key: str | None) -> CubeContents:
     """Return the cube under a key, or the only array with 3 axes, with what the file says about it.
 
+    Axes of length 1 beside three longer ones, such as a time, are left out if a key is given or no array has
+    3 axes.
+
     Raises:
         CubeFormatError: there is no such array, or several and no key.
     """
+    if key is not None or not any(len(member.shape) == 3 for member in members.values()):
+        members = {one: without_single_axes(member) for one, member in members.items()}
     name = chosen_key(path, members, key, lambda shape: len(shape) == 3, "a cube (3 axes)")
     member = members[name]
     told = _Told(path, members, name)

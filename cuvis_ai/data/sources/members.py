@@ -37,6 +37,27 @@ def upright(member: Member) -> Member:
     return replace(member, shape=member.shape[::-1], dimensions=member.dimensions[::-1], load=load)
 
 
+def without_single_axes(member: Member) -> Member:
+    """Return an array of three axes and some of length 1 without these; any other array as it is."""
+    longer = tuple(i for i, n in enumerate(member.shape) if n != 1)
+    if len(longer) != 3 or len(member.shape) == 3:
+        return member
+    return replace(
+        member,
+        shape=tuple(member.shape[i] for i in longer),
+        dimensions=tuple(member.dimensions[i] for i in longer if member.dimensions),
+        load=partial(_squeezed, member.load, len(member.shape), longer),
+    )
+
+
+def _squeezed(load: Callable[..., Array], n_axes: int, longer: tuple[int, ...], *box: slice) -> Array:
+    parts = [slice(0, 1)] * n_axes
+    for i, part in zip(longer, box, strict=False):
+        parts[i] = part
+    single = tuple(i for i in range(n_axes) if i not in longer)
+    return load(*(parts if box else ())).squeeze(single)
+
+
 def _transposed(load: Callable[..., Array], *box: slice) -> Array:
     return load(*box[::-1]).T
 

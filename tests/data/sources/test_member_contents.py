@@ -9,6 +9,7 @@ import pytest
 
 from cuvis_ai.data.cube import read_cube
 from cuvis_ai.data.cube_batch import read_batch
+from cuvis_ai.errors import CubeFormatError
 
 COUNTS = np.random.default_rng(0).integers(100, 1000, (12, 10, 6)).astype("i2")
 HOLE = np.zeros((12, 10), dtype=bool)
@@ -117,3 +118,38 @@ def test_faulty_limits_are_left_out_and_said(tmp_path: Path, attributes: dict[st
     cube = read_cube(write(tmp_path / "a.h5", COUNTS, **attributes))
     assert (cube.validity.least, cube.validity.most) == (None, None)
     assert f"`{next(iter(attributes))}`" in cube.doubts["no_data"]
+
+
+@pytest.mark.parametrize("at", [(0,), (3,), (1,), (0, 4)])
+def test_axes_of_length_1_beside_a_cubes_three_are_left_out(tmp_path: Path, at: tuple[int, ...]) -> None:
+    cube, names = COUNTS.transpose(2, 0, 1), ["band", "y", "x"]
+    for i in at:
+        names.insert(i, f"time{i}")
+    values = np.expand_dims(cube, at)
+    with h5py.File(tmp_path / "a.nc", "w") as file:
+        file["r"] = values
+        for axis, name in zip(file["r"].dims, names, strict=True):
+            axis.label = name
+        file["wavelength"] = np.arange(400.0, 406.0)
+        file["wavelength"].attrs["units"] = "nm"
+    read = read_cube(tmp_path / "a.nc")
+    np.testing.assert_array_equal(np.asarray(read.values), COUNTS)
+    np.testing.assert_array_equal(read.values[2:5, 3, [1, 4]], COUNTS[2:5, 3, [1, 4]])
+    assert read.wavelengths.tolist() == [400, 401, 402, 403, 404, 405]
+    array = pytest.importorskip("xarray").DataArray(values, dims=names)
+    np.testing.assert_array_equal(read_batch(array)["cube"][0].permute(1, 2, 0), COUNTS)
+    np.savez(tmp_path / "a.npz", r=np.expand_dims(COUNTS, at))
+    np.testing.assert_array_equal(np.asarray(read_cube(tmp_path / "a.npz", "r").values), COUNTS)
+
+
+def test_an_array_of_three_axes_comes_before_one_with_a_single_axis_more(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", batch=COUNTS[None] + 1, cube=COUNTS)
+    np.testing.assert_array_equal(np.asarray(read_cube(tmp_path / "a.npz").values), COUNTS)
+    np.testing.assert_array_equal(np.asarray(read_cube(tmp_path / "a.npz", "batch").values), COUNTS + 1)
+
+
+@pytest.mark.parametrize("shape", [(2, 12, 10, 6), (1, 1, 12, 10)])
+def test_other_numbers_of_axes_are_no_cube(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    np.savez(tmp_path / "a.npz", r=np.zeros(shape))
+    with pytest.raises(CubeFormatError, match=r"a cube \(3 axes\)"):
+        read_cube(tmp_path / "a.npz")
