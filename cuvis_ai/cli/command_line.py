@@ -9,13 +9,17 @@ import ast
 import difflib
 import importlib
 import logging
+import os
 import pkgutil
 import re
+import signal
 import sys
+import threading
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import NoReturn
 
 from typing_extensions import override
@@ -39,6 +43,8 @@ REPORTED = (
     OSError,
 )
 """Errors that a user can put right: the commands print their message alone."""
+
+_RESUMED = ("predict", "detect")
 
 
 class _Record(logging.LogRecord):
@@ -111,8 +117,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen, rest = parser.parse_known_args(arguments)
     prepare_log()
     try:
-        loaded(chosen.command.replace("-", "_")).run(rest)
+        with _terminated_by_exception():
+            loaded(chosen.command.replace("-", "_")).run(rest)
+            sys.stdout.flush()
+    except BrokenPipeError:  # of `| head`, which has read enough
+        with suppress(OSError), Path(os.devnull).open("w") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
+        return 128 + 13  # SIGPIPE, which Windows lacks
     except REPORTED as err:
         print(escaped(f"cuvis-ai: {err}"), file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return _ended(chosen.command, signal.SIGINT)
+    except _Terminated:
+        return _ended(chosen.command, signal.SIGTERM)
     return 0
+
+
+def _ended(command: str, number: signal.Signals) -> int:
+    """Say what a signal ended, and how to go on; return the exit status."""
+    advice = " What is finished stays; the same command with --resume does the rest."
+    print(
+        f"cuvis-ai {command}: ended by {number.name}.{advice if command in _RESUMED else ''}", file=sys.stderr
+    )
+    return 128 + number
+
+
+class _Terminated(SystemExit):
+    """SIGTERM, as an exception."""
+
+
+@contextmanager
+def _terminated_by_exception() -> Iterator[None]:
+    """Let SIGTERM end what runs inside as Ctrl-C does, by an exception, unless the caller handles it."""
+    alone = threading.current_thread() is threading.main_thread()  # Python allows handlers there alone
+    if not alone or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        raise _Terminated(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -2,15 +2,19 @@
 
 import importlib
 import inspect
+import os
 import pkgutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import cuvis_ai
-from cuvis_ai.cli import main
+from cuvis_ai.cli import command_line, main
 from cuvis_ai.cli.command_line import commands
 
 HEAVY = {"torch", "lightning", "hydra", "matplotlib", "numpy", "omegaconf"}
@@ -112,3 +116,47 @@ def test_wrong_usage(arguments: list[str], message: str, capsys: pytest.CaptureF
     printed = capsys.readouterr().err
     assert message in printed
     assert len(printed.splitlines()) <= 2 or arguments in ([], ["tarin"])  # what is wrong, not every option
+
+
+class Ending:
+    """A command that a signal ends."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def run(self, rest: list[str]) -> None:
+        os.kill(os.getpid(), self.number)
+        time.sleep(10)
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+)
+@pytest.mark.parametrize("command", ["predict", "export"])
+def test_a_signal_ends_a_command_in_one_line(
+    command: str,
+    number: signal.Signals,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(command_line, "loaded", lambda _: Ending(number))
+    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    assert main([command]) == status
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"cuvis-ai {command}: ended by {number.name}.")
+    assert ("--resume" in line) == (command == "predict")
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_who_reads_no_further_sees_no_error(tmp_path: Path) -> None:
+    np.save(tmp_path / "scene.npy", np.zeros((2, 2, 3)))
+    code = "import sys, time; from cuvis_ai.cli import main; time.sleep(1); sys.exit(main(['show', 'scene.npy']))"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141

@@ -233,3 +233,11 @@ def test_training_data_without_a_valid_pixel_are_an_error_that_names_the_band(sc
     graph.add_node(RXGlobal())
     with pytest.raises(GraphError, match=r"valid training pixels, got 0. The reason: .*scene.hdr"):
         graph.train(SceneTiles(scene, tile=8, fractions=(1, 0, 0)), STATISTICS_ONLY)
+
+
+def test_the_one_valid_pixel_is_no_reason_why_there_is_none(tmp_path: Path) -> None:
+    np.save(tmp_path / "scene.npy", np.ones((1, 1, 3), "f4"))
+    graph = Graph()
+    graph.add_node(RXGlobal())
+    with pytest.raises(GraphError, match=r"valid training pixels, got 1\.$"):
+        graph.train(SceneTiles(tmp_path / "scene.npy", tile=None, fractions=None), STATISTICS_ONLY)

@@ -272,6 +272,7 @@ class _Job:
 
 def _summary(prediction: ScenePrediction) -> str:
     h, w, _ = prediction.scores.shape
-    found = "" if prediction.detections is None else f", {len(prediction.detections)} detections"
+    n = None if prediction.detections is None else len(prediction.detections)
+    found = "" if n is None else f", {n} detection{'' if n == 1 else 's'}"
     strongest = f", the strongest {prediction.detections[0].peak:.4g}" if prediction.detections else ""
     return f"{h}x{w} pixels{found}{strongest} -> {prediction.files[0]}"

@@ -3,7 +3,10 @@
 import copy
 import logging
 import multiprocessing
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -39,11 +42,18 @@ def in_processes(predictor: Predictor[Scorer], scenes: Sequence[Path], folder: P
         device = torch.device(kind) if kind == "cpu" else torch.device(kind, i)
         arguments = (sender, _with_share(sent, i), scenes, folder, device, threads, level)
         processes[receiver] = context.Process(target=_work, args=arguments, daemon=True)
-        processes[receiver].start()
+        with _ctrl_c_ignored():
+            processes[receiver].start()
         sender.close()
-    shares = _received(list(processes))
-    for process in processes.values():
-        process.join()
+    try:
+        shares = _received(list(processes))
+    except BaseException:  # Ctrl-C too: what they do is lost, what they finished is not
+        for process in processes.values():
+            process.terminate()
+        raise
+    finally:
+        for process in processes.values():
+            process.join()
     if len(shares) < n:
         codes = [process.exitcode for process in processes.values() if process.exitcode]
         raise GraphError(
@@ -56,6 +66,19 @@ def in_processes(predictor: Predictor[Scorer], scenes: Sequence[Path], folder: P
         [done[name] for name in map(cube_name, scenes) if name in done],
         {path: failed[path] for path in scenes if path in failed},
     )
+
+
+@contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    """Start processes that leave Ctrl-C, which a terminal sends to all, to this one."""
+    if threading.current_thread() is not threading.main_thread():  # Python allows handlers there alone
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _sendable(predictor: Predictor[Scorer]) -> Predictor[Scorer]:

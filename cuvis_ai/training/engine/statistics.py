@@ -134,7 +134,7 @@ def finalize_node(node: Node, observer: Observer, observed: Observed, loader: ob
     if taken.count < taken.least_count:
         raise GraphError(
             f"{node.label}: expected at least {taken.least_count} valid training pixels, got "
-            f"{taken.count}. {why_no_pixel(loader)}"
+            f"{taken.count}." + ("" if taken.count else f" {why_no_pixel(loader)}")
         )
     if (following := follower(node)) is not None:
         following.remember(taken)

@@ -13,6 +13,7 @@ from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.node.base import Node
 from cuvis_ai.node.pca import TrainablePCA
 from cuvis_ai.pipeline.graph import Graph
+from cuvis_ai.pipeline.prediction import processes
 from cuvis_ai.pipeline.prediction.settings import PredictionSettings
 from tests.cubes import Batches, as_batches, random_cubes
 from tests.data.files import write_envi
@@ -49,7 +50,7 @@ def test_two_processes_two_shards_and_one_process_write_equal_bytes(
     caplog.clear()
     caplog.set_level("INFO", "cuvis_ai")
     assert predict("processes", "--devices", "2") == 1
-    assert sum("40x24 pixels, 1 detections" in line for line in caplog.messages) == 4
+    assert sum("40x24 pixels, 1 detection," in line for line in caplog.messages) == 4
     assert sum("broken.hdr: not predicted" in line for line in caplog.messages) == 1
     expected = contents(tmp_path / "one")
     assert {f"{name}_prediction.json" for name in "abcd"} <= expected.keys()
@@ -78,6 +79,26 @@ def test_a_process_that_is_killed_is_an_error_that_says_how_to_go_on(scene: Path
     graph.add_node(Dying())
     with pytest.raises(GraphError, match=r"exit status \[-9\].*--resume"):
         graph.predict(scene.parent, tmp_path / "maps", devices=2)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_processes(
+    graph: Graph,
+    scene: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(receivers: object) -> None:
+        for child in multiprocessing.active_children():  # as a terminal does
+            os.kill(child.pid or 0, signal.SIGINT)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(processes, "_received", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        graph.predict(scene, tmp_path / "maps", devices=2)
+    assert multiprocessing.active_children() == []
+    assert "KeyboardInterrupt" not in capfd.readouterr().err
 
 
 def test_several_processes_need_a_folder_and_one_is_the_least(graph: Graph, scene: Path) -> None:
