@@ -242,7 +242,7 @@ class Graph(GraphOnData):
         Args:
             source: scene files, folders, patterns such as "flight/*.hdr", lists in text files; or one cube in
                 memory, as an array, DataArray or `Cube`.
-            out: the folder; None holds the maps in memory.
+            out: the folder, for scenes in files; None holds the maps in memory.
             options: those of `PredictionSettings`, such as `refit`, and of `read_batch`.
 
         Raises:

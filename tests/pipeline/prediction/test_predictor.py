@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cuvis_ai.data.cube import read_cube
 from cuvis_ai.errors import ConfigError, GraphError
 from cuvis_ai.pipeline.graph import Graph
 from cuvis_ai.pipeline.prediction.journal import Journal
@@ -120,6 +121,17 @@ def test_a_full_disk_loses_no_finished_scene(
     (rest,) = graph.predict(scene.parent, tmp_path / "maps", format=format, picture=False, resume=True)
     assert rest.name == "b"
     assert np.isfinite(rest.scores[BORDER:40]).all()
+
+
+def test_maps_of_a_cube_in_memory_are_returned_and_a_folder_for_them_is_refused(
+    graph: Graph, scene: Path, tmp_path: Path
+) -> None:
+    cube = read_cube(scene)
+    [expected], [found] = graph.predict(scene), graph.predict(cube)
+    np.testing.assert_array_equal(found.scores, expected.scores)
+    with pytest.raises(ConfigError, match="expected the file of a scene.*got a cube in memory"):
+        graph.predict(cube, tmp_path / "maps")
+    assert not (tmp_path / "maps").exists()
 
 
 def test_the_scenes_own_folder_is_refused(graph: Graph, scene: Path) -> None:
