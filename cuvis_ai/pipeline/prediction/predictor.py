@@ -89,8 +89,8 @@ class Predictor(Generic[AnyScorer]):
         if is_cube_source(source) and not isinstance(source, str | os.PathLike):
             if out is not None:
                 raise ConfigError(
-                    "predict: expected the file of a scene, whose maps are written, got a cube in memory. Name "
-                    "its file, or leave `out` out and write what is returned."
+                    "predict: expected the file of a scene, whose maps are written, got a cube in memory. "
+                    "Name its file, or leave `out` out and write what is returned."
                 )
             return self._in_memory([source])
         scenes = find_scenes(source)
