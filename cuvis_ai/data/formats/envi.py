@@ -243,11 +243,23 @@ def write(
     if no_data is not None:
         fields += f"data ignore value = {no_data}\n"
     if georeference is not None:
-        fields += "".join(f"{name} = {{{value}}}\n" for name, value in map_fields(georeference).items())
+        fields += _place(georeference, description)
     stored = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
     with header.with_suffix(".img").open("wb") as file:  # `tofile` hides that a disk is full
         file.write(stored.reshape(-1).view(np.uint8).data)
     header.write_text(f"ENVI\n{fields}", encoding="utf-8")
+
+
+def _place(georeference: Georeference, description: str) -> str:
+    """Return the lines of a header that say where pixels are on a map."""
+    fields = map_fields(georeference)
+    if not fields:
+        _log.warning(
+            "%s: written without its place on the map: a header cannot say a skewed or mirrored grid. A "
+            "GeoTIFF can.",
+            description,
+        )
+    return "".join(f"{name} = {{{value}}}\n" for name, value in fields.items())
 
 
 FORMAT = CubeFormat(

@@ -181,7 +181,7 @@ def _scaling(file: Any, bands: Sequence[int]) -> Scaling:
 
 
 def _georeference(file: Any) -> Georeference | None:
-    if file.transform.is_identity:
+    if file.transform.is_identity or file.transform.is_degenerate:
         return None
     return Georeference(transform=tuple(file.transform)[:6], crs=file.crs.to_wkt() if file.crs else None)
 

@@ -8,7 +8,7 @@ import pytest
 from cuvis_ai.data.cube import read_cube
 from cuvis_ai.data.formats import envi
 from cuvis_ai.data.sources.envi_map import georeference_of, map_fields
-from cuvis_ai.data.sources.georeference import Georeference
+from cuvis_ai.data.sources.georeference import Georeference, Transform
 
 rasterio = pytest.importorskip("rasterio")
 Affine = rasterio.Affine
@@ -19,6 +19,7 @@ GRIDS = {
     "utm south, rotated": (NORTH_UP @ Affine.rotation(30), "EPSG:32733"),
     "degrees": (Affine(0.01, 0, 10, 0, -0.02, 50), "EPSG:4326"),
     "equal area": (Affine(20, 0, 4e6, 0, -20, 3e6), "EPSG:3035"),
+    "rows go north": (Affine(2, 0, 5e5, 0, 2, 4.6e6), "EPSG:32633"),
     "no system": (Affine(20, 0, 4e6, 0, -20, 3e6), None),
 }
 VALUES = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
@@ -49,6 +50,38 @@ def test_grids_are_read_and_written_as_gdal_does(tmp_path: Path, grid: str, endi
             assert not file.crs.is_geographic
 
 
+@pytest.mark.parametrize("rotation", [-12.5, 0, 30, 90, 180, 200])
+def test_rotated_pixels_that_are_not_square_are_read_and_written_as_gdal_does(
+    tmp_path: Path, rotation: float
+) -> None:
+    envi.write(tmp_path / "scene.hdr", VALUES, description="scene")
+    line = f"map info = {{UTM, 1, 1, 500000, 4600000, 2, 3, 33, North, WGS-84, rotation={rotation}}}\n"
+    with (tmp_path / "scene.hdr").open("a") as file:
+        file.write(line)
+    found = read_cube(tmp_path / "scene.hdr").georeference
+    assert found is not None
+    envi.write(tmp_path / "copy.hdr", VALUES, description="map", georeference=found)
+    for name in ("scene", "copy"):
+        with rasterio.open(tmp_path / f"{name}.img") as file:
+            assert tuple(file.transform)[:6] == pytest.approx(found.transform)
+
+
+@pytest.mark.parametrize(
+    ("line", "crs"),
+    [
+        ("UTM, 1, 1, 500000, 4600000, 2, 2, 33, North, WGS-84, units=Meters", "EPSG:32633"),
+        ("UTM, 1, 1, 500000, 4600000, 2, 2, 33, North, WGS-84", "EPSG:32633"),
+        ("UTM, 1, 1, 1640000, 15000000, 6, 6, 33, North, WGS-84, units=Feet", None),
+        ("Geographic Lat/Lon, 1, 1, 8, 49, 0.1, 0.1, WGS-84, units=Degrees", "EPSG:4326"),
+        ("Geographic Lat/Lon, 1, 1, 8, 49, 0.1, 0.1, WGS-84, units=Radians", None),
+    ],
+)
+def test_a_system_is_known_in_its_own_unit_alone(line: str, crs: str | None) -> None:
+    found, _ = georeference_of({"map info": line})
+    assert found is not None
+    assert found.crs == crs
+
+
 @pytest.mark.parametrize("crs", ["EPSG:32633", "EPSG:32733", "EPSG:4326"])
 def test_a_code_of_a_system_becomes_names_that_gdal_knows(tmp_path: Path, crs: str) -> None:
     grid = Georeference(transform=(0.5, 0.0, 10.0, 0.0, -0.5, 50.0), crs=crs)
@@ -67,7 +100,15 @@ def test_the_reference_pixel_may_be_any() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["UTM, 1, 1, 10, x, 2, 2", "UTM, 1, 1, 2", "", "UTM, 1, 1, 10, 10, 2, 2, rotation=east"]
+    "line",
+    [
+        "UTM, 1, 1, 10, 10, 0, 2",
+        "UTM, 1, 1, 10, 10, 2, nan",
+        "UTM, 1, 1, 10, x, 2, 2",
+        "UTM, 1, 1, 2",
+        "",
+        "UTM, 1, 1, 10, 10, 2, 2, rotation=east",
+    ],
 )
 def test_a_faulty_line_is_left_out_with_a_reason(line: str) -> None:
     found, fault = georeference_of({"map info": line})
@@ -86,5 +127,14 @@ def test_a_datum_that_is_not_known_gives_no_system() -> None:
     assert found.crs is None
 
 
-def test_a_skewed_grid_is_not_written() -> None:
-    assert map_fields(Georeference(transform=(1.0, 0.5, 0.0, 0.0, -1.0, 0.0))) == {}
+@pytest.mark.parametrize(
+    "transform",
+    [(1.0, 0.5, 0.0, 0.0, -1.0, 0.0), (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0), (-1.0, 0.0, 0.0, 0.0, 1.0, 0.0)],
+)
+def test_a_grid_that_a_header_cannot_say_is_not_written(
+    transform: Transform, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    grid = Georeference(transform=transform)
+    assert map_fields(grid) == {}
+    envi.write(tmp_path / "map.hdr", VALUES, description="map of a", georeference=grid)
+    assert "map of a: written without its place" in caplog.text
