@@ -121,6 +121,18 @@ def cube_name(path: Path) -> str:
     return inner if named_twice else stem
 
 
+def other_files(path: Path) -> list[Path]:
+    """Return the files beside a cube's header, or its data file, that hold the rest of it."""
+    for known in known_formats():
+        endings = {*known.suffixes, *known.data_suffixes}
+        if known.data_suffixes and path.suffix.lower() in endings:
+            either = sorted(endings | {ending.upper() for ending in endings})
+            names = dict.fromkeys(base + ending for base in (path.stem, path.name) for ending in either)
+            beside = (path.with_name(name) for name in names if name != path.name)
+            return [other for other in beside if other.is_file()]
+    return []
+
+
 def find_mask(cube: Path, folders: list[Path]) -> Path | None:
     """Return a cube's mask: `<name>_mask.*` beside it, else `<name>.*` or `<name>_mask.*` in the folders."""
     name = cube_name(cube)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from cuvis_ai.data.folders import cube_name, find_annotations, find_cubes, find_mask
+from cuvis_ai.data.folders import cube_name, find_annotations, find_cubes, find_mask, other_files
 from cuvis_ai.errors import ConfigError, DatasetNotFoundError
 
 
@@ -81,3 +81,14 @@ def test_references_beside_a_scan_are_no_cubes(
             "white_refrigerator.npy",
         ]
     assert f"{len(references)} files are dark or white references" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("header", "data"),
+    [("a.hdr", "a.img"), ("a.hdr", "a"), ("a.dat.hdr", "a.dat"), ("A.HDR", "A.IMG"), ("v.1.hdr", "v.1.bsq")],
+)
+def test_a_header_and_its_data_file_know_each_other(tmp_path: Path, header: str, data: str) -> None:
+    _touch(tmp_path, header, data, "b.hdr", "b.img", "a.npy", "a.png")
+    assert other_files(tmp_path / header) == [tmp_path / data]
+    assert other_files(tmp_path / data) == [tmp_path / header]
+    assert other_files(tmp_path / "a.npy") == []

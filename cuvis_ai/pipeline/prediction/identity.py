@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cuvis_ai.data.folders import other_files
 from cuvis_ai.errors import ConfigError
 from cuvis_ai.pipeline.prediction.settings import PredictionSettings
 from cuvis_ai.pipeline.scene_reader import SceneReader
@@ -74,12 +75,12 @@ def differences(found: object, identity: Mapping[str, Any]) -> list[str]:
 
 
 def _facts_of(path: Path, reader: SceneReader) -> dict[str, Any]:
-    """What tells a scene's file from another of its name."""
-    stat = path.stat()
+    """What tells a scene's files from others of their names."""
+    stats = [one.stat() for one in (path, *other_files(path))]
     return {
         "scene": path.name,
-        "bytes": stat.st_size,
-        "modified_ns": stat.st_mtime_ns,
+        "bytes": [stat.st_size for stat in stats],
+        "modified_ns": [stat.st_mtime_ns for stat in stats],
         "shape": list(reader.cube.shape),
     }
 

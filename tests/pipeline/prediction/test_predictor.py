@@ -1,5 +1,6 @@
 """Maps are the same whoever did them, and whatever ended them on the way."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,16 @@ def test_what_stands_is_not_replaced_unasked(graph: Graph, scene: Path, tmp_path
         graph.predict(scene, tmp_path / "maps", resume=True, threshold=1.0, mask=True)
     (again,) = graph.predict(scene, tmp_path / "maps", overwrite=True, threshold=1.0, mask=True)
     assert (tmp_path / "maps" / "a_detected.hdr") in again.files
+
+
+def test_maps_of_an_earlier_data_file_are_told_from_those_of_this_one(
+    graph: Graph, scene: Path, tmp_path: Path
+) -> None:
+    graph.predict(scene, tmp_path / "maps")
+    data = scene.with_suffix(".img")
+    os.utime(data, ns=(0, data.stat().st_mtime_ns + 1))  # the header stays
+    with pytest.raises(GraphError, match="an earlier file.*other modified_ns"):
+        graph.predict(scene, tmp_path / "maps", resume=True)
 
 
 def test_a_scene_that_cannot_be_read_does_not_end_the_others(
