@@ -29,6 +29,8 @@ def with_cube(batch: Mapping[str, Any]) -> Mapping[str, Any]:
 def checked_batch(batch: Any, device: torch.device, dtype: torch.dtype) -> Mapping[str, Any]:
     """Return a loader's batch with its tensors on the device and its flags as bool (b, h, w).
 
+    A float32 cube, as all data modules of this project give, is widened for a graph in float64.
+
     Raises:
         GraphError: a key holds what it cannot mean; the key, its shape or its values are named.
     """
@@ -38,6 +40,9 @@ def checked_batch(batch: Any, device: torch.device, dtype: torch.dtype) -> Mappi
         raise GraphError(
             f'batch: expected a mapping with the key "cube", got {got}. See `cuvis_ai.types.Batch`.'
         )
+    cube = batch["cube"]
+    if isinstance(cube, Tensor) and (cube.dtype, dtype) == (torch.float32, torch.float64):
+        batch = {**batch, "cube": cube.double()}
     check_cube(batch["cube"], dtype)
     given = {key: value for key, value in batch.items() if value is not None}
     checked = {key: pixel_flags(key, given[key], batch["cube"]) for key in FLAGS if key in given}
@@ -145,9 +150,6 @@ def check_cube(cube: object, dtype: torch.dtype) -> None:
             f"cube: expected four axes (b, c, h, w), got {cube.ndim} in shape {tuple(cube.shape)}. {hint}"
         )
     if cube.dtype != dtype:
-        raise GraphError(
-            f"cube: expected dtype {dtype}, got {cube.dtype}. Convert with cube.to({dtype}); "
-            f"the project's data modules do so."
-        )
+        raise GraphError(f"cube: expected dtype {dtype}, got {cube.dtype}. Convert with cube.to({dtype}).")
     if 0 in cube.shape:
         raise GraphError(f"cube: expected at least one pixel and one channel, got shape {tuple(cube.shape)}.")

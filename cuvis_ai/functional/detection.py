@@ -93,7 +93,7 @@ def average_precision(curve: Curve) -> float | None:
         0.8333
 
     Reference:
-        scikit-learn, `sklearn.metrics.average_mean_precisionscore`.
+        scikit-learn, `sklearn.metrics.average_precision_score`.
     """
     n_anomalous = int(curve.tp[-1])
     if n_anomalous == 0:

@@ -1,13 +1,15 @@
 """Flags of a batch mean the same to all who read them, or are refused by key."""
 
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from cuvis_ai.anomaly.rx_detector import RXGlobal
 from cuvis_ai.anomaly.rx_logit_head import RXLogitHead
+from cuvis_ai.data.array_cubes import ArrayCubes
 from cuvis_ai.errors import GraphError
 from cuvis_ai.execution.batch_gate import checked_batch, pixel_flags
 from cuvis_ai.pipeline.graph import Graph
@@ -179,3 +181,29 @@ def test_all_forms_of_one_spectral_axis_are_the_same(given: Any) -> None:
 def test_what_is_no_spectral_axis_of_the_batch_is_refused(given: Any) -> None:
     with pytest.raises(GraphError, match=r"wavelengths: expected .*\(7,\), got "):
         checked_batch({"cube": CUBE, "wavelengths": given}, torch.device("cpu"), torch.float32)
+
+
+@pytest.mark.parametrize("precision", ["32", "64"])
+def test_a_graph_in_float64_takes_the_float32_cubes_of_data_modules(precision: Literal["32", "64"]) -> None:
+    """In both phases, in evaluation, and by threshold rules."""
+    graph = Graph()
+    rx = graph.add_node(RXGlobal(), name="rx")
+    head = graph.add_node(RXLogitHead(), parent=rx)
+    graph.add_leaf_node(AnomalyBCEWithLogits(), parent=head)
+    graph.to(torch.float64)
+    cube, mask = CUBE[0].permute(1, 2, 0).numpy(), TRUTH[0].numpy()
+    cubes = ArrayCubes(cube, cube, cube, train_masks=mask, val_masks=mask, test_masks=mask, batch_size=1)
+    graph.train(
+        cubes,
+        TrainingConfig(trainer=TrainerConfig(max_epochs=1, precision=precision, enable_progress_bar=False)),
+    )
+    threshold = graph.fit_threshold(cubes, "quantile", 0.5)
+    scores = graph(cube).output
+    assert scores.dtype == torch.float64
+    torch.testing.assert_close(threshold.value, scores.flatten().quantile(0.5).item(), rtol=1e-5, atol=1e-5)
+    pixels = cube.reshape(-1, cube.shape[2]).astype(np.float64)
+    centred = pixels - pixels.mean(0)
+    distances = np.einsum("ij,jk,ik->i", centred, np.linalg.inv(np.cov(pixels.T)), centred)
+    found = graph.run(cube, outputs=["rx"])["rx"].flatten()
+    torch.testing.assert_close(found, torch.from_numpy(distances), rtol=1e-10, atol=0)
+    assert graph.evaluate(cubes)["test/loss/bce"] > 0

@@ -167,12 +167,9 @@ class Verdict(Callback):
         loader: Iterable[Any] = (
             statistics_batches(trainer, source.inner, source.context) if of_strip else source.val_dataloader()
         )
-        dtype = self.execution.dtype
         for batch in loader:
             if isinstance(batch, Mapping):
-                batch = with_cube(batch)
-                cast_batch = {**batch, "cube": batch["cube"].to(dtype)}  # as Lightning does with precision 64
-                yield checked_batch(cast_batch, device, dtype)
+                yield checked_batch(batch, device, self.execution.dtype)
 
     def _find_strip(self, trainer: Trainer, device: torch.device) -> Strip | None:
         """Return the first strip that has enough anomalies and leaves some."""
