@@ -17,6 +17,7 @@ from cuvis_ai.pipeline.export.model_input import CUBE_INPUT, VALID_INPUT, InputT
 from cuvis_ai.pipeline.export.model_writer import CHANNEL_AXIS, Layout, ModelWriter, Value
 from cuvis_ai.pipeline.export.onnx_graph import OnnxGraph, Port
 from cuvis_ai.pipeline.graph_members import Members
+from cuvis_ai.pipeline.prediction.model_checksum import with_checksum
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 from cuvis_ai.stats import Structure
 from cuvis_ai.training.engine.undisturbed import undisturbed
@@ -74,7 +75,7 @@ def export(
         model = _written(members, name, bands, taken, nodes, masks)
         content: bytes = model.SerializeToString()
         check(content, members.execution, taken, nodes)
-    write_whole(Path(path), content)
+    write_whole(Path(path), with_checksum(content))
 
 
 def _chosen(members: Members, outputs: Sequence[str] | None) -> tuple[list[str], dict[str, float]]:

@@ -12,6 +12,7 @@ from typing_extensions import override
 from cuvis_ai.data.loading.pixels import Window
 from cuvis_ai.data.sources.read_scale import ReadScale
 from cuvis_ai.errors import ArchiveError, ConfigError, GraphError, import_extra
+from cuvis_ai.pipeline.prediction.model_checksum import is_whole
 from cuvis_ai.pipeline.prediction.strip_scorer import StripScorer
 from cuvis_ai.pipeline.scene_reader import SceneReader
 from cuvis_ai.pipeline.trained_bands import TrainedBands
@@ -56,9 +57,9 @@ class ModelFacts:
                     graph=said["graph"],
                     layout=said["layout"],
                     output=name,
-                    halo=None if facts["halo"] is None else int(facts["halo"]),
-                    threshold=None if facts["threshold"] is None else float(facts["threshold"]),
-                    calibrated_tail=bool(facts["calibrated_tail"]),
+                    halo=facts["halo"],
+                    threshold=facts["threshold"],
+                    calibrated_tail=facts["calibrated_tail"],
                     bands=TrainedBands.of(
                         json.loads(said["wavelengths"]),
                         json.loads(said["band_indices"]),
@@ -108,10 +109,18 @@ class ModelScorer(StripScorer[_Read]):
                 f"device: expected one that ONNX Runtime has here, got {device!r}. For a GPU install "
                 "`onnxruntime-gpu`."
             )
+        if not is_whole(content):
+            raise ArchiveError(
+                f"{path}: expected a model as `graph.export_onnx` wrote it, got another file, or one that "
+                "was changed or cut short since. Copy it again, or export the graph again."
+            )
         try:
             session = runtime.InferenceSession(content, providers=[provider])
-        except Exception as err:  # an untrusted file: whatever the runtime raises, it is no model
-            raise ArchiveError(f"{path}: expected an ONNX model, got another file: {err!s:.300}") from err
+        except Exception as err:  # ONNX Runtime's errors have no base of their own
+            raise ArchiveError(
+                f"{path}: expected a model that ONNX Runtime {runtime.__version__} loads, got {err!s:.300}. "
+                "Update onnxruntime."
+            ) from err
         facts = ModelFacts.of(dict(session.get_modelmeta().custom_metadata_map), path)
         return cls(halo=facts.halo, session=session, facts=facts)
 
@@ -132,7 +141,11 @@ class ModelScorer(StripScorer[_Read]):
     def _score(self, reader: SceneReader, strip: Window, pixels: _Read) -> NDArray[np.float32]:
         cube, valid = pixels
         flags: NDArray[np.bool_] = np.ones(cube.shape[:2], bool) if valid is None else valid
-        scores = self.session.run([self.facts.output], self._feed(reader, cube, flags))[0][0]
+        feed = self._feed(reader, cube, flags)
+        try:
+            scores = self.session.run([self.facts.output], feed)[0][0]
+        except Exception as err:  # as above; such as a lack of memory
+            raise GraphError(f"{reader.cube.path}: ONNX Runtime failed: {err!s:.300}.") from err
         scores = np.moveaxis(scores, 0, 2) if self.facts.layout == "nchw" else scores
         scores = np.where(flags[..., None], scores, np.float32("nan"))
         return np.ascontiguousarray(scores[self._core(reader, strip)])

@@ -20,6 +20,7 @@ def test_the_model_says_what_it_is(tmp_path: Path) -> None:
     graph.export_onnx(tmp_path / "model.onnx", layout="nhwc", no_data=0, input="uint16")
     said = {one.key: one.value for one in onnx.load(tmp_path / "model.onnx").metadata_props}
     assert (said.pop("graph"), said.pop("layout")) == ("mine", "nhwc")
+    assert len(said.pop("sha256")) == 64
     told = {key: json.loads(value) for key, value in said.items()}
     assert told["wavelengths"] == [400, 410, 420, 430, 440, 450, 460]
     assert told["units"] == {"wavelengths": "nm"}

@@ -113,6 +113,7 @@ def test_what_a_model_cannot_do_is_said(graph: Graph, scene: Path, tmp_path: Pat
     foreign = onnx.load(tmp_path / "model.onnx")
     del foreign.metadata_props[:]
     onnx.save(foreign, tmp_path / "foreign.onnx")
+    (tmp_path / "cut.onnx").write_bytes((tmp_path / "model.onnx").read_bytes()[:-1])
     plain = PredictionSettings()
     for name, settings, device, kind, message in (
         ("model", PredictionSettings(mask=True), "cpu", GraphError, "expected a threshold to be stored"),
@@ -121,8 +122,15 @@ def test_what_a_model_cannot_do_is_said(graph: Graph, scene: Path, tmp_path: Pat
         ("model", PredictionSettings(truth=MaskOptions(masks="m")), "cpu", ConfigError, "need no graph"),
         ("model", plain, "mps", ConfigError, "device: expected one that ONNX Runtime has here, got 'mps'"),
         ("two", plain, "cpu", GraphError, "expected one output of scores, got rx_global, log_smooth"),
-        ("text", plain, "cpu", ArchiveError, "expected an ONNX model, got another file"),
-        ("foreign", plain, "cpu", ArchiveError, "expected a model that `graph.export_onnx` wrote"),
+        (
+            "text",
+            plain,
+            "cpu",
+            ArchiveError,
+            "expected a model as `graph.export_onnx` wrote it, got another file",
+        ),
+        ("foreign", plain, "cpu", ArchiveError, "expected a model as `graph.export_onnx` wrote it"),
+        ("cut", plain, "cpu", ArchiveError, "changed or cut short since. Copy it again"),
     ):
         with pytest.raises(kind, match=re.escape(message)):
             predict_by_model(tmp_path / f"{name}.onnx", scene, None, settings, device=device)
