@@ -8,7 +8,7 @@ import logging
 from pathlib import Path
 
 from cuvis_ai.data.formats import cu3s, envi
-from cuvis_ai.errors import DatasetNotFoundError
+from cuvis_ai.errors import CubeFormatError, DatasetNotFoundError
 from cuvis_ai.paths import StrPath
 
 _log = logging.getLogger(__name__)
@@ -26,10 +26,16 @@ def convert(session: StrPath, folder: StrPath) -> list[Path]:
 
     Raises:
         DatasetNotFoundError: there is no such session.
+        CubeFormatError: it is another file.
         FileExistsError: a cube of that name is in the folder; nothing is written then.
         MissingExtraError: `cuvis` or its SDK is not installed.
     """
     session, folder = Path(session), Path(folder)
+    if session.suffix.lower() not in cu3s.FORMAT.other_suffixes and session.exists():
+        raise CubeFormatError(
+            f"{session}: expected a .cu3s session, got another file. Other formats need no conversion: the "
+            "commands read them."
+        )
     if not session.is_file():
         raise DatasetNotFoundError(
             f"{session}: expected a .cu3s session, got no such file. Correct the path."

@@ -12,7 +12,7 @@ import spectral.io.envi
 
 from cuvis_ai.data.cube import read_cube
 from cuvis_ai.data.session_conversion import convert
-from cuvis_ai.errors import DatasetNotFoundError
+from cuvis_ai.errors import CubeFormatError, DatasetNotFoundError
 from tests.data import fake_cuvis
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +62,12 @@ def test_what_is_there_is_not_overwritten(session: Path, tmp_path: Path) -> None
 def test_missing_session(tmp_path: Path) -> None:
     with pytest.raises(DatasetNotFoundError, match=r"expected a \.cu3s session, got no such file"):
         convert(tmp_path / "nowhere.cu3s", tmp_path / "out")
+
+
+def test_a_cube_of_another_format_is_no_session(tmp_path: Path) -> None:
+    (tmp_path / "a.hdr").write_text("ENVI\n")
+    with pytest.raises(CubeFormatError, match=r"expected a \.cu3s session, got another file"):
+        convert(tmp_path / "a.hdr", tmp_path / "out")
 
 
 def test_it_needs_no_more_than_numpy_and_cuvis(session: Path, tmp_path: Path) -> None:

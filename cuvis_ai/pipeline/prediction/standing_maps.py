@@ -3,12 +3,14 @@
 It needs no torch.
 """
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from cuvis_ai.data.folders import cube_name
 from cuvis_ai.errors import ConfigError
+from cuvis_ai.pipeline.prediction.identity import identity_in
 from cuvis_ai.pipeline.prediction.journal import journal_path
 from cuvis_ai.pipeline.prediction.scene_outputs import facts_path
 from cuvis_ai.pipeline.prediction.settings import PredictionSettings
@@ -40,6 +42,7 @@ def prepare_folder(
                 "--overwrite to replace them, --resume to do the rest only, or another folder."
             )
         for path in found:
+            _remove_maps(path)
             path.unlink()
     return {}
 
@@ -59,6 +62,19 @@ def try_folder(folder: Path) -> None:
             f"{folder}: expected a folder that can be written to: {err.strerror}. Nothing was read or "
             "computed. Name another."
         ) from err
+
+
+def _remove_maps(facts: Path) -> None:
+    """Remove the files that the facts about a finished scene name, which may be of another format by now."""
+    found = identity_in(facts)
+    names = found.get("files", ()) if isinstance(found, dict) else ()
+    for path in (facts.parent / name for name in names if Path(name).name == name):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+        if path.suffix == ".hdr":
+            path.with_suffix(".img").unlink(missing_ok=True)
 
 
 def _standing(folder: Path, scenes: Sequence[Path]) -> dict[Path, list[Path]]:

@@ -12,6 +12,7 @@ from cuvis_ai.pipeline.prediction.standing_maps import prepare_folder
 from cuvis_ai.scene_detection import detect
 from tests.data.files import write_envi
 from tests.pipeline.prediction.conftest import FIELDS, values
+from tests.pipeline.prediction.test_predictor import contents
 
 SCENES = [Path("scenes/a.hdr"), Path("scenes/b.hdr")]
 
@@ -34,6 +35,20 @@ def test_what_stands_is_refused_or_replaced(tmp_path: Path, name: str, what: str
         prepare_folder(tmp_path, SCENES, PredictionSettings())
     assert prepare_folder(tmp_path, SCENES, PredictionSettings(overwrite=True)) == {}
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("format", ["envi", "geotiff", "npy", "zarr"])
+def test_maps_of_another_format_are_replaced_too(
+    graph: Graph, scene: Path, tmp_path: Path, format: str
+) -> None:
+    own = tmp_path / "maps" / "a_notes.txt"
+    graph.predict(scene, tmp_path / "maps", format=format, threshold=4.0, mask=True, detections=True)
+    own.write_text("mine")
+    then: dict[str, Any] = {"format": "npy" if format == "envi" else "envi", "picture": False}
+    graph.predict(scene, tmp_path / "maps", **then, overwrite=True)
+    own.unlink()
+    graph.predict(scene, tmp_path / "once", **then)
+    assert contents(tmp_path / "maps") == contents(tmp_path / "once")
 
 
 def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(
