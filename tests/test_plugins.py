@@ -82,6 +82,12 @@ def test_a_plug_in_cannot_name_what_is_no_class_of_its_kind(install: Install) ->
         resolve("shell", (Node,), ["plug_os"], group=NODES)
 
 
+def test_a_plug_in_of_another_version_is_an_error_of_ours(install: Install) -> None:
+    install("plug_old", "from cuvis_ai.node.base import Removed", nodes="old = plug_old:Old")
+    with pytest.raises(ConfigError, match="expected `plug_old` to import, got: cannot import name 'Removed'"):
+        resolve("old", (Node,), ["plug_old"], group=NODES)
+
+
 def test_a_plug_in_does_not_widen_what_is_allowed(install: Install) -> None:
     """An allowed package that offers another package's class does not get that one imported."""
     install("plug_other", "", nodes="thread = threading:Thread\nthread_2 = plug_other.threading:Thread")

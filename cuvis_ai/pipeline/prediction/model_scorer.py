@@ -11,13 +11,16 @@ from typing_extensions import override
 
 from cuvis_ai.data.loading.pixels import Window
 from cuvis_ai.data.sources.read_scale import ReadScale
-from cuvis_ai.errors import ArchiveError, ConfigError, GraphError, import_extra
+from cuvis_ai.errors import DISTRIBUTION, ArchiveError, ConfigError, GraphError, import_extra
 from cuvis_ai.pipeline.prediction.model_checksum import is_whole
 from cuvis_ai.pipeline.prediction.strip_scorer import StripScorer
 from cuvis_ai.pipeline.scene_reader import SceneReader
 from cuvis_ai.pipeline.trained_bands import TrainedBands
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+_FORMAT = 1
+"""Of what `graph.export_onnx` writes."""
 
 _Read = tuple[NDArray[np.float32], NDArray[np.bool_] | None]
 
@@ -50,6 +53,11 @@ class ModelFacts:
             GraphError: the model has several outputs of scores.
         """
         try:
+            if (written := json.loads(said["format"])) != _FORMAT:
+                raise ArchiveError(
+                    f"{path}: expected a model of format {_FORMAT}, got {written!r:.20}. Upgrade with "
+                    f"`pip install -U {DISTRIBUTION}`."
+                )
             outputs = json.loads(said["outputs"])
             if len(outputs) == 1:
                 [(name, facts)] = outputs.items()
@@ -67,6 +75,8 @@ class ModelFacts:
                         ReadScale.of_plain(json.loads(said.get("scale", "null"))),
                     ),
                 )
+        except ArchiveError:
+            raise
         except (KeyError, TypeError, ValueError, AttributeError) as err:
             raise ArchiveError(
                 f"{path}: expected a model that `graph.export_onnx` wrote, got another: {err!r:.100}."

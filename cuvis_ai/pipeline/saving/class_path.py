@@ -73,6 +73,11 @@ def resolve(
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as err:
         raise ConfigError(f"class path {path!r}: there is no module `{err.name}`.") from err
+    except ImportError as err:  # such as a name that another version of ours, or of another package, has
+        raise ConfigError(
+            f"class path {path!r}: expected `{module_name}` to import, got: {err}. Install versions of its "
+            "package and of what it imports that fit."
+        ) from err
     found = vars(module).get(class_name)
     if not inspect.isclass(found):
         raise ConfigError(f"class path {path!r}: `{module_name}` defines no class `{class_name}`.")

@@ -14,6 +14,7 @@ from cuvis_ai.data.options import ReadingOptions
 from cuvis_ai.data.scene_tiles import SceneTiles
 from cuvis_ai.errors import ArchiveError, ConfigError, GraphError
 from cuvis_ai.pipeline.graph import Graph
+from cuvis_ai.pipeline.prediction.model_checksum import with_checksum
 from cuvis_ai.pipeline.prediction.model_prediction import predict_by_model
 from cuvis_ai.pipeline.prediction.settings import PredictionSettings
 from cuvis_ai.pipeline.scene_masks import MaskOptions
@@ -134,3 +135,12 @@ def test_what_a_model_cannot_do_is_said(graph: Graph, scene: Path, tmp_path: Pat
     ):
         with pytest.raises(kind, match=re.escape(message)):
             predict_by_model(tmp_path / f"{name}.onnx", scene, None, settings, device=device)
+
+
+def test_a_model_of_a_later_format_is_refused(model: Path, scene: Path) -> None:
+    later = onnx.load(model)
+    [form] = [one for one in later.metadata_props if one.key == "format"]
+    form.value = "2"
+    model.write_bytes(with_checksum(later.SerializeToString()))
+    with pytest.raises(ArchiveError, match="expected a model of format 1, got 2. Upgrade with `pip"):
+        predict_by_model(model, scene, None, PredictionSettings())
