@@ -19,7 +19,7 @@ from cuvis_ai.data.sources.decoding import UndecodableError
 from cuvis_ai.data.sources.member_contents import cube_contents
 from cuvis_ai.data.sources.members import Member, is_numeric, upright
 from cuvis_ai.data.sources.urls import Url
-from cuvis_ai.errors import CubeFormatError, DatasetNotFoundError, MissingExtraError, import_extra
+from cuvis_ai.errors import CubeFormatError, DatasetNotFoundError, MissingExtraError, import_extra, printable
 
 _log = logging.getLogger(__name__)
 _CHUNKS_AT_ONCE = 2
@@ -131,8 +131,9 @@ def _remote(zarr: Any, url: Url) -> Any:
         return zarr.open(url, mode="r")
     except ImportError as err:
         raise MissingExtraError(f"{url}: expected a package that fsspec reads it with, got: {err}") from err
-    except (OSError, ValueError) as err:  # aiohttp's errors of connections are OSErrors
-        raise DatasetNotFoundError(f"{url}: expected a zarr store, got: {err}. Correct the URL.") from err
+    except Exception as err:  # each protocol's package has errors of its own
+        said = printable(str(err), 300)
+        raise DatasetNotFoundError(f"{url}: expected a zarr store, got: {said}. Correct the URL.") from err
 
 
 def _check_names(path: Path) -> None:

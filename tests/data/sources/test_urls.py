@@ -49,6 +49,16 @@ def test_a_store_that_is_not_there_names_the_url(server: str) -> None:
         read_cube(f"{server}/missing.zarr")
 
 
+def test_a_store_that_the_server_refuses_is_not_called_damaged(tmp_path: Path) -> None:
+    with (
+        serving(tmp_path, Refusing) as server,
+        pytest.raises(
+            DatasetNotFoundError, match=r"scene\.zarr: expected a zarr store, got: 403.*Correct the URL"
+        ),
+    ):
+        read_cube(f"{server}/scene.zarr")
+
+
 BANDS = np.random.default_rng(1).integers(0, 9000, (96, 80, 200)).astype("i2")
 """3 MB, of which a window needs less than a third."""
 BANDS[4, 5] = -9
