@@ -26,6 +26,7 @@ from typing_extensions import override
 
 from cuvis_ai import __version__
 from cuvis_ai.errors import (
+    DISTRIBUTION,
     ConfigError,
     CubeFormatError,
     GraphError,
@@ -126,6 +127,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + 13  # SIGPIPE, which Windows lacks
     except REPORTED as err:
         print(escaped(f"cuvis-ai: {err}"), file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as err:
+        # The package may be installed without what it requires, to predict with exported models.
+        print(
+            f"cuvis-ai {chosen.command}: expected what this project requires, got no package `{err.name}`. "
+            f"Install all of it: `python -m pip install {DISTRIBUTION}`.",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         return _ended(chosen.command, signal.SIGINT)

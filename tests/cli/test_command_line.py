@@ -160,3 +160,17 @@ def test_who_reads_no_further_sees_no_error(tmp_path: Path) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+def test_a_package_that_is_missing_is_named_with_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(arguments: list[str]) -> None:
+        importlib.import_module("not_installed.at_all")
+
+    monkeypatch.setattr("cuvis_ai.cli.show.run", run)
+    assert main(["show", "scene.hdr"]) == 1
+    assert capsys.readouterr().err == (
+        "cuvis-ai show: expected what this project requires, got no package `not_installed`. Install all of it: "
+        "`python -m pip install cubes-to-maps`.\n"
+    )
