@@ -13,17 +13,18 @@ from cuvis_ai.paths import StrPath
 Url = NewType("Url", str)
 """A text that is a URL."""
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://\S+")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.:-]+)(://.+)")  # a letter alone is a drive
 
 
 def url_of(path: StrPath) -> Url | None:
-    """Return the URL that a text is; None for a path.
+    """Return the URL that a text is, its scheme in lower case; None for a path.
 
     Example:
-        >>> url_of("s3://bucket/scene.zarr"), url_of("scene.zarr")
+        >>> url_of("S3://bucket/scene.zarr"), url_of("scene.zarr")
         ('s3://bucket/scene.zarr', None)
     """
-    return Url(path) if isinstance(path, str) and _URL.fullmatch(path) else None
+    found = _URL.fullmatch(path) if isinstance(path, str) else None
+    return None if found is None else Url(found[1].lower() + found[2])
 
 
 def require_path(path: StrPath, what: str) -> None:

@@ -42,6 +42,12 @@ def test_a_zarr_store_is_read_by_url_block_by_block(server: str) -> None:
     assert np.array_equal(cube.values[:], VALUES)
 
 
+def test_names_with_blanks_and_schemes_in_capitals_are_urls(server: str, tmp_path: Path) -> None:
+    (tmp_path / "scene.zarr").rename(tmp_path / "my scene.zarr")
+    for url in (f"{server}/my scene.zarr", f"{server}/my%20scene.zarr".replace("http", "HTTP")):
+        assert np.array_equal(read_cube(url).values[:], VALUES)
+
+
 def test_a_store_that_is_not_there_names_the_url(server: str) -> None:
     with pytest.raises(
         DatasetNotFoundError, match=rf"^{server}/missing\.zarr: expected a zarr store.*Correct the URL"
