@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +61,18 @@ def find_scenes(given: StrPath | Iterable[StrPath]) -> list[Path]:
 
 def _each_once(named: Iterable[Path]) -> list[Path]:
     """Return scenes without those that another path names, too."""
-    whole: dict[Path, Path] = {}
+    resolved = cache(Path.resolve)
+    whole: dict[tuple[Path, str], Path] = {}
     for path in named:
-        whole.setdefault(path.parent.resolve() / path.name, path)  # a link is a scene with its own name
-    cubes = {(file.parent, cube_name(file)) for file in whole if _is_cube(file)}
+        whole.setdefault((resolved(path.parent), path.name), path)  # a link is a scene with its own name
+    data = {place for place, path in whole.items() if not _is_cube(path)}
+    if not data:
+        return list(whole.values())
+    cubes = {(folder, cube_name(whole[folder, name])) for folder, name in whole.keys() - data}
     return [
-        path for file, path in whole.items() if _is_cube(file) or (file.parent, cube_name(file)) not in cubes
+        path
+        for (folder, name), path in whole.items()
+        if (folder, name) not in data or (folder, cube_name(path)) not in cubes
     ]
 
 
@@ -113,4 +120,5 @@ def _is_cube(path: Path) -> bool:
     """Whether a pattern means this file: an ENVI header's data file is not a second scene."""
     if path.is_dir():
         return _is_store(path)
-    return any(path.suffix.lower() in one.suffixes for one in known_formats())
+    suffix = path.suffix.lower()
+    return any(suffix in one.suffixes for one in known_formats())
