@@ -24,7 +24,7 @@ from cuvis_ai.pipeline.prediction.predictor import SCENE_ERRORS
 from cuvis_ai.pipeline.prediction.scene_files import find_scenes
 from cuvis_ai.pipeline.prediction.scene_outputs import ScenePrediction, facts_path
 from cuvis_ai.pipeline.prediction.settings import PredictionSettings
-from cuvis_ai.pipeline.prediction.standing_maps import prepare_folder, try_folder
+from cuvis_ai.pipeline.prediction.standing_maps import prepare_folder, require_writable
 from cuvis_ai.pipelines import FALSE_ALARM_RATE, unsupervised
 from cuvis_ai.training.config import TrainerConfig, TrainingConfig
 
@@ -95,7 +95,7 @@ def detect(
     if folder is not None:
         prepare_folder(folder, scenes, settings)
     if save is not None:
-        try_folder(Path(save).parent)
+        require_writable(Path(save).parent)
     groups = [scenes] if together else [[scene] for scene in scenes]
     done, failed = DetectedScenes(), {}
     for group in groups:

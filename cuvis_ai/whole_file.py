@@ -4,6 +4,7 @@ import hashlib
 import os
 import secrets
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -46,6 +47,17 @@ def write_whole(path: Path, content: bytes | memoryview, check: Callable[[Path],
         except BaseException:  # Ctrl-C too: no part of a file is left
             part.unlink(missing_ok=True)
             raise
+
+
+def make_writable(folder: Path) -> None:
+    """Make a folder, if it is not there, and try whether files can be written in it.
+
+    Raises:
+        OSError: it cannot be made, or not be written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 @contextmanager

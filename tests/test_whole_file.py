@@ -9,7 +9,7 @@ from typing import IO
 
 import pytest
 
-from cuvis_ai.whole_file import write_whole
+from cuvis_ai.whole_file import make_writable, write_whole
 
 
 def names(folder: Path) -> list[str]:
@@ -120,3 +120,11 @@ def test_one_that_is_removed_before_it_is_locked_is_begun_again(
     assert len(removed) == 1
     assert (tmp_path / "file").read_bytes() == b"all"
     assert names(tmp_path) == ["file"]
+
+
+def test_a_folder_is_made_and_tried_without_a_trace(tmp_path: Path) -> None:
+    make_writable(tmp_path / "a" / "b")
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "b"]
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        make_writable(tmp_path / "file")

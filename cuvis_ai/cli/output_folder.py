@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from cuvis_ai.training.config import TrainerConfig
 from cuvis_ai.training.engine.resume import LAST, check_checkpoint_folders, checkpoint_folders
 from cuvis_ai.training.monitors.files import claim, time_stamp
 from cuvis_ai.training.monitors.protocol import Monitor, WritesFiles
+from cuvis_ai.whole_file import make_writable
 
 logger = logging.getLogger(__name__)
 
@@ -119,9 +119,7 @@ def _try_file(path: Path) -> None:
     try:
         if path.is_dir():
             raise IsADirectoryError(21, "it is a folder")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
+        make_writable(path.parent)
     except OSError as err:
         raise ConfigError(
             f"save_to: expected a file that can be written, got {str(path)!r} ({err.strerror}).\n"

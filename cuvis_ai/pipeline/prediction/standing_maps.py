@@ -4,7 +4,6 @@ It needs no torch.
 """
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from cuvis_ai.pipeline.prediction.identity import identity_in
 from cuvis_ai.pipeline.prediction.journal import journal_path
 from cuvis_ai.pipeline.prediction.scene_outputs import facts_path
 from cuvis_ai.pipeline.prediction.settings import PredictionSettings
+from cuvis_ai.whole_file import make_writable
 
 
 def prepare_folder(
@@ -30,7 +30,7 @@ def prepare_folder(
             f"{folder}: expected a folder of its own for maps, which would be taken for scenes, got one "
             "with scenes. Name another."
         )
-    try_folder(folder)
+    require_writable(folder)
     standing = _standing(folder, scenes)
     if settings.goes_on:
         return standing
@@ -47,16 +47,14 @@ def prepare_folder(
     return {}
 
 
-def try_folder(folder: Path) -> None:
+def require_writable(folder: Path) -> None:
     """Make a folder, and raise an error unless files can be written there.
 
     Raises:
         ConfigError: they cannot.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        make_writable(folder)
     except OSError as err:
         raise ConfigError(
             f"{folder}: expected a folder that can be written to: {err.strerror}. Nothing was read or "

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from cuvis_ai.paths import StrPath
 from cuvis_ai.training.config import TrainerConfig
 from cuvis_ai.training.engine.checkpoint_file import position_of, read_checkpoint
 from cuvis_ai.training.monitors.records import numbered
+from cuvis_ai.whole_file import make_writable
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +34,7 @@ def check_checkpoint_folders(config: TrainerConfig) -> None:
     """Make the folders, and raise a `ConfigError` if one cannot be written to: before an epoch is spent."""
     for folder in checkpoint_folders(config):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
+            make_writable(folder)
         except OSError as err:
             raise ConfigError(
                 f"ModelCheckpoint: expected a folder that can be written to, got {str(folder)!r} "
